@@ -1,0 +1,18 @@
+"""The one place that reads the process environment (a lint rule bans `os.environ` elsewhere)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+__all__ = ["child_environment", "variable"]
+
+
+def variable(name: str) -> str | None:
+    """The value of the environment variable `name`, or None when it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def child_environment(overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A copy of this process's environment for a child, with `overrides` laid over it."""
+    return {**os.environ, **(overrides or {})}

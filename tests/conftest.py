@@ -1,0 +1,9 @@
+"""Options, markers and the list of fixture plug-ins; nothing else."""
+
+import os
+
+# Locust patches the standard library at import; the tests' own process stays unpatched, and a real Locust
+# always runs in a process of its own.
+os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+
+pytest_plugins: list[str] = []
