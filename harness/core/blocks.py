@@ -1,0 +1,83 @@
+"""Blocks: how workers ship packed records, and how the run directory keeps them.
+
+A block is a JSON header and a zlib-compressed payload of fixed-size records, framed so that a torn tail of
+a file is noticed and everything before it is still read:
+
+    magic "MUL1" | u32 header length | u32 payload length | u32 CRC-32 of both | header | payload
+
+Blocks of one worker and one stream bear sequence numbers from 0, so a reader knows which are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Block", "BlockStream", "read_blocks"]
+
+_MAGIC = b"MUL1"
+_FRAME = struct.Struct("<4sIII")
+
+
+@dataclass(frozen=True)
+class Block:
+    """`count` packed records of one worker; `tables` names the ids that are new since its last block."""
+
+    worker: str
+    sequence: int
+    count: int
+    payload: bytes
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The framed, compressed bytes."""
+        head = {"worker": self.worker, "sequence": self.sequence, "count": self.count, "tables": self.tables}
+        header = json.dumps(head, separators=(",", ":"), sort_keys=True).encode()
+        payload = zlib.compress(self.payload, 1)
+        check = zlib.crc32(payload, zlib.crc32(header))
+        return _FRAME.pack(_MAGIC, len(header), len(payload), check) + header + payload
+
+
+def read_blocks(data: bytes) -> tuple[list[Block], str | None]:
+    """The blocks in `data`, and what is wrong with its tail (None when it ends cleanly)."""
+    blocks: list[Block] = []
+    position = 0
+    while position < len(data):
+        frame = data[position : position + _FRAME.size]
+        if len(frame) < _FRAME.size:
+            return blocks, f"{len(data) - position} bytes of a torn block at the end"
+        magic, header_size, payload_size, check = _FRAME.unpack(frame)
+        body = data[position + _FRAME.size : position + _FRAME.size + header_size + payload_size]
+        if magic != _MAGIC or len(body) < header_size + payload_size or zlib.crc32(body) != check:
+            return blocks, f"a damaged block at byte {position}; nothing after it was read"
+        head = json.loads(body[:header_size])
+        payload = zlib.decompress(body[header_size:])
+        blocks.append(Block(head["worker"], head["sequence"], head["count"], payload, head["tables"]))
+        position += _FRAME.size + len(body)
+    return blocks, None
+
+
+@dataclass(frozen=True)
+class BlockStream:
+    """The blocks of one worker in order, the ids' meanings, and the sequence numbers that never came."""
+
+    worker: str
+    payload: bytes
+    tables: Mapping[str, Mapping[int, str]]
+    missing: tuple[int, ...]
+
+    @classmethod
+    def join(cls, worker: str, blocks: Iterable[Block], expected: int | None = None) -> BlockStream:
+        """Join a worker's blocks; `expected` is how many it said it sent, None when it never said."""
+        by_sequence = {block.sequence: block for block in blocks}
+        ordered = [by_sequence[number] for number in sorted(by_sequence)]
+        tables: dict[str, dict[int, str]] = {}
+        for block in ordered:
+            for table, names in block.tables.items():
+                tables.setdefault(table, {}).update({int(key): name for key, name in names.items()})
+        last = expected if expected is not None else max(by_sequence, default=-1) + 1
+        missing = tuple(number for number in range(last) if number not in by_sequence)
+        return cls(worker, b"".join(block.payload for block in ordered), tables, missing)

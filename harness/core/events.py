@@ -1,0 +1,64 @@
+"""The event log: what happened in the run, each with the instant it happened.
+
+A record carries time, never a phase; phases are cut afterwards from these events (`core/timeline.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["PHASES", "Event", "Kind"]
+
+PHASES = (
+    "warmup",
+    "baseline",
+    "launch",
+    "migrate",
+    "recover",
+    "rollback_launch",
+    "rollback",
+    "rollback_recover",
+    "probe",
+    "drain",
+    "final_read",
+)
+"""Every phase, in the order a run walks them. `launch` and `rollback_launch` last from the start of the
+migration's process to its first statement; no gate judges them."""
+
+
+class Kind:
+    """The kinds of event, with the keys of their `data`."""
+
+    RUN_START = "run_start"  # run_id, started (UTC, ISO 8601), seed, monotonic (the clock at instant 0)
+    PHASE = "phase"  # name
+    MIGRATION_BEGIN = "migration_begin"  # episode, direction, target, command[], revisions_before[], attempt
+    TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
+    MIGRATION_END = "migration_end"  # episode, status, exit_code, revisions_after[], reached, message
+    WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
+    WORKER_FINAL = "worker_final"  # worker, samples, operations (blocks sent), started, finished, unfinished
+    WORKER_LOST = "worker_lost"  # worker
+    SERVICE_DIED = "service_died"  # name, exit_code
+    STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
+    RUN_END = "run_end"  # complete (bool)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: `at` seconds since the start of the run, its `kind` and what belongs to it."""
+
+    at: float
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The line of `events.ndjson`."""
+        return {"at": round(self.at, 6), "event": self.kind, **self.data}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Event:
+        """The event of one line of `events.ndjson`."""
+        return cls(
+            float(line["at"]), str(line["event"]), {k: v for k, v in line.items() if k not in ("at", "event")}
+        )

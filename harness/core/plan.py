@@ -1,0 +1,149 @@
+"""The plan: the whole intended run, every default resolved, checked once before anything is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from harness.core.secrets import mask
+from harness.errors import UsageError
+
+__all__ = ["IMPACT_MINIMUM_S", "IMPACT_TAIL_S", "SLICE_S", "Plan"]
+
+IMPACT_MINIMUM_S = 10.0
+"""Shortest impact window: most dangerous statements last milliseconds, their consequences do not."""
+
+IMPACT_TAIL_S = 2.0
+"""How long the impact window goes on after the migration's last commit."""
+
+SLICE_S = 5.0
+"""Length of a slice of the impact window."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One intended run. Durations are seconds, rates per second; lists are tuples: a plan is a value."""
+
+    # what is driven
+    host: str | None = None  # base URL of the service; None: the harness starts the reference service
+    database_url: str | None = field(default=None, repr=False)  # None: the harness starts a PostgreSQL
+    alembic_config: str | None = None  # path; None: the reference service's own
+    upgrade: str = "head"
+    downgrade: str | None = None
+    placebo: bool = False
+    prepare: str | None = None  # a command run before the baseline
+
+    # load
+    users: int = 30
+    spawn_rate: float = 30.0
+    target_rate: float | None = 80.0  # requests per second over all users; None: the locustfile decides
+    seed: int = 1
+
+    # phases
+    warmup_s: float = 8.0
+    baseline_s: float = 20.0
+    recover_s: float = 15.0
+    drain_s: float = 10.0  # at most
+
+    # migration
+    lock_timeout: str | None = None  # as PostgreSQL writes it: 500ms, 2s
+    statement_timeout: str | None = None
+    migration_retries: int = 0
+    migration_deadline_s: float = 1800.0
+
+    # judgement
+    gates: tuple[str, ...] = ()
+    no_gates: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+    # the demo's services
+    rows: int = 200_000
+    postgres_bin: str | None = None
+    keep_database: bool = False
+
+    # safety
+    allow_host: tuple[str, ...] = ()
+    allow_database: tuple[str, ...] = ()
+    allow_production: bool = False
+
+    run_root: str = "runs"  # where run directories are made
+
+    @property
+    def name(self) -> str:
+        """What the run directory is named after: `demo` or `own`, whose service it is; placebos say so."""
+        return ("demo" if self.host is None else "own") + ("-placebo" if self.placebo else "")
+
+    @property
+    def migrates(self) -> bool:
+        """Whether the run has a migration to run."""
+        return not self.placebo
+
+    def check(self) -> None:
+        """Raise UsageError for anything that contradicts itself, naming the flag."""
+        _at_least("--users", self.users, 1)
+        _at_least("--rows", self.rows, 0)
+        _at_least("--migration-retries", self.migration_retries, 0)
+        for flag, seconds, least in (
+            ("--warmup-time", self.warmup_s, 0.0),
+            ("--baseline-time", self.baseline_s, 5.0),
+            ("--recover-time", self.recover_s, 5.0),
+            ("--migration-deadline", self.migration_deadline_s, 1.0),
+        ):
+            _at_least(flag, seconds, least, " seconds")
+        if self.target_rate is not None and self.target_rate <= 0:
+            raise UsageError(f"--target-rate is {self.target_rate:g}.", "Give a rate above 0 per second.")
+        if self.placebo and self.downgrade:
+            raise UsageError(
+                "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
+            )
+        self._check_gate_names()
+        self._check_own_service()
+
+    def _check_gate_names(self) -> None:
+        both = sorted(set(self.no_gates) & set(self.required))
+        if both:
+            raise UsageError(f"Gate {both[0]!r} is both in --no-gate and in --require.", "Drop one of them.")
+
+    def _check_own_service(self) -> None:
+        if self.host is None:
+            return
+        if self.keep_database:
+            raise UsageError(
+                "--keep-database is for the database that the harness starts.", "Drop --host or the flag."
+            )
+        if self.migrates and not self.alembic_config:
+            raise UsageError(
+                f"--host {self.host} is given, but not where its migrations are.",
+                "Add --alembic-config path/to/alembic.ini, or --placebo to run without a migration.",
+            )
+        if self.migrates and not self.database_url:
+            raise UsageError(
+                f"--host {self.host} is given, but not its database.",
+                "Set MUL_DATABASE_URL, for instance postgresql://user:password@127.0.0.1/shop.",
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan for `plan.json` and for people: every field, with secrets masked."""
+        return {key: mask(value) if isinstance(value, str) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """The plan of a `plan.json` (its secrets stay masked); keys of newer versions are ignored."""
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in data.items()
+            if key in known
+        }
+        return cls(**values)
+
+    def text(self) -> str:
+        """The resolved plan as JSON, for `--dry-run`."""
+        return json.dumps(self.as_json(), indent=2, ensure_ascii=False)
+
+
+def _at_least(flag: str, value: float, least: float, unit: str = "") -> None:
+    if value < least:
+        raise UsageError(f"{flag} is {value:g}{unit}.", f"It must be at least {least:g}{unit}.")

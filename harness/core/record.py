@@ -1,0 +1,99 @@
+"""The record: everything a run wrote down, read back from closed files. The only thing that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.events import Event
+from harness.core.operations import Operation
+from harness.core.plan import Plan
+from harness.core.samples import SampleTable
+
+__all__ = ["FinalRead", "Found", "HealthPoint", "Probe", "Record", "WebSocketPoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record of an account as the final read found it: its key, its version, and the canary it bears.
+
+    `content` is the version that the record's text claims, None when the text is not one of this run's.
+    """
+
+    key: str
+    version: int
+    canary: str
+    content: int | None = None
+
+
+@dataclass(frozen=True)
+class FinalRead:
+    """All records that one account was shown after the load stopped.
+
+    `error` says why the list is not whole, None when it is. `stored` is what SQL found for the keys of this
+    run, None when no database was asked.
+    """
+
+    account: str
+    at: float
+    found: tuple[Found, ...]
+    error: str | None = None
+    stored: tuple[Found, ...] | None = None
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One isolation probe or checked read that said something: outcome `refused`, `leaked` or `error`."""
+
+    at: float
+    account: str
+    probe: str  # foreign_read | canary
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPoint:
+    """A worker's own health over about one second."""
+
+    at: float
+    worker: str
+    users: int
+    in_flight: int
+    cpu_ratio: float | None  # of one core, 0–1
+    memory_mb: float | None
+    late_ms: tuple[float, ...]  # how late each tick of the hub came
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketPoint:
+    """What one worker's WebSockets received over about one second; `delays_s` from commit to receipt."""
+
+    at: float
+    worker: str
+    connections: int
+    delivered: int
+    missed: int
+    duplicated: int
+    reordered: int
+    reconnects: int
+    delays_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run directory's content. `missing` names, in words for a person, what should be there and is not."""
+
+    plan: Plan
+    environment: Mapping[str, Any]
+    events: tuple[Event, ...]
+    samples: SampleTable
+    operations: tuple[Operation, ...] = ()
+    final_reads: tuple[FinalRead, ...] = ()
+    reads_checked: int = 0
+    probes: tuple[Probe, ...] = ()
+    health: tuple[HealthPoint, ...] = ()
+    websocket: tuple[WebSocketPoint, ...] = ()
+    missing: tuple[str, ...] = ()

@@ -1,0 +1,144 @@
+"""Samples: one request or message each, packed in 16 bytes, exact to a microsecond.
+
+Record layout (little endian): intended start u32 in 10 µs since the worker's zero (11.9 hours), latency u32
+in µs from the intended start, service time u32 in µs from the send, endpoint id u16, outcome u8, cause id u8.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.core.blocks import BlockStream
+
+__all__ = ["SAMPLE", "TICK_S", "Outcome", "SampleTable", "pack_sample"]
+
+TICK_S = 1e-5
+"""Seconds in one unit of a packed instant."""
+
+SAMPLE = struct.Struct("<IIIHBB")
+_DTYPE = np.dtype(
+    [
+        ("intended", "<u4"),
+        ("latency", "<u4"),
+        ("service", "<u4"),
+        ("endpoint", "<u2"),
+        ("outcome", "u1"),
+        ("cause", "u1"),
+    ]
+)
+_U32 = 0xFFFFFFFF
+
+
+class Outcome(IntEnum):
+    """How a request ended; `UNFINISHED` was still in flight when the load stopped, its latency is its age."""
+
+    OK = 0
+    ERROR = 1
+    UNFINISHED = 2
+
+
+def pack_sample(
+    intended_s: float, latency_s: float, service_s: float, endpoint: int, outcome: int, cause: int
+) -> bytes:
+    """One record; instants are seconds since the worker's zero, clamped to what the record can hold."""
+    return SAMPLE.pack(
+        min(max(int(intended_s * 1e5 + 0.5), 0), _U32),
+        min(max(int(latency_s * 1e6 + 0.5), 0), _U32),
+        min(max(int(service_s * 1e6 + 0.5), 0), _U32),
+        endpoint,
+        outcome,
+        cause,
+    )
+
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """All samples of a run as columns of one length, ordered by intended start.
+
+    `at` seconds since the start of the run of the intended start, `latency` and `service` in seconds,
+    `endpoint` an index into `endpoints`, `outcome` an `Outcome`, `cause` an index into `causes` (0 is none).
+    """
+
+    at: Floats
+    latency: Floats
+    service: Floats
+    endpoint: Ints
+    outcome: Ints
+    cause: Ints
+    endpoints: tuple[str, ...]
+    causes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def end(self) -> Floats:
+        """The instant each sample ended (for an unfinished one: when the load stopped)."""
+        return self.at + self.latency
+
+    def where(self, mask: npt.NDArray[np.bool_] | Ints) -> SampleTable:
+        """The samples for which `mask` holds, or those at the positions it lists."""
+        return SampleTable(
+            self.at[mask],
+            self.latency[mask],
+            self.service[mask],
+            self.endpoint[mask],
+            self.outcome[mask],
+            self.cause[mask],
+            self.endpoints,
+            self.causes,
+        )
+
+    @classmethod
+    def join(cls, base_at: Mapping[str, float], streams: Sequence[BlockStream]) -> SampleTable:
+        """Unpack the streams of all workers; `base_at` is each worker's zero in run time (0 when unknown)."""
+        endpoints: dict[str, int] = {}
+        causes: dict[str, int] = {"": 0}
+        records = [np.frombuffer(stream.payload, _DTYPE) for stream in streams]
+        at = [
+            r["intended"] * TICK_S + base_at.get(s.worker, 0.0) for r, s in zip(records, streams, strict=True)
+        ]
+        names = [
+            _renumber(r["endpoint"], s.tables.get("endpoints", {}), endpoints)
+            for r, s in zip(records, streams, strict=True)
+        ]
+        why = [
+            _renumber(r["cause"], {0: "", **s.tables.get("causes", {})}, causes)
+            for r, s in zip(records, streams, strict=True)
+        ]
+        table = cls(
+            _joined(at, np.float64),
+            _joined([r["latency"] * 1e-6 for r in records], np.float64),
+            _joined([r["service"] * 1e-6 for r in records], np.float64),
+            _joined(names, np.int64),
+            _joined([r["outcome"] for r in records], np.int64),
+            _joined(why, np.int64),
+            tuple(endpoints),
+            tuple(causes),
+        )
+        return table.where(np.argsort(table.at, kind="stable"))
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]], kind: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
+
+
+def _renumber(ids: npt.NDArray[Any], names: Mapping[int, str], known: dict[str, int]) -> Ints:
+    """Worker's ids → run-wide ids; an id whose name never arrived is named by its number."""
+    size = int(ids.max()) + 1 if len(ids) else 0
+    table = np.empty(size, np.int64)
+    for number in range(size):
+        table[number] = known.setdefault(names.get(number, f"#{number}"), len(known))
+    numbered: Ints = table[ids]
+    return numbered

@@ -1,0 +1,108 @@
+"""The timeline: phases, impact windows and slices, cut from the events after the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.core.events import Event, Kind
+from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S, SLICE_S
+
+__all__ = ["Episode", "Timeline", "Window", "cut", "slices"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open stretch `[start, end)` of the run, in seconds since its start."""
+
+    name: str
+    start: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One migration of the run: the upgrade, or the rollback; retries belong to the same episode.
+
+    All instants are seconds since the start of the run, None when it never came to that. A placebo's
+    episode has a pretended `first_statement_at`, so that it is judged over a window of the same length.
+    """
+
+    number: int
+    direction: str  # upgrade | downgrade
+    begin_at: float
+    first_statement_at: float | None = None
+    last_commit_at: float | None = None
+    end_at: float | None = None
+
+    @property
+    def phase(self) -> str:
+        """The name of the phase it happens in."""
+        return "migrate" if self.direction == "upgrade" else "rollback"
+
+    @property
+    def statement_window(self) -> Window | None:
+        """`[first statement, last commit)`."""
+        if self.first_statement_at is None or self.last_commit_at is None:
+            return None
+        return Window(f"{self.phase} statements", self.first_statement_at, self.last_commit_at)
+
+    @property
+    def impact_window(self) -> Window | None:
+        """What gates judge: `[first statement, max(last commit + 2 s, first statement + 10 s))`.
+
+        Where nothing was committed, the end of the migration's process takes the last commit's place.
+        """
+        if self.first_statement_at is None:
+            return None
+        last = self.last_commit_at if self.last_commit_at is not None else self.end_at
+        ends = [self.first_statement_at + IMPACT_MINIMUM_S]
+        if last is not None:
+            ends.append(last + IMPACT_TAIL_S)
+        return Window(self.phase, self.first_statement_at, max(ends))
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The run's phases in order, its episodes, and the instant of its last event."""
+
+    phases: tuple[Window, ...]
+    episodes: tuple[Episode, ...]
+    end_at: float
+
+    def window(self, name: str) -> Window | None:
+        """The window a gate means by `phase=name`: for `migrate` and `rollback` the impact window.
+
+        An impact window that the run cut short ends with the run.
+        """
+        for episode in self.episodes:
+            if episode.phase == name:
+                impact = episode.impact_window
+                return impact and Window(name, impact.start, min(impact.end, self.end_at))
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    def phase_at(self, at: float) -> str | None:
+        """The name of the phase at an instant."""
+        return next((p.name for p in self.phases if p.start <= at < p.end), None)
+
+
+def cut(events: Sequence[Event], episodes: Sequence[Episode] = ()) -> Timeline:
+    """Cut the phases: each lasts until the next begins, the last one until the last event."""
+    end_at = max((event.at for event in events), default=0.0)
+    starts = [(str(event.data["name"]), event.at) for event in events if event.kind == Kind.PHASE]
+    ends = [at for _, at in starts[1:]] + [end_at]
+    phases = tuple(Window(name, at, end) for (name, at), end in zip(starts, ends, strict=True))
+    return Timeline(phases, tuple(episodes), end_at)
+
+
+def slices(window: Window, length: float = SLICE_S) -> tuple[Window, ...]:
+    """The window in slices of `length` seconds; a remainder shorter than half of one joins the last."""
+    count = max(1, round(window.duration / length)) if window.duration > 0 else 0
+    edges = [window.start + number * length for number in range(count)] + [window.end]
+    return tuple(Window(window.name, a, b) for a, b in pairwise(edges))

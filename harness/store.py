@@ -1,0 +1,200 @@
+"""The run directory: append-only while the run lasts, read back whole when it is judged.
+
+Every file and its content is described in the table of README's *Reading a run directory*.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+from harness.core.blocks import Block, BlockStream, read_blocks
+from harness.core.events import Event, Kind
+from harness.core.operations import OPERATION, unpack_operations
+from harness.core.plan import Plan
+from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
+from harness.core.samples import SAMPLE, SampleTable
+from harness.errors import UsageError
+
+__all__ = ["RunDirectory", "dump_json", "read_record"]
+
+STREAMS = {"samples": SAMPLE.size, "operations": OPERATION.size}
+"""The streams of packed blocks, each in `<stream>.blocks`, and the bytes of one record."""
+
+
+def dump_json(value: Any) -> str:
+    """JSON that is the same for the same value: sorted keys, no NaN, a newline at the end."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+class RunDirectory:
+    """Writes one run's files. Lines are flushed as they come, so that a killed run leaves what it knew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: dict[str, IO[Any]] = {}
+
+    @classmethod
+    def create(cls, plan: Plan, now: datetime, token: str | None = None) -> RunDirectory:
+        """Make `<run_root>/<UTC time>-<plan>-<random>/`, point `latest` at it, and write `plan.json`."""
+        root = Path(plan.run_root)
+        name = f"{now:%Y%m%dT%H%M%SZ}-{plan.name}-{token or secrets.token_hex(3)}"
+        try:
+            (root / name / "logs").mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                f"The run directory {root / name} cannot be made: {error.strerror}.",
+                "Give another place with --run-dir.",
+            ) from error
+        _point_latest(root, name)
+        directory = cls(root / name)
+        directory.write_json("plan.json", plan.as_json())
+        return directory
+
+    @property
+    def run_id(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    def log(self, name: str) -> Path:
+        """Where the child or service `name` writes what it says."""
+        return self.path / "logs" / f"{name}.log"
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a whole file at once, never half of it."""
+        self.write_text(name, dump_json(value))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a whole file at once, never half of it."""
+        temporary = self.path / f".{name}.part"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.path / name)
+
+    def append_event(self, event: Event) -> None:
+        """Add a line to `events.ndjson`."""
+        self.append_line("events.ndjson", event.as_json())
+
+    def append_line(self, name: str, value: Mapping[str, Any]) -> None:
+        """Add a line to an `.ndjson` or `.ndjson.gz` file."""
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+        self._write(name, line.encode())
+
+    def append_block(self, stream: str, block: bytes) -> None:
+        """Add an encoded block to a stream, as the worker sent it."""
+        self._write(f"{stream}.blocks", block)
+
+    def _write(self, name: str, data: bytes) -> None:
+        file = self._open.get(name) or self._open.setdefault(name, self._open_for_append(name))
+        file.write(data)
+        file.flush()
+
+    def _open_for_append(self, name: str) -> IO[Any]:
+        path = self.path / name
+        if name.endswith(".gz"):
+            return cast("IO[Any]", gzip.open(path, "ab"))
+        return path.open("ab")  # noqa: SIM115 - stays open for the run, closed by close()
+
+    def close(self) -> None:
+        """Close every file; a later append opens it again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def _point_latest(root: Path, name: str) -> None:
+    temporary = root / f".latest-{name}"
+    temporary.symlink_to(name)
+    os.replace(temporary, root / "latest")
+
+
+def read_record(path: Path) -> Record:
+    """Read a run directory back; raises UsageError when it is none."""
+    if not (path / "plan.json").is_file():
+        raise UsageError(
+            f"{path} is not a run directory: it has no plan.json.", "Give a folder such as runs/latest."
+        )
+    missing: list[str] = []
+    events = tuple(Event.from_json(line) for line in _lines(path, "events.ndjson", missing))
+    bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
+    streams = {name: _streams(path, name, events, missing) for name in STREAMS}
+    checked = list(_lines(path, "probes.ndjson", missing, optional=True))
+    return Record(
+        plan=Plan.from_json(_json(path, "plan.json")),
+        environment=_json(path, "environment.json"),
+        events=events,
+        samples=SampleTable.join(bases, streams["samples"]),
+        operations=tuple(unpack_operations(bases, streams["operations"])),
+        final_reads=tuple(
+            _final_read(line) for line in _lines(path, "final_read.ndjson.gz", missing, optional=True)
+        ),
+        reads_checked=sum(int(line.get("reads_checked", 0)) for line in checked),
+        probes=tuple(Probe(**line) for line in checked if "probe" in line),
+        health=tuple(
+            _tupled(HealthPoint, line, "late_ms")
+            for line in _lines(path, "health.ndjson", missing, optional=True)
+        ),
+        websocket=tuple(
+            _tupled(WebSocketPoint, line, "delays_s")
+            for line in _lines(path, "websocket.ndjson", missing, optional=True)
+        ),
+        missing=tuple(missing),
+    )
+
+
+def _json(path: Path, name: str) -> dict[str, Any]:
+    file = path / name
+    value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return value
+
+
+def _lines(path: Path, name: str, missing: list[str], optional: bool = False) -> Iterator[dict[str, Any]]:
+    """The lines of a file; what is torn or absent is named in `missing`."""
+    file = path / name
+    if not file.is_file():
+        if not optional:
+            missing.append(f"{name} is not there")
+        return
+    try:
+        with gzip.open(file, "rb") if name.endswith(".gz") else file.open("rb") as lines:
+            for line in lines:
+                yield json.loads(line)
+    except (ValueError, EOFError):
+        missing.append(f"the last line of {name} is torn")
+
+
+def _streams(path: Path, name: str, events: Iterable[Event], missing: list[str]) -> list[BlockStream]:
+    """The stream's blocks, joined per worker, with every absent block named in `missing`."""
+    file = path / f"{name}.blocks"
+    blocks, torn = read_blocks(file.read_bytes()) if file.is_file() else ([], None)
+    if torn:
+        missing.append(f"{file.name}: {torn}")
+    said = {str(e.data["worker"]): e.data.get(name) for e in events if e.kind == Kind.WORKER_FINAL}
+    joined = []
+    for worker in sorted({block.worker for block in blocks} | set(said)):
+        own: list[Block] = [block for block in blocks if block.worker == worker]
+        stream = BlockStream.join(worker, own, said.get(worker))
+        if stream.missing:
+            missing.append(f"{len(stream.missing)} blocks of {name} from worker {worker}")
+        joined.append(stream)
+    return joined
+
+
+def _final_read(line: Mapping[str, Any]) -> FinalRead:
+    stored = line.get("stored")
+    return FinalRead(
+        account=line["account"],
+        at=line["at"],
+        found=tuple(Found(*found) for found in line["found"]),
+        error=line.get("error"),
+        stored=None if stored is None else tuple(Found(*found) for found in stored),
+        worker=line.get("worker", ""),
+    )
+
+
+def _tupled(kind: type[Any], line: Mapping[str, Any], name: str) -> Any:
+    return kind(**{**line, name: tuple(line[name])})
