@@ -98,7 +98,7 @@ class RunDirectory:
         path = self.path / name
         if name.endswith(".gz"):
             return cast("IO[Any]", gzip.open(path, "ab"))
-        return path.open("ab")  # noqa: SIM115 - stays open for the run, closed by close()
+        return path.open("ab")
 
     def close(self) -> None:
         """Close every file; a later append opens it again."""
