@@ -1,0 +1,390 @@
+"""An embedded PostgreSQL server: started for one run, gone afterwards.
+
+initdb and postgres are run directly, as an unprivileged account where the harness is root
+(`harness.db.binaries`), on 127.0.0.1 with a random password (scram-sha-256).
+
+A server's folder (`mul-pg-…` in the temporary folder) holds its data and the file `owner`, which the
+starting process keeps locked for as long as it lives. A free lock therefore means that the owner is gone,
+however it went, and `sweep` clears up after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from harness.clock import wait_until
+from harness.db.binaries import (
+    Account,
+    Binaries,
+    check_reach,
+    find_binaries,
+    readable_binaries,
+    server_account,
+)
+from harness.errors import SetupError, UsageError
+
+__all__ = ["Binaries", "EmbeddedServer", "find_binaries", "sweep"]
+
+PREFIX = "mul-pg-"
+INITDB_WITHIN_S = 60.0
+READY_WITHIN_S = 30.0
+PORT_ATTEMPTS = 5
+
+SHUTDOWN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0))
+"""Fast, then immediate shutdown, with the seconds each is given before the next."""
+
+SETTINGS = {
+    "deadlock_timeout": "1s",
+    "fsync": "on",
+    "log_lock_waits": "on",
+    "shared_buffers": "128MB",
+    "unix_socket_directories": "",
+}
+"""As in production where it matters to a migration; no local socket, so no limit on the folder's path."""
+
+NO_PROGRAMS = (
+    "Install them with: pip install 'migrate-under-load[demo]', or name a folder with --postgres-bin."
+)
+
+
+@dataclass
+class _Folder:
+    """One server's folder and the lock that says its owner lives."""
+
+    path: Path
+    owner: IO[str] = field(repr=False)
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @classmethod
+    def create(cls, account: Account | None) -> _Folder:
+        """Made under a hidden name and renamed once the lock is held, so `sweep` never sees it ownerless."""
+        parent = Path(tempfile.gettempdir()).resolve()
+        if account:
+            check_reach(parent, account, "Point TMPDIR to a folder it may enter, such as /tmp.")
+        hidden = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
+        owner = (hidden / "owner").open("w")
+        owner.write(f"{os.getpid()}\n")
+        owner.flush()
+        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = hidden.rename(parent / hidden.name.removeprefix("."))
+        (path / "data").mkdir(mode=0o700)
+        if account:
+            path.chmod(0o711)
+            os.chown(path / "data", account.uid, account.gid)
+        return cls(path, owner)
+
+    @classmethod
+    def abandoned(cls, path: Path) -> _Folder | None:
+        """The folder of an owner that is gone, locked for us; None when it lives or is not ours to judge."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if path.is_symlink() or path.stat().st_uid != os.geteuid():
+                    return None
+                owner = stack.enter_context((path / "owner").open())
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # locked by its owner, or removed by another sweep a moment ago
+                return None
+            stack.pop_all()
+            return cls(path, owner)
+
+    def postmaster(self) -> psutil.Process | None:
+        """The running server of this data folder, if it is one: a pid alone may be somebody else's by now."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            process = psutil.Process(pid)
+            is_ours = process.name() == "postgres" and str(self.data) in process.cmdline()
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return process if is_ours else None
+
+    def remove(self) -> bool:
+        """Whether it is gone. Backends of a killed server may write for another moment, hence the retries."""
+
+        def gone() -> bool:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return not self.path.exists()
+
+        removed = wait_until(gone, within=5, every=0.1)
+        self.owner.close()
+        return removed
+
+
+def sweep() -> list[Path]:
+    """Stop the servers and remove the folders whose owner is gone; returns the removed folders."""
+    removed = []
+    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
+        folder = _Folder.abandoned(path)
+        if folder is None:
+            continue
+        if postmaster := folder.postmaster():
+            _shut_down(postmaster, gone=partial(_is_gone, postmaster))
+        if folder.remove():
+            removed.append(path)
+    return removed
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _shut_down(postmaster: psutil.Process, gone: Callable[[], bool]) -> None:
+    """Fast shutdown, then immediate shutdown, then SIGKILL of the server's processes.
+
+    https://www.postgresql.org/docs/current/server-shutdown.html
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for number, patience_s in SHUTDOWN:
+            postmaster.send_signal(number)
+            if wait_until(gone, within=patience_s):
+                return
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        wait_until(gone, within=5)
+
+
+def config_text(settings: Mapping[str, str]) -> str:
+    """Lines for postgresql.conf; on the command line they would outrank ALTER SYSTEM."""
+    lines = []
+    for name, value in settings.items():
+        if not re.fullmatch(r"[a-z_][a-z0-9_.]*", name) or "\n" in value:
+            raise UsageError(f"{name!r} is not a PostgreSQL setting on one line.", "Write it as name=value.")
+        escaped = value.replace("\\", "\\\\").replace("'", "''")
+        lines.append(f"{name} = '{escaped}'\n")
+    return "".join(lines)
+
+
+class EmbeddedServer:
+    """A running server; `stop` it, or use it as a context manager."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], folder: _Folder, version: str, port: int, password: str
+    ) -> None:
+        self._process = process
+        self._folder = folder
+        self._password = password
+        self.version = version
+        self.port = port
+        self.pid = process.pid
+        self.data_dir = folder.data
+        self._stopped = False
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        postgres_bin: Path | None = None,
+        max_connections: int = 200,
+        log: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> EmbeddedServer:
+        """Create a cluster and serve it on 127.0.0.1, on `port` or a free one.
+
+        The server's log is appended to the file `log`; without one it goes with the data. `settings` are laid
+        over the harness's own. Raises UsageError or SetupError; then nothing is left behind.
+        """
+        sweep()
+        account = server_account()
+        binaries = readable_binaries(find_binaries(postgres_bin), account)
+        wanted = {**SETTINGS, "max_connections": str(max_connections), **(settings or {})}
+        password = secrets.token_urlsafe(24)
+        folder = _Folder.create(account)
+        try:
+            _create_cluster(binaries, folder, account, password)
+            with (folder.data / "postgresql.conf").open("a") as config:
+                config.write(config_text(wanted))
+            log = log or folder.path / "postgres.log"
+            process, port = _serve(binaries, folder, account, password, log, port)
+        except BaseException:
+            folder.remove()
+            raise
+        return cls(process, folder, binaries.version, port, password)
+
+    def __repr__(self) -> str:
+        return (
+            f"<EmbeddedServer {self.version} postgresql://postgres:***@127.0.0.1:{self.port} pid {self.pid}>"
+        )
+
+    @property
+    def url(self) -> str:
+        """The URL of the database `postgres`, password included."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """The URL of the database `name`, password included."""
+        return _url(self.port, self._password, name)
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create the database `name`, a copy of `template` (which nobody may be using); returns its URL."""
+        command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template:
+            command += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        with _connect(self.port, self._password) as connection:
+            connection.execute(command)
+        return self.database_url(name)
+
+    def alive(self) -> bool:
+        """Whether the server process still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Stop the server within a few seconds and remove its folder; a second call does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
+        _stop(self._process)
+        if not self._folder.remove():
+            raise SetupError(f"{self._folder.path} cannot be removed.", "Remove it by hand.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _url(port: int, password: str, database: str) -> str:
+    return f"postgresql://postgres:{password}@127.0.0.1:{port}/{database}"
+
+
+def _connect(port: int, password: str) -> psycopg.Connection:
+    # hostaddr and sslmode are said outright because PGHOSTADDR and PGSSLMODE would otherwise apply
+    url = _url(port, password, "postgres")
+    return psycopg.connect(url, hostaddr="127.0.0.1", sslmode="disable", connect_timeout=2, autocommit=True)
+
+
+def _spawn(
+    command: list[str | Path], account: Account | None, log: IO[bytes], cwd: Path
+) -> subprocess.Popen[bytes]:
+    """In a session of its own, which Ctrl-C in the terminal does not reach, and without our environment."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=cwd,
+        env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
+        start_new_session=True,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
+def _create_cluster(binaries: Binaries, folder: _Folder, account: Account | None, password: str) -> None:
+    """initdb, without waiting for the disk: an empty cluster has nothing to lose.
+
+    A ready-made cluster to copy would not be faster, and every server would bear the same system identifier.
+    """
+    secret = folder.path / "password"
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    if account:
+        os.chown(secret, account.uid, account.gid)
+    output = folder.path / "initdb.log"
+    command: list[str | Path] = [binaries.program("initdb"), "-D", folder.data, "-U", "postgres"]
+    command += ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    with output.open("wb") as log:
+        process = _spawn(command, account, log, folder.data)
+        try:
+            code = process.wait(timeout=60)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    secret.unlink()
+    if code != 0:
+        raise SetupError(
+            f"initdb failed with exit code {code}: {_tail(output)}", "Check the disk and its limits."
+        )
+
+
+def _serve(
+    binaries: Binaries, folder: _Folder, account: Account | None, password: str, log: Path, port: int | None
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the server and wait until it answers. A free port can be taken before the server has it."""
+    for _ in range(PORT_ATTEMPTS):
+        chosen = port or _free_port()
+        command: list[str | Path] = [binaries.program("postgres"), "-D", folder.data]
+        command += ["-h", "127.0.0.1", "-p", str(chosen)]
+        with log.open("ab") as output:
+            process = _spawn(command, account, output, folder.data)
+        try:
+            if _ready(process, chosen, password):
+                return process, chosen
+        except BaseException:
+            _stop(process)
+            raise
+        exited = process.poll() is not None
+        _stop(process)
+        if not (exited and _port_taken(chosen)):
+            raise SetupError(f"PostgreSQL did not become ready: {_tail(log)}", f"Its log is {log}.")
+        if port:
+            raise SetupError(f"Port {port} is in use.", "Leave the port out, or name a free one.")
+    raise SetupError(f"No free port on 127.0.0.1 after {PORT_ATTEMPTS} attempts.", "Try again.")
+
+
+def _ready(process: subprocess.Popen[bytes], port: int, password: str) -> bool:
+    def answers() -> bool:
+        try:
+            _connect(port, password).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    wait_until(lambda: process.poll() is not None or answers(), within=READY_WITHIN_S)
+    return process.poll() is None and answers()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        _shut_down(psutil.Process(process.pid), gone=lambda: process.poll() is not None)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _port_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _tail(log: Path, lines: int = 5) -> str:
+    return " | ".join(log.read_text(errors="replace").splitlines()[-lines:]) or "it said nothing."
