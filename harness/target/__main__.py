@@ -1,0 +1,50 @@
+"""`python -m harness.target serve|seed`; the settings come from the environment (see `settings.py`)."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    # Imported here: serving needs no Alembic and seeding no web framework, and each costs half a second.
+    if arguments.command == "serve":
+        _serve(arguments.host, arguments.port, arguments.workers)
+    else:
+        from harness.target.seed import seed
+
+        seed(arguments.rows, arguments.accounts)
+
+
+def _serve(host: str, port: int, workers: int) -> None:
+    import uvicorn
+
+    # Neither access log nor the `info` level: both write the path of a WebSocket with its `?token=`.
+    uvicorn.run(
+        "harness.target.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        ws="wsproto",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m harness.target", description="The reference service.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer requests until SIGTERM")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, required=True)
+    serve.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    seed = commands.add_parser("seed", help="create the schema v1 and fill an empty database")
+    seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")
+    seed.add_argument("--accounts", type=int, default=1_000, help="accounts that share them (default 1,000)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

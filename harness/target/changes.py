@@ -1,0 +1,65 @@
+"""What happened to an account's documents, numbered per account, and how every process hears of it.
+
+The number is taken, the event kept and NOTIFY queued in the transaction of the write itself. Taking the
+number locks the account's row until the commit, so per account the order of numbers is the order of commits,
+and PostgreSQL delivers notifications in the order of commits.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from sqlalchemy import text
+
+from harness.target.auth import Session
+
+__all__ = ["CHANGES", "MIGRATION", "change_message", "changes_after", "last_number", "record_change"]
+
+CHANGES = "target_changes"
+"""The NOTIFY channel of the accounts' own changes."""
+
+MIGRATION = "target_migration"
+"""The NOTIFY channel of the migration's status."""
+
+_FIELDS = "'seq', seq, 'document', document_id, 'version', version, 'op', op, 'committed_at', committed_at"
+
+_RECORD = text(f"""
+    WITH numbered AS (
+        UPDATE accounts SET last_seq = last_seq + 1 WHERE id = :account_id RETURNING id, name, last_seq
+    ), kept AS (
+        INSERT INTO events (account_id, seq, document_id, version, op, committed_at)
+        SELECT id, last_seq, :document_id, :version, :op, extract(epoch FROM clock_timestamp()) FROM numbered
+        RETURNING account_id, seq, document_id, version, op, committed_at
+    )
+    SELECT pg_notify('{CHANGES}', json_build_object('account', name, {_FIELDS})::text) FROM kept, numbered
+""")  # noqa: S608 - constants of this module
+_AFTER = text(f"""
+    SELECT json_build_object('account', accounts.name, {_FIELDS}) FROM events
+    JOIN accounts ON accounts.id = account_id
+    WHERE account_id = :account_id AND seq > :after ORDER BY seq LIMIT 500
+""")  # noqa: S608 - constants of this module
+_LAST = text("SELECT last_seq FROM accounts WHERE id = :account_id")
+
+
+async def record_change(session: Session, document: uuid.UUID, version: int, op: str) -> None:
+    """The last statement of a write: `committed_at` (server clock) is as near the commit as can be."""
+    row = {"account_id": session.account_id, "document_id": document, "version": version, "op": op}
+    await session.connection.execute(_RECORD, row)
+
+
+async def last_number(session: Session) -> int:
+    """The number of the account's latest change; 0 before the first."""
+    return int((await session.connection.execute(_LAST, {"account_id": session.account_id})).scalar_one())
+
+
+async def changes_after(session: Session, number: int) -> list[dict[str, Any]]:
+    """The account's next changes after `number`, in order, at most 500."""
+    look_up = {"account_id": session.account_id, "after": number}
+    return list((await session.connection.execute(_AFTER, look_up)).scalars())
+
+
+def change_message(change: dict[str, Any]) -> str:
+    """A change as subscribers get it, with the canary of the account it belongs to."""
+    return json.dumps({"type": "change", **change, "canary": f"canary:{change['account']}"})

@@ -1,0 +1,133 @@
+"""Documents: created under an id of the client's choice, updated against the version the client last saw."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, text
+from starlette.responses import JSONResponse, Response
+
+from harness.target.auth import Reader, Session, Writer
+from harness.target.changes import record_change
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_COLUMNS = """id, title, body, status, tags, size, version,
+    extract(epoch FROM created_at)::float8 AS created_at,
+    extract(epoch FROM updated_at)::float8 AS updated_at"""
+_CREATE = text("""
+    INSERT INTO documents (id, account_id, title, body, status, tags, size)
+    VALUES (:id, :account_id, :title, :body, :status, :tags, octet_length(:body))
+    ON CONFLICT (id) DO NOTHING
+""")
+_READ = text(f"SELECT {_COLUMNS} FROM documents WHERE id = :id AND account_id = :account_id")  # noqa: S608
+_LIST = text(f"""
+    SELECT {_COLUMNS} FROM documents WHERE account_id = :account_id AND id > :after ORDER BY id LIMIT :limit
+""")  # noqa: S608
+_UPDATE = text("""
+    UPDATE documents SET title = :title, body = :body, status = coalesce(:status, status),
+        tags = coalesce(:tags, tags), size = octet_length(:body), version = version + 1, updated_at = now()
+    WHERE id = :id AND account_id = :account_id AND version = :version
+""")
+_VERSION = text("SELECT version FROM documents WHERE id = :id AND account_id = :account_id")
+_DELETE = text("DELETE FROM documents WHERE id = :id AND account_id = :account_id RETURNING version")
+_BEFORE_ALL = uuid.UUID(int=0)
+
+Status = Literal["draft", "active", "archived"]
+Tag = Annotated[str, Field(min_length=1, max_length=50)]
+
+
+class Content(BaseModel):
+    title: str = Field(min_length=1, max_length=200)
+    body: str = Field(max_length=100_000)
+
+
+class NewDocument(Content):
+    id: uuid.UUID
+    status: Status = "active"
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+
+
+class Revision(Content):
+    version: int = Field(ge=1, le=2**31 - 2)
+    status: Status | None = None
+    tags: list[Tag] | None = Field(default=None, max_length=20)
+
+
+@router.post("/documents")
+async def create(document: NewDocument, caller: Writer) -> Response:
+    """409 whenever the id exists, with the same content or not, whoever owns it."""
+    async with caller.transaction() as session:
+        row = {**document.model_dump(), "account_id": session.account_id}
+        if (await session.connection.execute(_CREATE, row)).rowcount == 0:
+            raise HTTPException(409, "the id exists")
+        await record_change(session, document.id, 1, "create")
+    return JSONResponse({"id": str(document.id), "version": 1}, 201)
+
+
+@router.get("/documents")
+async def page(
+    caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20, after: uuid.UUID = _BEFORE_ALL
+) -> Response:
+    """Pages by key: `next` is the `after` of the next page, null at the end."""
+    async with caller.transaction() as session:
+        look_up = {"account_id": session.account_id, "after": after, "limit": limit + 1}
+        rows = (await session.connection.execute(_LIST, look_up)).all()
+    items = [_as_json(row) for row in rows[:limit]]
+    return JSONResponse({"items": items, "next": items[-1]["id"] if len(rows) > limit else None})
+
+
+@router.get("/documents/{document_id}")
+async def read(document_id: uuid.UUID, caller: Reader) -> Response:
+    async with caller.transaction() as session:
+        row = (await session.connection.execute(_READ, _key(session, document_id))).one_or_none()
+    if row is None:
+        raise _unknown()
+    return JSONResponse(_as_json(row))
+
+
+@router.put("/documents/{document_id}")
+async def update(document_id: uuid.UUID, revision: Revision, caller: Writer) -> Response:
+    """409 with the current version when somebody was faster."""
+    async with caller.transaction() as session:
+        key = _key(session, document_id)
+        if (await session.connection.execute(_UPDATE, {**revision.model_dump(), **key})).rowcount == 0:
+            return await _not_updated(session, key)
+        version = revision.version + 1
+        await record_change(session, document_id, version, "update")
+    return JSONResponse({"id": str(document_id), "version": version})
+
+
+@router.delete("/documents/{document_id}")
+async def delete(document_id: uuid.UUID, caller: Writer) -> Response:
+    async with caller.transaction() as session:
+        version = (await session.connection.execute(_DELETE, _key(session, document_id))).scalar()
+        if version is None:
+            raise _unknown()
+        await record_change(session, document_id, version, "delete")
+    return Response(status_code=204)
+
+
+async def _not_updated(session: Session, key: dict[str, Any]) -> Response:
+    version = (await session.connection.execute(_VERSION, key)).scalar()
+    if version is None:
+        raise _unknown()
+    return JSONResponse({"detail": "the document has changed", "version": version}, 409)
+
+
+def _key(session: Session, document_id: uuid.UUID) -> dict[str, Any]:
+    return {"id": document_id, "account_id": session.account_id}
+
+
+def _as_json(row: Row[Any]) -> dict[str, Any]:
+    return {**row._mapping, "id": str(row.id)}
+
+
+def _unknown() -> HTTPException:
+    """The same answer for a document that is not there and for another account's."""
+    return HTTPException(404, "no such document")

@@ -1,0 +1,82 @@
+"""Everything the service can be told, read once from environment variables `MUL_TARGET_*`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from sqlalchemy.engine import make_url
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One process's settings. Secrets stay out of `repr`."""
+
+    database_url: str = field(repr=False)
+    """`MUL_TARGET_DATABASE_URL`, as `postgres://`, `postgresql://` or `postgresql+psycopg://`."""
+
+    access_ttl_s: int = 300
+    """`MUL_TARGET_ACCESS_TTL_S`: an access token is accepted this long, in whole seconds, at least 1."""
+
+    refresh_ttl_s: int = 86_400
+    """`MUL_TARGET_REFRESH_TTL_S`: a refresh token is accepted this long."""
+
+    pool_size: int = 10
+    """`MUL_TARGET_POOL_SIZE`: database connections per process, besides the one that listens."""
+
+    issuer: str = "migrate-under-load-target"
+    """`MUL_TARGET_ISSUER`: the `iss` of every token."""
+
+    audience: str = "documents"
+    """`MUL_TARGET_AUDIENCE`: the `aud` of every token."""
+
+    seed_password: str = field(default="correct horse battery staple", repr=False)
+    """`MUL_TARGET_SEED_PASSWORD`: what every seeded account signs in with."""
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Raises SystemExit, naming the variable, when one is missing or is not a positive whole number."""
+        return cls(
+            database_url=_required("DATABASE_URL"),
+            access_ttl_s=_positive("ACCESS_TTL_S", cls.access_ttl_s),
+            refresh_ttl_s=_positive("REFRESH_TTL_S", cls.refresh_ttl_s),
+            pool_size=_positive("POOL_SIZE", cls.pool_size),
+            issuer=_variable("ISSUER") or cls.issuer,
+            audience=_variable("AUDIENCE") or cls.audience,
+            seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
+        )
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's URL for SQLAlchemy with psycopg 3."""
+        return self._with_scheme("postgresql+psycopg")
+
+    @property
+    def libpq_url(self) -> str:
+        """The database's URL for psycopg itself."""
+        return self._with_scheme("postgresql")
+
+    def _with_scheme(self, scheme: str) -> str:
+        return make_url(self.database_url).set(drivername=scheme).render_as_string(hide_password=False)
+
+
+def _variable(name: str) -> str | None:
+    return os.environ.get(f"MUL_TARGET_{name}") or None
+
+
+def _required(name: str) -> str:
+    value = _variable(name)
+    if value is None:
+        raise SystemExit(f"MUL_TARGET_{name} is not set; give it the URL of a PostgreSQL database.")
+    return value
+
+
+def _positive(name: str, default: int) -> int:
+    value = _variable(name)
+    if value is None:
+        return default
+    if not value.isdecimal() or int(value) < 1:
+        raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes a whole number, 1 or more.")
+    return int(value)

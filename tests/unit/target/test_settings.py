@@ -1,0 +1,39 @@
+"""The service's settings come from the environment, and a wrong one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.target.settings import Settings
+
+URL = "postgresql://someone:secret@127.0.0.1/db"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_every_usual_form_of_the_url_is_understood(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL.replace("postgresql", scheme))
+    settings = Settings.from_environment()
+    assert settings.libpq_url == URL
+    assert settings.sqlalchemy_url == URL.replace("postgresql", "postgresql+psycopg")
+
+
+def test_a_missing_url_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUL_TARGET_DATABASE_URL", raising=False)
+    with pytest.raises(SystemExit, match="MUL_TARGET_DATABASE_URL is not set"):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon"])
+def test_a_lifetime_that_is_no_positive_whole_number_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_ACCESS_TTL_S", value)
+    with pytest.raises(SystemExit, match="MUL_TARGET_ACCESS_TTL_S"):
+        Settings.from_environment()
+
+
+def test_secrets_stay_out_of_the_representation() -> None:
+    shown = repr(Settings(URL))
+    assert "secret" not in shown
+    assert "horse" not in shown
