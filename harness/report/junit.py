@@ -1,0 +1,59 @@
+"""The report as JUnit XML: one test suite, a test case per gate.
+
+A failed gate is a failure, an inconclusive one an error (nothing was proved), one that does not apply is
+skipped.
+"""
+
+from __future__ import annotations
+
+import re
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from harness.report.view import Gate, View
+
+__all__ = ["render"]
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold in any form: https://www.w3.org/TR/xml/#charsets."""
+
+_RESULTS = {"fail": Failure, "inconclusive": Error, "not_applicable": Skipped}
+
+
+def render(view: View) -> str:
+    """The XML document."""
+    suite = TestSuite("migrate-under-load")
+    for name, value in _properties(view):
+        suite.add_property(name, _xml(value))
+    suite.add_testcases([_case(gate) for gate in view.gates])
+    document = JUnitXml("migrate-under-load")
+    document.add_testsuite(suite)
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    xml = document.tostring().decode()  # type: ignore[no-untyped-call]
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}\n'
+
+
+def _properties(view: View) -> list[tuple[str, str]]:
+    revisions = [revision for migration in view.migrations for revision in migration.revisions]
+    return [
+        ("run_id", view.run_id),
+        ("status", view.headline.status),
+        ("verdict", view.headline.sentence),
+        *[(f"revision.{number}", revision) for number, revision in enumerate(revisions, 1)],
+    ]
+
+
+def _case(gate: Gate) -> TestCase:
+    case = TestCase(_xml(f"{gate.name}: {gate.expression}"), classname="migrate-under-load", time=0)
+    result = _RESULTS.get(gate.status)
+    if result is not None:
+        case.result = [result(_xml(_message(gate)), gate.status)]
+    return case
+
+
+def _message(gate: Gate) -> str:
+    return f"observed {gate.observed}, limit {gate.limit}, samples {gate.samples}. {gate.why}".rstrip()
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("\ufffd", text)

@@ -1,0 +1,100 @@
+"""The report as GitHub-flavoured Markdown, for the summary of a CI job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.report.view import Measure, View
+
+__all__ = ["render"]
+
+_SPECIAL = re.compile(r"[\\`*_\[\]#!|~$@]|:(?=\S)|^[-+=]")
+_FINDINGS = 5
+_NOT_PLAIN = re.compile(r"[^a-zA-Z0-9 ,.=%/;(){}'\"…+-]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def render(view: View) -> str:
+    """The summary: verdict, gates, what it cost whom, and the slowest statements."""
+    return "\n".join(_lines(view)).rstrip() + "\n"
+
+
+def _lines(view: View) -> Iterator[str]:
+    head = view.headline
+    yield f"## {head.mark} {head.word}: {_text(view.title)}"
+    yield ""
+    yield _text(head.sentence)
+    yield ""
+    yield from _table(
+        ("Status", "Gate", "Expression", "Observed", "Limit", "Samples", "Why"),
+        "lll rrr l",
+        (
+            (f"{g.mark} {g.word}", g.name, _code(g.expression), g.observed, g.limit, g.samples, g.why)
+            for g in view.gates
+        ),
+        raw=(2,),
+    )
+    yield from _section("Phases", _phases(view.phases))
+    yield from _section("Slowest statements", _statements(view))
+    for blame in view.blame:
+        yield f"**{_text(blame.statement)}**: {_text(blame.sentence)} {_text(blame.advice)}".rstrip()
+        yield ""
+    for fact in (*view.findings[:_FINDINGS], *view.facts):
+        yield f"- **{_text(fact.title)}**: {_text(fact.text)}"
+    for limit in view.limits:
+        yield f"- Limit: {_text(limit)}"
+    yield ""
+    yield f"Run {_code(view.run_id)}, exit code {head.exit_code}."
+
+
+def _phases(phases: Sequence[Measure]) -> list[str]:
+    rows = (
+        (p.name, p.duration, p.requests, p.throughput, p.errors, p.p50, p.p95, p.p99, p.max, p.stall)
+        for p in phases
+    )
+    titles = ("Phase", "Duration", "Requests", "Throughput", "Errors", "p50", "p95", "p99", "Max", "Stall")
+    return list(_table(titles, "l rrr rrr rrr", rows)) if phases else []
+
+
+def _statements(view: View) -> list[str]:
+    rows = (
+        (s.revision, f"{_code(s.short)} {s.times}".rstrip(), s.started, s.duration, s.longest, s.error)
+        for s in view.slowest()
+    )
+    titles = ("Revision", "Statement", "Started", "Duration", "Longest", "Error")
+    return list(_table(titles, "ll rrr l", rows, raw=(1,))) if view.statements else []
+
+
+def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield f"### {title}"
+        yield ""
+        yield from lines
+
+
+def _table(
+    titles: Sequence[str], align: str, rows: Iterable[Sequence[str]], raw: Sequence[int] = ()
+) -> Iterator[str]:
+    """A table; `align` has a letter per column, `raw` are the columns that are Markdown already."""
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'|'.join('---:' if letter == 'r' else '---' for letter in align.replace(' ', ''))}|"
+    for row in rows:
+        yield f"| {' | '.join(c if n in raw else _text(c) for n, c in enumerate(row))} |"
+    yield ""
+
+
+def _text(text: str) -> str:
+    """Foreign text on one line, with everything escaped that Markdown, a table or HTML would act on.
+
+    An `@` is written as an entity: a backslash does not keep GitHub from notifying the person of that name.
+    """
+    line = " ".join(text.split())
+    line = re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], line)
+    return _SPECIAL.sub(lambda match: "&#64;" if match[0] == "@" else f"\\{match[0]}", line)
+
+
+def _code(text: str) -> str:
+    """Foreign text as HTML code: unlike a code span it can hold backticks and pipes, as entities."""
+    line = _NOT_PLAIN.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
+    return f"<code>{line}</code>"

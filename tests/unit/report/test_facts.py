@@ -1,0 +1,55 @@
+"""What happened, in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.facts import findings, migration_facts, run_facts
+from tests.unit.report import sample
+
+
+def test_each_part_of_the_run_has_its_sentence() -> None:
+    told = {fact.title: fact.text for fact in run_facts(sample.red_verdict())}
+    assert told["Ledger"].startswith("1,204 acknowledged writes: 0 lost, 0 hidden,")
+    assert told["Isolation"] == (
+        "3,410 reads checked, 212 probes of foreign records: 0 leaks. No forged token was tried."
+    )
+    assert "delivery p99 9.4 s" in told["WebSocket"]
+    assert told["Load"].startswith("30 users on 1 worker, 79.6/s sent of 80/s asked for; 4,712 requests")
+
+
+def test_a_part_without_a_known_number_was_not_measured() -> None:
+    told = {fact.title: fact.text for fact in run_facts({"ledger": {"lost": None, "offenders": []}})}
+    assert set(told.values()) == {"Not measured."}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "words"),
+    [
+        ("ok", "", "reached its target"),
+        ("deadline", "cancelled after 30 s", "cancelled at its deadline. cancelled after 30 s"),
+        (None, "", "its end was not seen"),
+        ("new", "", "new"),
+    ],
+)
+def test_a_migration_tells_its_end(status: str | None, message: str, words: str) -> None:
+    result = next(migration_facts({"status": status, "message": message}))
+    assert (result.title, result.text) == ("Result", words)
+
+
+def test_a_migration_tells_its_revisions_and_attempts() -> None:
+    migration = sample.red_verdict()["migration"] | {"attempts": 3}
+    told = {fact.title: fact.text for fact in migration_facts(migration)}
+    assert told["c41f0a7be2d9"] == "step c (2.6 s)"
+    assert told["Process"] == "11.8 s, 3 attempts"
+    assert told["Command"] == "python -m alembic -c alembic.ini upgrade unsafe@head"
+
+
+def test_findings_show_the_history_of_a_lost_write() -> None:
+    history = [{"kind": "create", "version": 1, "outcome": "ok", "invoked_at": 31.0, "ended_at": 31.2}]
+    offender = {"kind": "lost", "account": "a7", "key": "k1", "why": "absent by API", "history": history}
+    verdict = {"ledger": {"offenders": [offender]}, "isolation": {"examples": ["a7 saw k9 of a8"]}}
+    assert [(fact.title, fact.text) for fact in findings(verdict)] == [
+        ("lost", "k1 of account a7: absent by API (create ok at 31.2 s)"),
+        ("leak", "a7 saw k9 of a8"),
+    ]

@@ -1,0 +1,111 @@
+"""The report as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from harness.report import html
+from tests.unit.report import sample
+from tests.unit.report.hostile import hostile
+
+
+class Page(HTMLParser):
+    """The elements of a page, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.elements[-1:] and self.elements[-1][0] == "script" and self.cdata_elem == "script":
+            self.scripts[-1] += data
+        else:
+            self.words.append(data)
+
+    @property
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+    @property
+    def policy(self) -> str:
+        return next(a["content"] or "" for tag, a in self.elements if "http-equiv" in a)
+
+
+@pytest.fixture(scope="module")
+def red() -> str:
+    return html.render(sample.red())
+
+
+def test_the_page_is_the_same_for_the_same_view_and_small(red: str) -> None:
+    assert html.render(sample.red()) == red
+    assert 1_500_000 < len(red.encode()) < 2_500_000
+
+
+def test_nothing_in_the_page_refers_to_the_network(red: str) -> None:
+    page = Page(red)
+    assert not {"link", "iframe", "img", "object", "base", "form", "a"} & set(page.tags)
+    assert not [a for _, a in page.elements if {"src", "href", "srcset", "action"} & set(a)]
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r'(?s)id="plotly">.*?</script>', "", red))
+    assert page.policy.startswith("default-src 'none';")
+
+
+def test_the_policy_allows_exactly_the_two_embedded_scripts(red: str) -> None:
+    data, packed, own = Page(red).scripts
+    library = gzip.decompress(base64.b64decode(packed))
+    hashes = [base64.b64encode(hashlib.sha256(s).digest()).decode() for s in (own.encode(), library)]
+    assert f"script-src 'sha256-{hashes[0]}' 'sha256-{hashes[1]}';" in Page(red).policy
+    assert b"plotly.js" in library[:40]
+    assert json.loads(data)["t"][0] == 0.0
+
+
+def test_the_report_is_readable_without_the_chart(red: str) -> None:
+    words = " ".join(" ".join(Page(red).words).split())
+    for expected in (
+        "FAIL throughput is 31.2/s, the limit is 75.5/s.",
+        "AccessExclusiveLock on documents: 10 sessions waited 84.1 s in all",
+        "✘ fail stall",
+        "UPDATE documents SET title_search = to_tsvector('simple', title || ' ' || coalesce(body, '')),",
+        "1,204 acknowledged writes",
+        "PUT /documents/[id]",
+        "Everything ran on one machine with 2 cores",
+        "The timeline needs JavaScript",
+    ):
+        assert expected in words
+
+
+def test_a_placebo_and_an_empty_run_have_a_page_too() -> None:
+    verdict = sample.green_verdict() | {"migration": None, "endpoints": [], "phases": [], "gates": []}
+    view = sample.view_of(verdict)
+    assert "No gate was judged." in html.render(view)
+
+
+def test_hostile_texts_stay_texts(red: str) -> None:
+    page = Page(html.render(hostile()))
+    assert set(page.tags) <= set(Page(red).tags) | {"details", "h3"}
+    assert page.tags.count("script") == 3
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    assert "{{ 7*7 }}" in " ".join(page.words)
+
+
+def test_hostile_texts_cannot_leave_their_script_element() -> None:
+    data = Page(html.render(hostile())).scripts[0]
+    assert data.isascii()
+    assert not re.search("[<>&]", data)
+    label = json.loads(data)["statements"][0]["details"][0]
+    assert label.startswith("</script><script>alert(1)")

@@ -1,0 +1,43 @@
+"""The verdict as JUnit XML."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from junitparser import JUnitXml
+
+from harness.report import junit
+from tests.unit.report import sample
+from tests.unit.report.hostile import hostile
+
+
+def cases(text: str) -> dict[str, ElementTree.Element]:
+    return {case.attrib["name"].split(":")[0]: case for case in ElementTree.fromstring(text).iter("testcase")}
+
+
+def test_a_gate_is_a_test_case_with_the_result_of_its_status() -> None:
+    found = cases(junit.render(sample.red()))
+    assert {name: [child.tag for child in case] for name, case in found.items()}.items() >= {
+        "stall": ["failure"],
+        "recovery": ["error"],
+        "catalog": ["skipped"],
+        "errors": [],
+    }.items()
+    assert found["stall"].attrib["name"] == "stall: stall{phase=migrate} <= 1s"
+    assert found["stall"].attrib["classname"] == "migrate-under-load"
+    assert found["stall"][0].attrib["message"].startswith("observed 9.31 s, limit 1 s, samples 898. worst")
+
+
+def test_the_suite_counts_and_tells_run_and_revisions() -> None:
+    suite = next(iter(JUnitXml.fromstring(junit.render(sample.red()).encode())))
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (13, 4, 1, 1)
+    properties = {found.name: found.value for found in suite.properties()}  # type: ignore[no-untyped-call]
+    assert properties["run_id"] == "20260314T101502Z-demo-a1b2c3"
+    assert (properties["revision.1"], properties["revision.2"]) == ("c41f0a7be2d9", "d52e1b8cf3ea")
+
+
+def test_hostile_texts_make_valid_xml() -> None:
+    text = junit.render(hostile())
+    assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]", text)
+    assert len(list(ElementTree.fromstring(text.encode()).iter("testcase"))) == 13

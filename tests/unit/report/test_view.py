@@ -1,0 +1,130 @@
+"""The view: the verdict in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.core.events import Event, Kind
+from harness.core.judge import judge, timeline_of
+from harness.core.plan import Plan
+from harness.core.record import Record
+from harness.core.samples import SampleTable
+from harness.core.series import per_second
+from harness.report.view import View, build
+from tests.unit.report import sample
+
+
+def red_with(plan: Plan | None = None, **changes: Any) -> View:
+    verdict = sample.red_verdict() | changes
+    plan = plan or Plan(upgrade="unsafe@head")
+    return build(verdict, sample.red_series(), sample.red_timeline(), plan, {})
+
+
+def test_a_red_run_names_gate_numbers_and_the_blamed_statement() -> None:
+    head = sample.red().headline
+    assert (head.status, head.mark, head.word, head.exit_code) == ("fail", "✘", "FAIL", "1")
+    assert head.sentence.startswith("throughput is 31.2/s, the limit is 75.5/s. Also red: latency, stall")
+    assert "statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN" in head.sentence
+
+
+def test_a_red_run_without_blame_names_the_longest_statement() -> None:
+    sentence = red_with(blame=[]).headline.sentence
+    assert "longest statement ran 4.43 s, in revision d52e1b8cf3ea: UPDATE documents" in sentence
+
+
+def test_a_failed_migration_names_its_sqlstate_and_statement() -> None:
+    verdict = sample.red_verdict()
+    verdict["migration"]["status"] = "failed"
+    verdict["migration"]["statements"][1].update(sqlstate="22003", error="integer out of range")
+    sentence = red_with(migration=verdict["migration"], blame=[]).headline.sentence
+    assert "failed in revision c41f0a7be2d9 with SQLSTATE 22003: integer out of range: ALTER" in sentence
+
+
+def test_a_green_run_says_what_happened_to_the_schema() -> None:
+    head = sample.green().headline
+    assert head.sentence == "All 12 gates passed while the schema went from v1 to c3d4e5f6a7b8 in 7.52 s."
+
+
+def test_an_undecided_run_names_the_gate_and_why() -> None:
+    gate = sample.red_verdict()["gates"][4]
+    head = red_with(status="inconclusive", exit_code=4, gates=[gate]).headline
+    assert (head.word, head.mark) == ("INCONCLUSIVE", "?")
+    assert head.sentence == "recovery could not be judged: 143 samples, a p95 needs 200."
+
+
+def test_an_interrupted_run_says_so() -> None:
+    sentence = red_with(complete=False, interrupted_in="migrate").headline.sentence
+    assert sentence.endswith("The run was interrupted in migrate; only what was finished is judged.")
+
+
+def test_red_gates_come_first_and_keep_their_order() -> None:
+    view = sample.red()
+    assert [gate.name for gate in view.gates if gate.status == "fail"] == [
+        "throughput",
+        "latency",
+        "stall",
+        "ws_delivery",
+    ]
+    assert [gate.status for gate in view.gates][:5] == ["fail"] * 4 + ["inconclusive"]
+    assert view.gates[-1].status == "not_applicable"
+
+
+def test_figures_set_the_migration_beside_the_baseline() -> None:
+    figures = {figure.label: (figure.before, figure.during) for figure in sample.red().figures}
+    assert figures["p95 latency"] == ("18.3 ms", "8.94 s")
+    assert figures["Throughput"] == ("79.5/s", "31.2/s")
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    probe = next(phase for phase in sample.red().phases if phase.name == "probe")
+    assert (probe.requests, probe.rate, probe.errors, probe.p95, probe.stall) == ("0", "–", "–", "–", "–")
+
+
+def test_a_rollback_has_a_part_of_its_own() -> None:
+    back = sample.green_verdict()["migration"] | {"direction": "downgrade", "target": "v1"}
+    view = red_with(rollback=back)
+    assert [migration.title for migration in view.migrations] == ["Migration", "Rollback"]
+    assert len(view.statements) == sum(len(m.statements) for m in view.migrations)
+
+
+def test_the_slowest_statement_comes_first() -> None:
+    assert [s.longest for s in sample.red().slowest(3)] == ["4.43 s", "3.12 s", "911 ms"]
+
+
+def test_settings_are_flat_sorted_and_without_secrets() -> None:
+    environment = {"service": {"url": "postgresql://app:hunter2@127.0.0.1/shop"}, "a": [1, 2], "b": None}
+    verdict = sample.green_verdict()
+    view = build(verdict, sample.green_series(), sample.green_timeline(), Plan(), environment)
+    assert [(fact.title, fact.text) for fact in view.environment] == [
+        ("a", "1, 2"),
+        ("b", "–"),
+        ("service.url", "postgresql://app:***@127.0.0.1/shop"),
+    ]
+
+
+def test_a_placebo_has_no_migration() -> None:
+    view = red_with(Plan(placebo=True), migration=None, blame=[])
+    assert (view.migrations, view.statements) == ((), ())
+    assert view.title == "Placebo: no migration, the reference service under load"
+
+
+def test_an_almost_empty_verdict_still_makes_a_view() -> None:
+    view = build({"status": "inconclusive"}, sample.red_series(), sample.red_timeline(), Plan(), {})
+    assert view.headline.sentence == "Nothing could be judged."
+    assert [fact.text for fact in view.facts] == ["Not measured."] * 4
+
+
+def test_what_the_judge_says_of_a_record_can_be_viewed() -> None:
+    events = [
+        Event(0.0, Kind.RUN_START, {"run_id": "r", "monotonic": 100.0}),
+        Event(0.0, Kind.PHASE, {"name": "warmup"}),
+        Event(1.0, Kind.PHASE, {"name": "baseline"}),
+        Event(3.0, Kind.STOP, {"cause": "SIGINT"}),
+        Event(4.0, Kind.RUN_END, {"complete": False}),
+    ]
+    record = Record(Plan(), {"python": "3.11"}, tuple(events), SampleTable.join({}, []))
+    timeline = timeline_of(record)
+    view = build(judge(record).as_json(), per_second(record, timeline), timeline, record.plan, {})
+    assert (view.run_id, view.headline.word, view.headline.exit_code) == ("r", "INCONCLUSIVE", "130")
+    assert "interrupted in baseline" in view.headline.sentence
+    assert {phase.name for phase in view.phases} == {"warmup", "baseline"}
