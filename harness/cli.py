@@ -1,3 +1,129 @@
-def main() -> int:
-    """Entry point."""
-    raise NotImplementedError
+"""`harness`: what is done before and after a run. The run itself is `locust -f …`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import __version__
+from harness.environ import variable
+from harness.errors import HarnessError, UsageError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are one line for a person, unless `--debug`."""
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except HarnessError as error:
+        if options.debug:
+            raise
+        sys.stderr.write(f"harness: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("harness", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"migrate-under-load {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    analyze = commands.add_parser(
+        "analyze", help="judge a run directory (again)", description=_analyze.__doc__, allow_abbrev=False
+    )
+    analyze.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    analyze.add_argument("--gate", action="append", default=[], metavar="EXPR", help="judge by this gate too")
+    analyze.add_argument("--no-gate", action="append", default=[], metavar="NAME", help="leave this gate out")
+    analyze.add_argument("--out", type=Path, metavar="DIR", help="write there instead of into RUN_DIR")
+    analyze.set_defaults(command=_analyze)
+
+    report = commands.add_parser(
+        "report", help="show a run's report again", description=_report.__doc__, allow_abbrev=False
+    )
+    report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    report.add_argument("--format", choices=["terminal", "html", "junit", "markdown"], default="terminal")
+    report.set_defaults(command=_report)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is and is not ready for a run", description=_doctor.__doc__, allow_abbrev=False
+    )
+    doctor.add_argument("--host", help="base URL of your own service")
+    doctor.add_argument("--alembic-config", type=Path, metavar="INI")
+    doctor.add_argument("--postgres-bin", type=Path, metavar="DIR")
+    doctor.set_defaults(command=_doctor)
+
+    explain = commands.add_parser(
+        "explain", help="what gates and metrics mean", description=_explain.__doc__, allow_abbrev=False
+    )
+    explain.add_argument("topic", choices=["gates"])
+    explain.set_defaults(command=_explain)
+    return parser
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    """Judge a run directory from its files alone. With the run's own gates this writes the same verdict.json
+    again, byte for byte; a verdict by other gates never overwrites it: it goes to --out, else to standard
+    output.
+    """
+    from harness.report import terminal
+    from harness.run.analysis import analyze, judged
+    from harness.store import dump_json
+
+    gates, no_gates = tuple(options.gate), tuple(options.no_gate)
+    if (gates or no_gates) and options.out is None:
+        _, verdict, _ = judged(options.run_dir, gates, no_gates)
+        sys.stdout.write(dump_json(verdict.as_json()))
+        return verdict.exit_code
+    if (gates or no_gates) and options.out.resolve() == options.run_dir.resolve():
+        raise UsageError("--out is the run directory itself.", "Give another folder: its verdict is kept.")
+    verdict, view = analyze(options.run_dir, options.out, gates, no_gates)
+    terminal.render(view, terminal.console())
+    return verdict.exit_code
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Show a run's report again, as text on standard output. Writes nothing."""
+    from harness.report import html, junit, markdown, terminal
+    from harness.run.analysis import judged
+
+    _, _, view = judged(options.run_dir)
+    if options.format == "terminal":
+        terminal.render(view, terminal.console())
+        return 0
+    render = {"html": html.render, "junit": junit.render, "markdown": markdown.render}[options.format]
+    sys.stdout.write(render(view))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """Say what is and is not ready for a run: PostgreSQL, privileges, migration, service, descriptors. Looks
+    only; the database is the one of MUL_DATABASE_URL.
+    """
+    from harness.run.doctor import examine
+
+    console = Console(highlight=False)
+    findings = examine(
+        variable("MUL_DATABASE_URL"), options.host, options.alembic_config, options.postgres_bin
+    )
+    for finding in findings:
+        console.print(f"{finding.mark:<4} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
+        if finding.remedy:
+            console.print(f"       {finding.remedy}", soft_wrap=True)
+    return 0 if all(finding.ready for finding in findings) else 2
+
+
+def _explain(_: argparse.Namespace) -> int:
+    """Print the built-in gates, the metrics that gates of your own can use, and the grammar."""
+    from harness.core.gates import explain
+
+    sys.stdout.write(explain())
+    return 0

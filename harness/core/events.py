@@ -31,7 +31,9 @@ migration's process to its first statement; no gate judges them."""
 class Kind:
     """The kinds of event, with the keys of their `data`."""
 
-    RUN_START = "run_start"  # run_id, started (UTC, ISO 8601), seed, monotonic (the clock at instant 0)
+    RUN_START = (
+        "run_start"  # run_id, started (UTC), seed, monotonic (the clock at instant 0), processes {name: pid}
+    )
     PHASE = "phase"  # name
     MIGRATION_BEGIN = "migration_begin"  # episode, direction, target, command[], revisions_before[], attempt
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)

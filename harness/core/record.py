@@ -84,7 +84,11 @@ class WebSocketPoint:
 
 @dataclass(frozen=True)
 class Record:
-    """A run directory's content. `missing` names, in words for a person, what should be there and is not."""
+    """A run directory's content. `missing` names, in words for a person, what should be there and is not.
+
+    `incomplete_workers` are those of whose operations some blocks never came: what they wrote is not all
+    known.
+    """
 
     plan: Plan
     environment: Mapping[str, Any]
@@ -97,3 +101,4 @@ class Record:
     health: tuple[HealthPoint, ...] = ()
     websocket: tuple[WebSocketPoint, ...] = ()
     missing: tuple[str, ...] = ()
+    incomplete_workers: tuple[str, ...] = ()

@@ -1,0 +1,290 @@
+"""What a locustfile imports: `import harness.locust` makes any locustfile a migration test.
+
+It wires the parts together: Locust's arguments become a plan, its events start and end the run, and the
+verdict becomes the process's exit code. The code is set in a `quitting` listener registered at import: Locust
+ignores one set in `test_stop`, and listeners of that event run in reverse order, so this one runs last
+(locust/main.py, `shutdown`; locust/event.py, `fire`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+import locust.stats
+from locust import events
+from locust.env import Environment
+
+from harness.core.plan import Plan
+from harness.errors import HarnessError
+from harness.load import hooks, web
+from harness.load.arguments import add_arguments, plan_from, strip_secrets
+from harness.load.collector import LoadControl
+from harness.load.messages import RunSettings
+from harness.load.users import MigrationUser
+from harness.report import terminal
+from harness.run.controller import Progress
+from harness.run.preparation import Prepared, check, prepare, with_users
+from harness.run.session import Finished, Session
+
+__all__ = ["MigrationUser"]
+
+log = logging.getLogger("harness")
+
+INTERRUPTED = 130
+"""Exit code of a run that a signal ended, as a shell would report it."""
+
+END_WITHIN_S = 90.0
+"""How long an interrupted run may take to stop its children and judge; every step has its own deadline."""
+
+SEEDED_ACCOUNTS = 1000
+
+
+class Composition:
+    """The run in this process, which is Locust's master or its only process."""
+
+    def __init__(self, environment: Environment, plan: Plan, load: LoadControl) -> None:
+        self.environment = environment
+        self.options: Any = environment.parsed_options
+        self.plan = plan
+        self.load = load
+        self.prepared: Prepared | None = None
+        self.session: Session | None = None
+        self.finished: Finished | None = None
+        self.refused: HarnessError | None = None
+        self.greenlet: gevent.Greenlet | None = None
+        self.progress: Progress | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the run starts by itself, without the web page's Start."""
+        return bool(self.options.headless or self.options.autostart)
+
+    def prepare(self) -> None:
+        """Start what the run needs, before any user is spawned; raises HarnessError."""
+        self.prepared = prepare(self.plan, _say, gevent.sleep)
+        self.environment.host = self.prepared.services.host
+
+    def start(self) -> None:
+        """Begin the run: the workers record, the controller walks its phases in a greenlet of its own."""
+        if self.prepared is None:
+            raise RuntimeError("the run was not prepared")
+        self.finished = None
+        self.session = Session(self.prepared, self.load, gevent.sleep, self._show)
+        settings = RunSettings(
+            run_id=self.prepared.directory.run_id,
+            canary=self.prepared.directory.run_id,
+            seed=self.plan.seed,
+            users=self.plan.users,
+            target_rate=self.plan.target_rate,
+            worker_index=0,
+            worker_count=1,
+            accounts=SEEDED_ACCOUNTS,
+        )
+        self.load.begin(self.prepared.directory, settings, self.session.zero)
+        self.prepared = None
+        self.greenlet = gevent.spawn(self._run, self.session)
+
+    def stop(self, cause: str) -> None:
+        """Have a running run end early, and wait until it is judged."""
+        if self.session is not None and self.greenlet is not None:
+            self.session.stop(cause)
+            self.greenlet.join(END_WITHIN_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is walking its phases or being judged."""
+        return self.greenlet is not None and not self.greenlet.dead
+
+    @property
+    def exit_code(self) -> int:
+        """The verdict's; 130 for a run that was ended before it could be judged."""
+        if self.refused is not None:
+            return self.refused.exit_code
+        return self.finished.exit_code if self.finished else INTERRUPTED
+
+    def status(self) -> dict[str, object]:
+        """What the web page shows."""
+        shown: dict[str, object] = asdict(self.progress) if self.progress else {}
+        shown["verdict"] = self.finished.verdict.status if self.finished else None
+        shown["error"] = str(self.refused) if self.refused else None
+        return shown
+
+    def report(self) -> Path | None:
+        """The report of the last judged run."""
+        return self.finished.directory / "report.html" if self.finished else None
+
+    def _run(self, session: Session) -> None:
+        try:
+            self.finished = session.run()
+        finally:
+            self.progress = None
+            gevent.spawn(self._leave)
+
+    def _leave(self) -> None:
+        """End Locust's own part: the process when the run started by itself, else only the test."""
+        runner = self.environment.runner
+        if runner is None:
+            return
+        if not self.automatic:
+            self.show_verdict()
+            runner.stop()
+        elif self.environment.web_ui is None or self.options.autoquit != -1:
+            runner.quit()
+            if self.environment.web_ui is not None:
+                self.environment.web_ui.stop()
+
+    def _show(self, progress: Progress) -> None:
+        self.progress = progress
+        sys.stderr.write(terminal.progress_line(**asdict(progress)) + "\n")
+
+    def show_verdict(self) -> None:
+        """Print the verdict to standard output, once."""
+        if self.finished is not None:
+            report = _shown(self.finished.directory / "report.html")
+            terminal.render(self.finished.view, terminal.console(), report)
+
+
+_composition: Composition | None = None
+
+
+@events.init_command_line_parser.add_listener
+def _on_parser(parser: Any, **_: Any) -> None:
+    add_arguments(parser)
+
+
+@events.init.add_listener
+def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
+    """Refuse what is wrong, and for a run that starts by itself start what it needs, before any load."""
+    global _composition
+    options: Any = environment.parsed_options
+    with _refusing():
+        load = hooks.install(environment)
+        if load is None:
+            return
+        plan = _with_recorded(plan_from(options, sys.argv[1:]), environment)
+        strip_secrets(options)
+        check(plan)
+        if options.dry_run:
+            sys.stdout.write(plan.text() + "\n")
+            raise SystemExit(0)
+        if not options.print_stats:
+            _silence_locusts_tables()
+        _composition = Composition(environment, plan, load)
+        if web_ui is not None:
+            web.install(environment, _composition.status, _composition.report)
+        if _composition.automatic:
+            _composition.prepare()
+    _install_signals(_composition)
+    environment.events.quitting.add_listener(_on_quitting_early)
+
+
+def _with_recorded(plan: Plan, environment: Environment) -> Plan:
+    """The plan, saying what its users record besides samples: plain Locust users keep no ledger."""
+    ours = any(issubclass(user, MigrationUser) for user in environment.user_classes)
+    return replace(plan, ledger=ours, isolation=ours, websocket=ours)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what is refused, or interrupted, before the load into one line and its exit code."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except HarnessError as error:
+        if log.getEffectiveLevel() <= logging.DEBUG:
+            log.debug("refused", exc_info=True)
+        sys.stderr.write(f"harness: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("harness: interrupted before the load began; everything started was stopped\n")
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _shown(path: Path) -> str:
+    """A path as a person would type it: relative to the working folder where it lies below it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"harness: {text}\n")
+
+
+def _silence_locusts_tables() -> None:
+    """Locust's tables round percentiles to two digits, unlike the verdict's; `--print-stats` keeps them."""
+    for name in ("print_stats", "print_percentile_stats", "print_error_report"):
+        setattr(locust.stats, name, lambda *_, **__: None)
+
+
+def _install_signals(composition: Composition) -> None:
+    """Ctrl-C and SIGTERM end the run in order; with no run going on, they end Locust as they always do."""
+
+    def interrupted(number: int) -> None:
+        name = signal.Signals(number).name
+        if composition.running:
+            _say(f"{name}: ending the run; what was recorded is judged")
+            composition.stop(name)
+        if number == signal.SIGINT and not composition.automatic:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    gevent.signal_handler(signal.SIGINT, interrupted, signal.SIGINT)
+    gevent.signal_handler(signal.SIGTERM, interrupted, signal.SIGTERM)
+
+
+@events.test_start.add_listener
+def _on_test_start(environment: Environment, **_: Any) -> None:
+    composition = _composition
+    if composition is None:
+        return
+    composition.stop("started again")
+    composition.refused = None
+    try:
+        if composition.prepared is None:
+            options: Any = environment.parsed_options
+            composition.plan = with_users(composition.plan, options.num_users, options.spawn_rate)
+            composition.prepare()
+        composition.start()
+    except HarnessError as error:
+        composition.refused = error
+        sys.stderr.write(f"harness: {error}\n")
+        if environment.runner is not None:
+            gevent.spawn_later(0.1, environment.runner.stop)
+
+
+@events.test_stop.add_listener
+def _on_test_stop(**_: Any) -> None:
+    if _composition is not None and _composition.running and not _composition.automatic:
+        gevent.spawn(_composition.stop, "stopped in the web page")
+
+
+def _on_quitting_early(**_: Any) -> None:
+    """Runs before Locust's master tells its workers to quit: a run that is not over yet is ended in order."""
+    if _composition is not None:
+        _composition.stop("Locust is quitting")
+
+
+@events.quitting.add_listener
+def _on_quitting(environment: Environment, **_: Any) -> None:
+    if _composition is not None:
+        environment.process_exit_code = _composition.exit_code if _composition.automatic else 0
+
+
+@events.quit.add_listener
+def _on_quit(**_: Any) -> None:
+    if _composition is not None and _composition.automatic:
+        _composition.show_verdict()

@@ -1,0 +1,204 @@
+"""The controller: walks the phases, runs the migration in their middle, and ends in bounded time.
+
+It decides nothing about the verdict. It writes what happens, as it happens, into the run directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.clock import Sleep, monotonic
+from harness.core.events import Event, Kind
+from harness.core.plan import IMPACT_MINIMUM_S, Plan
+from harness.core.record import FinalRead
+from harness.run.episode import EpisodeRun
+from harness.run.services import Services
+from harness.store import RunDirectory
+
+__all__ = ["Controller", "Load", "Progress", "Stopped"]
+
+TICK_S = 0.05
+READ_BACK_WITHIN_S = 60.0
+FINISH_WITHIN_S = 10.0
+INTERRUPTED_DRAIN_S = 1.0
+
+
+Complete = Callable[[FinalRead], FinalRead]
+"""Adds to a final read what only the master can know, such as what the database holds."""
+
+
+class Load(Protocol):
+    """What the controller asks of the load (`harness/load`); every call is bounded by its `within_s`."""
+
+    def users(self) -> int:
+        """How many users live now, on all workers."""
+
+    def live(self) -> Any:
+        """Numbers of the last second: `rate`, `p95_s`, `errors`."""
+
+    def drain(self, within_s: float) -> bool:
+        """Let no user begin new work; wait for what is in flight. Whether all of it ended."""
+
+    def read_back(self, within_s: float, complete: Complete) -> None:
+        """Have every account's records read back through the service, and complete each read."""
+
+    def finish(self, within_s: float) -> tuple[str, ...]:
+        """Collect the workers' last data; the workers that did not deliver it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress line and the web page show: seconds, users, requests per second."""
+
+    phase: str
+    elapsed_s: float
+    planned_s: float
+    users: int
+    rate_per_s: float
+    p95_s: float | None
+    errors: int
+    migration: str
+
+
+class Stopped(Exception):  # noqa: N818 - an order, not a fault
+    """The run is to end before its plan does; the text is the cause that `events.ndjson` records."""
+
+
+class Controller:
+    """One run. `run()` returns when everything is recorded; it never raises for what the run meets."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: RunDirectory,
+        load: Load,
+        services: Services,
+        *,
+        zero: float,
+        sleep: Sleep,
+        progress: Callable[[Progress], None],
+        complete: Complete = lambda read: read,
+    ) -> None:
+        self._plan = plan
+        self._directory = directory
+        self._load = load
+        self._services = services
+        self._zero = zero
+        self._sleep = sleep
+        self._progress = progress
+        self._complete = complete
+        self._stop_cause: str | None = None
+        self._phase = ""
+        self._next_progress = 0.0
+        self._doing = ""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return monotonic() - self._zero
+
+    def stop(self, cause: str) -> None:
+        """Order the run to end early; it still records and reads back what it can. The first cause counts."""
+        self._stop_cause = self._stop_cause or cause
+
+    def run(self, episodes: Sequence[EpisodeRun]) -> None:
+        """Walk the phases, then end: drain, read back, collect, and write how it stopped."""
+        cause = "completed"
+        try:
+            self._walk(episodes)
+        except Stopped as order:
+            cause = str(order)
+        self._end(cause)
+
+    def note(self, kind: str, at: float | None = None, **data: Any) -> float:
+        """Write an event, now unless `at` says when; returns its instant."""
+        at = self.now if at is None else at
+        self._directory.append_event(Event(at, kind, data))
+        return at
+
+    def _walk(self, episodes: Sequence[EpisodeRun]) -> None:
+        self._enter("warmup")
+        self._rest(self._plan.warmup_s)
+        self._enter("baseline")
+        self._rest(self._plan.baseline_s)
+        for episode in episodes:
+            back = episode.direction == "downgrade"
+            self._enter("rollback_launch" if back else "launch")
+            self._migrate(episode, "rollback" if back else "migrate")
+            self._enter("rollback_recover" if back else "recover")
+            self._rest(self._plan.recover_s)
+            if episode.status != "ok":
+                break
+
+    def _migrate(self, episode: EpisodeRun, phase: str) -> None:
+        """Run one migration to its end, and stay in its phase until its impact window closes."""
+        entered = False
+        try:
+            episode.begin()
+            while not episode.ended or self.now < episode.impact_until:
+                self._tick()
+                episode.step()
+                if not entered and episode.first_statement_at is not None:
+                    entered = True
+                    self._enter(phase, episode.first_statement_at)
+                self._doing = episode.doing
+                if episode.ended and not entered:
+                    break
+        finally:
+            self._doing = ""
+            episode.abort()
+
+    def _enter(self, phase: str, at: float | None = None) -> None:
+        self._phase = phase
+        self.note(Kind.PHASE, at, name=phase)
+
+    def _rest(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self._tick(min(TICK_S, max(0.0, until - self.now)))
+
+    def _tick(self, seconds: float = TICK_S) -> None:
+        """Sleep a little, then see whether the run must end, and say once a second how it goes."""
+        self._sleep(seconds)
+        if self._stop_cause:
+            raise Stopped(self._stop_cause)
+        if died := self._services.died():
+            raise Stopped(died)
+        if self.now >= self._next_progress:
+            self._next_progress = self.now + 1.0
+            self._progress(self.snapshot())
+
+    def snapshot(self) -> Progress:
+        """How the run goes now."""
+        live = self._load.live()
+        return Progress(
+            self._phase,
+            self.now,
+            max(planned_s(self._plan), self.now),
+            self._load.users(),
+            live.rate,
+            live.p95_s,
+            live.errors,
+            self._doing,
+        )
+
+    def _end(self, cause: str) -> None:
+        """Bounded: each step has a deadline, and a run that was stopped keeps them short."""
+        interrupted = cause != "completed"
+        self.note(Kind.STOP, cause=cause)
+        self._enter("drain")
+        self._load.drain(INTERRUPTED_DRAIN_S if interrupted else self._plan.drain_s)
+        self._enter("final_read")
+        if self._services.died() is None:
+            within_s = FINISH_WITHIN_S if interrupted else READ_BACK_WITHIN_S
+            self._load.read_back(within_s, self._complete)
+        self._load.finish(FINISH_WITHIN_S)
+        self.note(Kind.RUN_END, complete=not interrupted)
+
+
+def planned_s(plan: Plan) -> float:
+    """About how long the run will last: its phases, thirteen seconds for each migration, and its end."""
+    migrations = 2 if plan.downgrade else 1
+    return plan.warmup_s + plan.baseline_s + migrations * (IMPACT_MINIMUM_S + 3.0 + plan.recover_s) + 3.0

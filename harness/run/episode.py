@@ -1,0 +1,277 @@
+"""One migration under load: its process is started, watched and, when it must be, stopped."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from harness.clock import Sleep, monotonic
+from harness.core.events import Kind
+from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S
+from harness.errors import HarnessError
+
+__all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "PlaceboEpisode"]
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of a `lock_timeout` (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+WRONG_DATABASE = 3
+"""The tracer's exit code when the migration went to another database than the guarded one."""
+
+BACK_OFF_S = 1.0
+"""Wait before the first retry; it doubles with each further one, up to 30 s, give or take a quarter."""
+
+Note = Callable[..., float]
+"""Writes an event: `note(kind, at=None, **data)`; returns the event's instant in run time."""
+
+Announce = Callable[..., None]
+"""Tells the service's users: `announce(status, **what)`."""
+
+
+class Order(Protocol):
+    """What a migration's process runs."""
+
+    @property
+    def command(self) -> Sequence[str]:
+        """Its command line."""
+
+
+class Child(Protocol):
+    """The migration's process (`harness/db/migration.py`)."""
+
+    @property
+    def order(self) -> Order:
+        """What it runs."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """What its tracer wrote since the last call."""
+
+    def stop(
+        self, terminate: Callable[[Sequence[int]], object], *, sleep: Sleep
+    ) -> tuple[str, Sequence[Mapping[str, Any]]]:
+        """End it and its backends, in bounded time; how, and the records it still wrote."""
+
+
+class EpisodeRun(Protocol):
+    """What the controller drives: `begin()`, `step()` until `ended`, then `abort()` whatever happened."""
+
+    direction: str
+    status: str
+    ended: bool
+    first_statement_at: float | None
+    impact_until: float
+
+    @property
+    def doing(self) -> str:
+        """What it does now, in a few words; empty when nothing."""
+
+    def begin(self) -> None:
+        """Start."""
+
+    def step(self) -> None:
+        """See what has happened since the last step; never waits."""
+
+    def abort(self) -> None:
+        """End it if it still runs. Idempotent."""
+
+
+class PlaceboEpisode:
+    """No migration: an episode of the shortest impact window, in which nothing is done."""
+
+    direction = "upgrade"
+    status = "ok"
+    ended = True
+    doing = "placebo: nothing"
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self.first_statement_at: float | None = None
+        self.impact_until = 0.0
+
+    def begin(self) -> None:
+        """Write the event that marks the window."""
+        self.first_statement_at = self._note(
+            Kind.MIGRATION_BEGIN, episode=1, direction="upgrade", placebo=True, attempt=1, target=None
+        )
+        self.impact_until = self.first_statement_at + IMPACT_MINIMUM_S
+
+    def step(self) -> None:
+        """Nothing happens."""
+
+    def abort(self) -> None:
+        """Nothing runs."""
+
+
+class MigrationEpisode:
+    """An upgrade or downgrade, retried while it fails for want of a lock, with a deadline over all of it."""
+
+    def __init__(
+        self,
+        number: int,
+        direction: str,
+        target: str,
+        *,
+        child: Callable[[int], Child],
+        terminate: Callable[[Sequence[int]], object],
+        revisions: Callable[[], Sequence[str]],
+        reached: Callable[[Sequence[str]], bool],
+        note: Note,
+        announce: Announce,
+        zero: float,
+        sleep: Sleep,
+        retries: int,
+        deadline_s: float,
+    ) -> None:
+        self.direction = direction
+        self.status = "running"
+        self.ended = False
+        self.first_statement_at: float | None = None
+        self.impact_until = 0.0
+        self._number = number
+        self._target = target
+        self._make_child = child
+        self._terminate = terminate
+        self._revisions = revisions
+        self._reached = reached
+        self._note = note
+        self._announce = announce
+        self._zero = zero
+        self._sleep = sleep
+        self._retries = retries
+        self._deadline_s = deadline_s
+        self._attempt = 0
+        self._child: Child | None = None
+        self._retry_at: float | None = None
+        self._last_sqlstate: str | None = None
+        self._began = 0.0
+        self._revision: str | None = None
+        self._statement: str | None = None
+        self._statements = 0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return monotonic() - self._zero
+
+    @property
+    def doing(self) -> str:
+        """What the migration is doing, in a few words."""
+        if self.ended:
+            return f"{self.direction} {self._target}: {self.status}"
+        if self._retry_at is not None:
+            return f"waits {max(0.0, self._retry_at - self.now):.0f} s to retry (attempt {self._attempt + 1})"
+        if self._child is None:
+            return ""
+        if self._revision is None:
+            return f"{self.direction} {self._target}: starting"
+        return f"{self._revision} #{self._statements}: {self._statement or 'between statements'}"
+
+    def begin(self) -> None:
+        """Start the first attempt."""
+        self._began = self.now
+        self._announce("started", revision=self._target)
+        self._start()
+
+    def step(self) -> None:
+        """Take in what the tracer wrote; end, retry or stop as things are."""
+        if self.ended:
+            return
+        if self._retry_at is not None:
+            if self.now >= self._retry_at:
+                self._start()
+        elif self._child is not None:
+            code = self._child.poll()
+            self._take_in(self._child.records())
+            if code is not None:
+                self._ended_with(code)
+        if not self.ended and self.now - self._began > self._deadline_s:
+            self._stop("deadline", f"It was still running after its deadline of {self._deadline_s:g} s.")
+
+    def abort(self) -> None:
+        """Stop it if it still runs, and say that it was stopped."""
+        if not self.ended:
+            self._stop("stopped", "The run ended while it was running.")
+
+    def _start(self) -> None:
+        self._attempt += 1
+        self._retry_at = None
+        self._last_sqlstate = None
+        self._child = self._make_child(self._attempt)
+        self._note(
+            Kind.MIGRATION_BEGIN,
+            episode=self._number,
+            direction=self.direction,
+            target=self._target,
+            attempt=self._attempt,
+            command=list(self._child.order.command),
+            revisions_before=list(self._revisions()),
+        )
+        self._child.start()
+
+    def _take_in(self, records: Sequence[Mapping[str, Any]]) -> None:
+        for record in records:
+            at = float(record.get("mono", monotonic())) - self._zero
+            self._note(Kind.TRACE, at, episode=self._number, record=dict(record))
+            self._watch(record, at)
+
+    def _watch(self, record: Mapping[str, Any], at: float) -> None:
+        kind = record.get("kind")
+        if kind == "rev_begin":
+            self._revision, self._statements = record.get("revision"), 0
+        elif kind == "begin" and record.get("step") == "migration":
+            self._statements += 1
+            self._statement = " ".join(str(record.get("sql", "")).split())
+            if self.first_statement_at is None:
+                self.first_statement_at = at
+            self._announce(
+                "statement", statement=self._statements, revision=self._revision, sql=self._statement[:200]
+            )
+        elif kind == "end":
+            self._statement = None
+            self._last_sqlstate = record.get("sqlstate") or self._last_sqlstate
+
+    def _ended_with(self, code: int) -> None:
+        if code != 0 and self._last_sqlstate == LOCK_NOT_AVAILABLE and self._attempt <= self._retries:
+            back_off = min(BACK_OFF_S * 2 ** (self._attempt - 1), 30.0)
+            self._retry_at = self.now + back_off * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries
+            return
+        status = "ok" if code == 0 else "wrong_database" if code == WRONG_DATABASE else "failed"
+        self._end(status, code, "" if code == 0 else f"Its process ended with exit code {code}.")
+
+    def _stop(self, status: str, message: str) -> None:
+        if self._child is not None:
+            _, last = self._child.stop(self._terminate, sleep=self._sleep)
+            self._take_in(last)
+        self._end(status, self._child.poll() if self._child else None, message)
+
+    def _end(self, status: str, code: int | None, message: str) -> None:
+        self.ended = True
+        self.status = status
+        after = self._revisions_after()
+        at = self._note(
+            Kind.MIGRATION_END,
+            episode=self._number,
+            status=status,
+            exit_code=code,
+            revisions_after=after,
+            reached=after is not None and self._reached(after),
+            sqlstate=self._last_sqlstate if status != "ok" else None,
+            message=message,
+        )
+        first = self.first_statement_at
+        self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
+        self._announce("finished" if status == "ok" else "failed", revision=self._target)
+
+    def _revisions_after(self) -> list[str] | None:
+        """The version table's content; None when the database cannot be asked."""
+        try:
+            return list(self._revisions())
+        except HarnessError:
+            return None

@@ -1,0 +1,48 @@
+"""What the run ran on: `environment.json`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+
+from harness import __version__
+from harness.db.guard import Identity
+from harness.db.settings import read_settings
+
+__all__ = ["describe"]
+
+PACKAGES = ("locust", "gevent", "alembic", "sqlalchemy", "psycopg", "pyjwt", "numpy")
+
+
+def describe(database_url: str | None, identity: Identity | None) -> dict[str, Any]:
+    """Versions, machine, and the PostgreSQL settings that matter to a migration."""
+    return {
+        "harness": __version__,
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "architecture": platform.machine(),
+            "cores": psutil.cpu_count(),
+            "memory_mb": psutil.virtual_memory().total // 2**20,
+        },
+        "postgresql": None
+        if identity is None or database_url is None
+        else {
+            "version": identity.server_version,
+            "database": identity.database,
+            "settings": read_settings(database_url),
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,184 @@
+"""Preparation: what can be refused is refused here, before any load, and nothing is touched first."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.clock import Sleep, utc_now
+from harness.core.events import Event, Kind
+from harness.core.gates import check_gates
+from harness.core.plan import Plan
+from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
+from harness.db.migrator import DatabaseMigrator
+from harness.db.url import DatabaseUrl
+from harness.environ import child_environment
+from harness.errors import NothingToMigrate, UsageError
+from harness.run import machine
+from harness.run.services import REFERENCE_ALEMBIC, Services, end_of_log, given_services, start_demo
+from harness.store import RunDirectory
+
+__all__ = ["Prepared", "check", "prepare"]
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Prepared:
+    """A run that may start: its directory, what it drives, and everything to undo at its end."""
+
+    plan: Plan
+    directory: RunDirectory
+    services: Services
+    migrator: DatabaseMigrator | None
+    identity: Identity | None
+    undo: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    def close(self) -> None:
+        """Release the database and stop what was started. Idempotent."""
+        self.undo.close()
+
+
+def check(plan: Plan) -> None:
+    """Refuse what is wrong in the plan itself: durations, gates, revisions, hosts. Touches nothing."""
+    plan.check()
+    check_gates(plan)
+    if plan.host:
+        check_http_host(
+            plan.host,
+            started_by_us=False,
+            allow_hosts=plan.allow_host,
+            allow_production=plan.allow_production,
+        )
+    if plan.database_url:
+        check_database(
+            DatabaseUrl.parse(plan.database_url),
+            started_by_us=False,
+            allow_hosts=plan.allow_host,
+            allow_databases=plan.allow_database,
+            allow_production=plan.allow_production,
+        )
+    if plan.migrates:
+        _resolve_targets(plan)
+
+
+def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> Prepared:
+    """Check the plan, make the run directory, start or find the services, and take the database's run lock.
+
+    Raises a HarnessError; whatever had been started by then is stopped again.
+    """
+    check(plan)
+    directory = RunDirectory.create(plan, utc_now())
+    with ExitStack() as undo:
+        undo.callback(directory.close)
+        services = _services(plan, directory, say, sleep)
+        undo.callback(services.stop)
+        identity = _lock(services, directory, undo)
+        _run_prepare_command(plan, directory, say)
+        migrator = _migrator(plan, services)
+        directory.write_json("environment.json", machine.describe(services.database_url, identity))
+        if migrator is not None:
+            _check_there_is_work(plan, migrator, directory)
+        return Prepared(plan, directory, services, migrator, identity, undo.pop_all())
+
+
+def alembic_config(plan: Plan) -> Path:
+    """The Alembic configuration of the plan's migration."""
+    return Path(plan.alembic_config) if plan.alembic_config else REFERENCE_ALEMBIC
+
+
+def _resolve_targets(plan: Plan) -> None:
+    """Refuse a revision that does not exist, or two heads where one is asked for, from the scripts alone."""
+    history = DatabaseMigrator(plan.database_url or "postgresql://", alembic_config=alembic_config(plan))
+    history.resolve(plan.upgrade)
+    if plan.downgrade:
+        history.resolve(plan.downgrade)
+
+
+def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep) -> Services:
+    if plan.host:
+        return given_services(plan, sleep)
+    say(f"starting PostgreSQL and the reference service with {plan.rows:,} documents")
+    return start_demo(plan, directory, sleep)
+
+
+def _lock(services: Services, directory: RunDirectory, undo: ExitStack) -> Identity | None:
+    """Look who the database is and take its run lock; None when no database is given."""
+    if services.database_url is None:
+        return None
+    url = DatabaseUrl.parse(services.database_url)
+    connection = connect(url, f"migrate-under-load {directory.run_id}")
+    with connection:
+        identity = identify(connection)
+    lock = RunLock.acquire(url, directory.run_id)
+    undo.callback(lock.release)
+    return identity
+
+
+def _run_prepare_command(plan: Plan, directory: RunDirectory, say: Say) -> None:
+    if not plan.prepare:
+        return
+    say(f"preparing: {plan.prepare}")
+    log = directory.log("prepare")
+    with log.open("wb") as output:
+        result = subprocess.run(
+            shlex.split(plan.prepare),
+            env=child_environment(_database_environment(plan.database_url)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if result.returncode != 0:
+        raise UsageError(
+            f"--prepare {plan.prepare!r} ended with exit code {result.returncode}.", end_of_log(log)
+        )
+
+
+def _database_environment(database_url: str | None) -> Mapping[str, str]:
+    return {"MUL_DATABASE_URL": database_url} if database_url else {}
+
+
+def _migrator(plan: Plan, services: Services) -> DatabaseMigrator | None:
+    if not plan.migrates or services.database_url is None:
+        return None
+    return DatabaseMigrator(services.database_url, alembic_config=alembic_config(plan))
+
+
+def _check_there_is_work(plan: Plan, migrator: DatabaseMigrator, directory: RunDirectory) -> None:
+    """Raise NothingToMigrate, after recording a run in which nothing was there to migrate."""
+    if migrator.needs_migration(plan.upgrade):
+        return
+    revisions = list(migrator.current())
+    for kind, data in _nothing(directory.run_id, plan, revisions):
+        directory.append_event(Event(0.0, kind, data))
+    where = ", ".join(revisions) or "base"
+    raise NothingToMigrate(
+        f"The database already is at {where}: upgrade {plan.upgrade} has nothing to do.",
+        "Restore a database of the release before, or stamp it, with --prepare CMD.",
+    )
+
+
+def _nothing(run_id: str, plan: Plan, revisions: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    episode = {"episode": 1, "direction": "upgrade"}
+    return [
+        (Kind.RUN_START, {"run_id": run_id, "monotonic": 0.0, "seed": plan.seed}),
+        (
+            Kind.MIGRATION_BEGIN,
+            {**episode, "target": plan.upgrade, "revisions_before": revisions, "attempt": 1},
+        ),
+        (Kind.MIGRATION_END, {**episode, "status": "nothing", "revisions_after": revisions, "reached": True}),
+        (Kind.STOP, {"cause": "nothing to migrate"}),
+        (Kind.RUN_END, {"complete": True}),
+    ]
+
+
+def with_users(plan: Plan, users: int, spawn_rate: float) -> Plan:
+    """The plan with the numbers a person gave in Locust's web page."""
+    return replace(plan, users=users, spawn_rate=spawn_rate)

@@ -1,0 +1,184 @@
+"""What a run drives: the reference service on an embedded PostgreSQL, or the person's own service."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from harness.clock import Sleep, wait_until
+from harness.core.plan import Plan
+from harness.core.secrets import mask
+from harness.db.server import EmbeddedServer
+from harness.environ import child_environment
+from harness.errors import SetupError
+from harness.store import RunDirectory
+
+__all__ = ["REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "start_demo"]
+
+REFERENCE_ALEMBIC = Path(__file__).parent.parent / "target" / "alembic.ini"
+"""The reference service's Alembic configuration."""
+
+HEALTHY_WITHIN_S = 30.0
+STOP_WITHIN_S = 5.0
+
+
+@dataclass
+class Services:
+    """Where the service and its database are, and what the harness started of them.
+
+    `environment` is what the migration's process needs besides its own to find the database.
+    """
+
+    host: str
+    database_url: str | None = field(repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    server: EmbeddedServer | None = None
+    process: subprocess.Popen[bytes] | None = None
+    started: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    @property
+    def ours(self) -> bool:
+        """Whether the harness started them."""
+        return self.server is not None
+
+    def pids(self) -> dict[str, int]:
+        """The processes the harness started, by name."""
+        found = {"postgresql": self.server.pid} if self.server is not None else {}
+        return found | ({"service": self.process.pid} if self.process is not None else {})
+
+    def died(self) -> str | None:
+        """`service died` or `database died` when something the harness started has ended, else None."""
+        if self.server is not None and not self.server.alive():
+            return "database died"
+        if self.process is not None and self.process.poll() is not None:
+            return "service died"
+        return None
+
+    def stop(self) -> None:
+        """Stop what the harness started, last first. Idempotent, and bounded in time."""
+        self.started.close()
+
+
+def given_services(plan: Plan, sleep: Sleep = time.sleep) -> Services:
+    """The person's own service; raises SetupError when nothing answers at its address."""
+    if plan.host is None:
+        raise ValueError("a plan without a host has no service given")
+    if not wait_until(lambda: _answers(plan.host or ""), HEALTHY_WITHIN_S / 3, sleep, every=0.2):
+        raise SetupError(
+            f"Nothing answers at {mask(plan.host)} (tried for {HEALTHY_WITHIN_S / 3:g} s).",
+            "Start the service first, or mend --host.",
+        )
+    return Services(plan.host, plan.database_url)
+
+
+def start_demo(plan: Plan, directory: RunDirectory, sleep: Sleep = time.sleep) -> Services:
+    """Start PostgreSQL, fill a database at revision `v1`, and serve the reference service on it."""
+    server = EmbeddedServer.start(
+        postgres_bin=Path(plan.postgres_bin) if plan.postgres_bin else None,
+        max_connections=max(100, plan.users + 60),
+        log=directory.log("postgresql"),
+    )
+    with ExitStack() as undo:
+        undo.callback(server.stop)
+        url = server.create_database("shop")
+        environment = {"MUL_TARGET_DATABASE_URL": url}
+        _fill(plan, environment, directory.log("seed"))
+        port = free_port()
+        process = _serve(port, environment, directory.log("service"))
+        undo.callback(_end, process)
+        host = f"http://127.0.0.1:{port}"
+        _wait_healthy(host, process, directory.log("service"), sleep)
+        return Services(host, url, environment, server, process, undo.pop_all())
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def end_of_log(log: Path, lines: int = 12) -> str:
+    """The last lines of a log, with secrets masked, for an error message."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return mask("\n".join(text.splitlines()[-lines:]))
+
+
+def _target(arguments: list[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "harness.target", *arguments],
+        env=child_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _fill(plan: Plan, environment: Mapping[str, str], log: Path) -> None:
+    """Bring the empty database to `v1` and seed it."""
+    with log.open("wb") as output:
+        process = _target(["seed", "--rows", str(plan.rows)], environment, output)
+        try:
+            code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    if code != 0:
+        raise SetupError(
+            f"The reference service's database could not be filled (exit code {code}).\n{end_of_log(log)}"
+        )
+
+
+def _serve(port: int, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return _target(["serve", "--port", str(port)], environment, output)
+
+
+def _wait_healthy(host: str, process: subprocess.Popen[bytes], log: Path, sleep: Sleep) -> None:
+    def settled() -> bool:
+        return process.poll() is not None or _healthy(host)
+
+    if wait_until(settled, HEALTHY_WITHIN_S, sleep, every=0.05) and process.poll() is None:
+        return
+    what = f"did not become healthy in {HEALTHY_WITHIN_S:g} s"
+    if process.poll() is not None:
+        what = f"ended at once with exit code {process.poll()}"
+    raise SetupError(f"The reference service {what}. The end of its log:\n{end_of_log(log)}")
+
+
+def _healthy(host: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{host}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _answers(host: str) -> bool:
+    """Whether any HTTP answer comes back, whatever its status."""
+    try:
+        with urllib.request.urlopen(host, timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end; kill it when it does not."""
+    for ask in (process.terminate, process.kill):
+        if process.poll() is not None:
+            return
+        ask()
+        wait_until(lambda: process.poll() is not None, STOP_WITHIN_S)

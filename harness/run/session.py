@@ -1,0 +1,162 @@
+"""One prepared run, from its first event to its verdict, however it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.clock import Sleep, monotonic, utc_now
+from harness.core.events import Kind
+from harness.core.record import FinalRead
+from harness.core.verdict import Verdict
+from harness.db.migration import MigrationChild, MigrationOrder, expectation, terminate_backends
+from harness.db.stored import StoredDocuments
+from harness.db.url import DatabaseUrl
+from harness.errors import SetupError
+from harness.report.view import View
+from harness.run.analysis import analyze
+from harness.run.announcer import Announcer
+from harness.run.controller import Controller, Load, Progress
+from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
+from harness.run.preparation import Prepared, alembic_config
+
+__all__ = ["Finished", "Session"]
+
+log = logging.getLogger("harness")
+
+OPERATOR = ("operator", "correct horse battery staple")
+"""The reference service's account that may announce migrations, and its seeded password."""
+
+
+Direction = Literal["upgrade", "downgrade"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A judged run: the code to exit with, and what to show."""
+
+    exit_code: int
+    verdict: Verdict
+    view: View
+    directory: Path
+
+
+def _stored(prepared: Prepared) -> Callable[[FinalRead], FinalRead]:
+    """What completes the final reads: the reference service's tables are known, those of others are not."""
+    url = prepared.services.database_url
+    if not prepared.services.ours or url is None:
+        return lambda read: read
+    return StoredDocuments(url, prepared.directory.run_id).complete
+
+
+class Session:
+    """`run()` blocks until the run is recorded and judged; `stop()` is called from elsewhere meanwhile."""
+
+    def __init__(
+        self, prepared: Prepared, load: Load, sleep: Sleep, progress: Callable[[Progress], None]
+    ) -> None:
+        self.prepared = prepared
+        self.zero = monotonic()
+        self._announcer = Announcer(prepared.services.host, *OPERATOR) if prepared.services.ours else None
+        self.controller = Controller(
+            prepared.plan,
+            prepared.directory,
+            load,
+            prepared.services,
+            zero=self.zero,
+            sleep=sleep,
+            progress=progress,
+            complete=_stored(prepared),
+        )
+        self._sleep = sleep
+        self._episodes = self._plan_episodes()
+
+    def stop(self, cause: str) -> None:
+        """Order the run to end early; `run()` still records, judges and returns."""
+        self.controller.stop(cause)
+
+    def run(self) -> Finished:
+        """Walk the phases, stop everything that was started, and judge what was recorded."""
+        prepared = self.prepared
+        try:
+            self.controller.note(
+                Kind.RUN_START,
+                0.0,
+                run_id=prepared.directory.run_id,
+                started=utc_now().isoformat(timespec="seconds"),
+                seed=prepared.plan.seed,
+                monotonic=self.zero,
+                processes=prepared.services.pids(),
+            )
+            self.controller.run(self._episodes)
+        finally:
+            if self._announcer:
+                self._announcer.close()
+            prepared.close()
+        verdict, view = analyze(prepared.directory.path)
+        return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
+
+    def _plan_episodes(self) -> list[EpisodeRun]:
+        plan, note = self.prepared.plan, self.controller.note
+        if plan.placebo:
+            return [PlaceboEpisode(note)]
+        episodes: list[EpisodeRun] = [self._episode(1, "upgrade", plan.upgrade)]
+        if plan.downgrade:
+            episodes.append(self._episode(2, "downgrade", plan.downgrade))
+        return episodes
+
+    def _episode(self, number: int, direction: Direction, target: str) -> MigrationEpisode:
+        plan, migrator = self.prepared.plan, self.prepared.migrator
+        if migrator is None:
+            raise ValueError("a run that migrates was prepared without a migrator")
+        expected = set(migrator.resolve(target))
+
+        def reached(now: Sequence[str]) -> bool:
+            return expected <= set(now) if direction == "upgrade" else expected == set(now)
+
+        return MigrationEpisode(
+            number,
+            direction,
+            target,
+            child=lambda attempt: self._child(number, attempt, direction, target),
+            terminate=self._terminate,
+            revisions=migrator.current,
+            reached=reached,
+            note=self.controller.note,
+            announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
+            zero=self.zero,
+            sleep=self._sleep,
+            retries=plan.migration_retries,
+            deadline_s=plan.migration_deadline_s,
+        )
+
+    def _child(self, number: int, attempt: int, direction: Direction, target: str) -> MigrationChild:
+        prepared, directory = self.prepared, self.prepared.directory
+        name = f"migration-{number}" + (f"-attempt-{attempt}" if attempt > 1 else "")
+        return MigrationChild(
+            MigrationOrder(
+                direction,
+                target,
+                alembic_config(prepared.plan),
+                run_id=directory.run_id,
+                trace_file=directory.path / "logs" / f"{name}.trace",
+                log_file=directory.log(name),
+                environment=prepared.services.environment,
+                lock_timeout=prepared.plan.lock_timeout,
+                statement_timeout=prepared.plan.statement_timeout,
+                expect_database=expectation(prepared.identity) if prepared.identity else None,
+            )
+        )
+
+    def _terminate(self, pids: Sequence[int]) -> None:
+        """End the migration's backends; a database that does not answer has none left to end."""
+        url = self.prepared.services.database_url
+        if url is None:
+            return
+        try:
+            terminate_backends(DatabaseUrl.parse(url), pids)
+        except SetupError as error:
+            log.warning("The migration's backends could not be ended: %s", error)

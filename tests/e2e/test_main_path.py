@@ -1,0 +1,128 @@
+"""The whole path as a person walks it: load, migration in its middle, verdict, reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.store import read_record
+from tests.fix_run import SHORT, Run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
+
+SharedRuns = Callable[..., Run]
+
+
+@pytest.fixture
+def safe(shared_runs: SharedRuns) -> Run:
+    return shared_runs(*SHORT)
+
+
+@pytest.fixture
+def unsafe(shared_runs: SharedRuns) -> Run:
+    return shared_runs(*SHORT[:-1], "150000", "--upgrade", "unsafe@head")
+
+
+@pytest.fixture
+def rolled_back(shared_runs: SharedRuns) -> Run:
+    return shared_runs(*SHORT, "--downgrade", "v1")
+
+
+def test_a_safe_migration_passes(safe: Run) -> None:
+    assert safe.process.returncode == 0, safe.output
+    assert safe.verdict["status"] == "pass"
+    assert {gate["status"] for gate in safe.verdict["gates"]} <= {"pass", "not_applicable"}
+
+
+def test_every_statement_of_a_safe_migration_is_named_with_its_revision(safe: Run) -> None:
+    migration = safe.verdict["migration"]
+    assert migration["status"] == "ok"
+    assert migration["from"] == ["v1"]
+    assert len(migration["statements"]) >= 8
+    assert all(statement["revision"] and statement["duration_s"] > 0 for statement in migration["statements"])
+    assert any("CONCURRENTLY" in statement["sql"].upper() for statement in migration["statements"])
+
+
+def test_users_write_and_nothing_they_wrote_is_lost(safe: Run) -> None:
+    assert safe.verdict["ledger"]["acknowledged"] > 50
+    assert safe.verdict["ledger"]["lost"] == 0
+    assert safe.verdict["isolation"]["reads_checked"] > 200
+    assert safe.verdict["isolation"]["probes"] > 0
+    assert safe.verdict["websocket"]["delivered"] > 50
+
+
+def test_the_run_directory_holds_every_file(safe: Run) -> None:
+    names = {path.name for path in safe.directory.iterdir()}
+    assert names >= {
+        "plan.json",
+        "environment.json",
+        "events.ndjson",
+        "samples.blocks",
+        "operations.blocks",
+        "final_read.ndjson.gz",
+        "probes.ndjson",
+        "websocket.ndjson",
+        "health.ndjson",
+        "verdict.json",
+        "report.html",
+        "junit.xml",
+        "summary.md",
+        "logs",
+    }
+    assert read_record(safe.directory).missing == ()
+
+
+def test_the_report_is_one_file_under_five_megabytes(safe: Run) -> None:
+    assert (safe.directory / "report.html").stat().st_size < 5_000_000
+
+
+def test_analyze_reproduces_the_verdict_byte_for_byte(unsafe: Run, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "analyze", str(unsafe.directory), "--out", str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    for name in ("verdict.json", "junit.xml", "summary.md", "report.html"):
+        assert (tmp_path / name).read_bytes() == (unsafe.directory / name).read_bytes()
+
+
+def test_analyze_by_other_gates_prints_and_keeps_the_original(safe: Run) -> None:
+    before = (safe.directory / "verdict.json").read_bytes()
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "analyze",
+        str(safe.directory),
+        "--gate",
+        "p95{phase=migrate} < 1ms",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert '"status": "fail"' in result.stdout
+    assert (safe.directory / "verdict.json").read_bytes() == before
+
+
+def test_an_unsafe_migration_fails_and_is_named(unsafe: Run) -> None:
+    assert unsafe.process.returncode == 1, unsafe.output
+    assert unsafe.gate("stall")["status"] == "fail"
+    assert unsafe.gate("latency")["status"] == "fail"
+    assert unsafe.gate("migration")["status"] == "pass"
+    revision = unsafe.verdict["migration"]["statements"][0]["revision"]
+    assert revision in unsafe.output
+
+
+def test_a_rollback_under_load_is_judged_too(rolled_back: Run) -> None:
+    assert rolled_back.process.returncode == 0, rolled_back.output
+    assert {"rollback", "rollback_recover"} <= {phase["name"] for phase in rolled_back.verdict["phases"]}
+    expressions = [gate["expression"] for gate in rolled_back.verdict["gates"] if gate["name"] == "stall"]
+    assert any("rollback" in expression for expression in expressions)
+    assert rolled_back.verdict["rollback"]["to"] == ["v1"]
+
+
+def test_a_placebo_walks_the_phases_and_passes(shared_runs: SharedRuns) -> None:
+    placebo = shared_runs(*SHORT, "--placebo")
+    assert placebo.process.returncode == 0, placebo.output
+    assert placebo.gate("migration")["status"] == "not_applicable"
+    assert "migrate" in {phase["name"] for phase in placebo.verdict["phases"]}

@@ -1,0 +1,116 @@
+"""Bad input: one line that names the mistake and the remedy, before any load, and nothing is touched."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fix_run import Runs
+
+pytestmark = [pytest.mark.e2e]
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+SECRET = "hunter2-planted"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    name: str
+    arguments: tuple[str, ...]
+    code: int
+    words: tuple[str, ...]
+    database_url: str | None = None
+
+
+OWN = ("--host", "http://127.0.0.1:9", "--alembic-config", str(MIGRATIONS / "safe" / "alembic.ini"))
+
+REFUSALS = [
+    Refusal("no ini", ("--alembic-config", "nowhere.ini"), 2, ("nowhere.ini",)),
+    Refusal("unknown revision", ("--upgrade", "safe@haed"), 2, ("safe@haed",)),
+    Refusal("two heads", ("--upgrade", "head"), 2, ("safe", "unsafe")),
+    Refusal("gate with a typo", ("--gate", "p59{phase=migrate} < 1s"), 2, ("p59", "p95")),
+    Refusal("unknown gate", ("--no-gate", "latncy"), 2, ("latncy", "latency")),
+    Refusal("abbreviated flag", ("--upgr", "head"), 2, ("--upgr",)),
+    Refusal("short baseline", ("--baseline-time", "1s"), 2, ("--baseline-time", "5 seconds")),
+    Refusal("no duration", ("--recover-time", "soon"), 2, ("soon", "30s")),
+    Refusal("contradiction", ("--placebo", "--downgrade", "v1"), 2, ("--placebo", "--downgrade")),
+    Refusal("run time", ("--run-time", "10s"), 2, ("--run-time",)),
+    Refusal("required but not to be judged", ("--placebo", "--require", "migration"), 2, ("migration",)),
+    Refusal("a host that is not loopback", ("--host", "http://203.0.113.7"), 2, ("--alembic-config",)),
+    Refusal("not PostgreSQL", OWN, 2, ("mysql",), f"mysql://u:{SECRET}@127.0.0.1/shop"),
+    Refusal(
+        "password on the command line",
+        ("--database-url", f"postgresql://u:{SECRET}@127.0.0.1/s"),
+        2,
+        ("MUL_DATABASE_URL",),
+    ),
+    Refusal(
+        "hidden host",
+        OWN,
+        3,
+        ("prod.example", "--allow-host"),
+        f"postgresql://u:{SECRET}@localhost/db?host=prod.example",
+    ),
+    Refusal(
+        "foreign host",
+        ("--host", "http://203.0.113.7", *OWN[2:]),
+        3,
+        ("203.0.113.7", "--allow-host"),
+        "postgresql://127.0.0.1/db",
+    ),
+    Refusal(
+        "database not ours", OWN, 3, ("shop", "--allow-database"), f"postgresql://u:{SECRET}@127.0.0.1/shop"
+    ),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
+def test_it_is_refused_in_one_line(refusal: Refusal, runs: Runs) -> None:
+    environment = {"MUL_DATABASE_URL": refusal.database_url} if refusal.database_url else {}
+    run = runs(*refusal.arguments, environment=environment)
+    assert run.process.returncode == refusal.code, run.output
+    assert "Traceback" not in run.output
+    assert SECRET not in run.output
+    for word in refusal.words:
+        assert word in run.output
+    assert not list(run.root.glob("*/events.ndjson"))
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is held but not listened on, so that nothing answers there."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_a_database_that_does_not_answer_is_named(runs: Runs, database: str, closed_port: int) -> None:
+    run = runs(
+        *OWN[2:],
+        "--host",
+        "http://127.0.0.1:9",
+        "--allow-database",
+        "shop",
+        environment={"MUL_DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:{closed_port}/shop"},
+    )
+    assert run.process.returncode == 2, run.output
+    assert SECRET not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(runs: Runs) -> None:
+    run = runs("--dry-run", "--users", "7")
+    assert run.process.returncode == 0, run.output
+    assert '"users": 7' in run.output
+    assert list(run.root.iterdir()) == []
+
+
+def test_nothing_to_migrate_is_inconclusive_with_the_remedy(runs: Runs) -> None:
+    run = runs("--upgrade", "v1", "--rows", "1000")
+    assert run.process.returncode == 4, run.output
+    assert "--prepare" in run.output
+    assert run.verdict["status"] == "inconclusive"

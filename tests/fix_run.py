@@ -1,0 +1,118 @@
+"""Starts real runs, as a person does: `locust -f locustfiles/migrate_under_load.py --headless …`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LOCUSTFILE = ROOT / "locustfiles" / "migrate_under_load.py"
+
+SHORT = ("--warmup-time", "3s", "--baseline-time", "8s", "--recover-time", "6s", "--rows", "30000")
+"""Flags of the shortest run whose windows still hold enough samples to judge."""
+
+
+@dataclass
+class Run:
+    """A run that was started: its process, and where its run directory will be."""
+
+    process: subprocess.Popen[str]
+    root: Path
+    output: str = ""
+
+    def wait(self, within_s: float = 150) -> int:
+        """Its exit code; the output is kept."""
+        self.output, _ = self.process.communicate(timeout=within_s)
+        return self.process.returncode
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self.root / "latest"
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """verdict.json."""
+        found: dict[str, Any] = json.loads((self.directory / "verdict.json").read_text())
+        return found
+
+    def gate(self, name: str) -> dict[str, Any]:
+        """The first gate of that name."""
+        return next(gate for gate in self.verdict["gates"] if gate["name"] == name)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind so far; a line still being written is left out."""
+        file = self.directory / "events.ndjson"
+        lines = file.read_text().split("\n")[:-1] if file.is_file() else []
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+    def phases(self) -> list[str]:
+        """The phases entered so far."""
+        return [event["name"] for event in self.events("phase")]
+
+
+@dataclass
+class Runs:
+    """Starts runs, and ends what is left of them."""
+
+    root: Path
+    started: list[Run] = field(default_factory=list)
+
+    def start(self, *arguments: str, environment: dict[str, str] | None = None) -> Run:
+        """Start a run without waiting for it."""
+        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
+        process = subprocess.Popen(
+            [*command, "--run-dir", str(self.root), *arguments],
+            cwd=self.root,
+            env={**_without_test_settings(), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(Run(process, self.root))
+        return self.started[-1]
+
+    def __call__(self, *arguments: str, environment: dict[str, str] | None = None) -> Run:
+        """Run to the end."""
+        run = self.start(*arguments, environment=environment)
+        run.wait()
+        return run
+
+
+def _without_test_settings() -> dict[str, str]:
+    """The environment of a person: the tests' own process does not let Locust patch it, a run must."""
+    return {key: value for key, value in os.environ.items() if key != "LOCUST_SKIP_MONKEY_PATCH"}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    """Starts runs whose directories are under this test's own folder."""
+    runs = Runs(tmp_path)
+    yield runs
+    for run in runs.started:
+        if run.process.poll() is None:
+            run.process.terminate()
+            run.wait()
+
+
+@pytest.fixture(scope="session")
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
+    """Runs that several tests look at: the same arguments run once."""
+    known: dict[tuple[str, ...], Run] = {}
+
+    def run(*arguments: str) -> Run:
+        if arguments not in known:
+            known[arguments] = Runs(tmp_path_factory.mktemp("run"))(*arguments)
+        return known[arguments]
+
+    yield run
