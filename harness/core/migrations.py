@@ -1,0 +1,139 @@
+"""Migrations: what each episode of the run was ordered to do, what its tracer saw, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.events import Event, Kind
+from harness.core.timeline import Episode
+from harness.core.trace import Trace
+from harness.core.trace_fold import build
+
+__all__ = ["Migration", "migrations_of"]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One episode. `zero` is the monotonic clock at the start of the run; `status` is None when its end is
+    unknown.
+
+    `status`: ok | failed | deadline | stopped | nothing | wrong_database.
+    """
+
+    number: int
+    direction: str  # upgrade | downgrade
+    placebo: bool
+    target: str | None
+    command: tuple[str, ...]
+    attempts: int
+    begin_at: float
+    end_at: float | None
+    status: str | None
+    reached: bool | None
+    exit_code: int | None
+    message: str
+    sqlstate: str | None
+    revisions_before: tuple[str, ...] | None
+    revisions_after: tuple[str, ...] | None
+    traced: bool
+    why_untraced: str
+    trace: Trace
+    zero: float
+
+    @property
+    def phase(self) -> str:
+        """The phase it happens in."""
+        return "migrate" if self.direction == "upgrade" else "rollback"
+
+    def at(self, mono: float | None) -> float | None:
+        """A monotonic instant in run time."""
+        return None if mono is None else mono - self.zero
+
+    @property
+    def first_statement_at(self) -> float | None:
+        """Run time; where the tracer cannot tell, the start of the process: too early, not too late."""
+        first = self.at(self.trace.first_statement_mono)
+        if self.placebo:
+            return self.begin_at
+        if self.status in (None, "nothing", "wrong_database"):
+            return first
+        if not self.traced:
+            return self.begin_at
+        return self.begin_at if first is None and self.status == "ok" else first
+
+    @property
+    def last_commit_at(self) -> float | None:
+        """Run time; None when nothing was committed, and for an untraced migration."""
+        return self.at(self.trace.last_commit_mono) if self.traced else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """From the first statement to the last commit, None where the tracer cannot tell."""
+        first, last = self.at(self.trace.first_statement_mono), self.last_commit_at
+        return None if first is None or last is None else last - first
+
+    @property
+    def process_s(self) -> float | None:
+        """From the start of the first attempt's process to the end of the last one's."""
+        return None if self.end_at is None else self.end_at - self.begin_at
+
+    @property
+    def episode(self) -> Episode:
+        """Its instants, for the timeline."""
+        return Episode(
+            self.number,
+            self.direction,
+            self.begin_at,
+            self.first_statement_at,
+            self.last_commit_at,
+            self.end_at,
+        )
+
+
+def migrations_of(events: Sequence[Event]) -> tuple[Migration, ...]:
+    """The episodes in the order of their numbers; retries belong to the same episode."""
+    zero = next((float(e.data.get("monotonic", 0.0)) for e in events if e.kind == Kind.RUN_START), 0.0)
+    numbers = sorted({int(e.data["episode"]) for e in events if e.kind == Kind.MIGRATION_BEGIN})
+    return tuple(_migration(number, _of(events, number), zero) for number in numbers)
+
+
+def _of(events: Iterable[Event], number: int) -> list[Event]:
+    return [event for event in events if event.data.get("episode") == number]
+
+
+def _migration(number: int, events: Sequence[Event], zero: float) -> Migration:
+    begins = [event for event in events if event.kind == Kind.MIGRATION_BEGIN]
+    first, last = begins[0], begins[-1]
+    relfilenodes = {int(oid): int(node) for oid, node in (first.data.get("relfilenodes") or {}).items()}
+    records = [event.data["record"] for event in events if event.kind == Kind.TRACE]
+    trace = build(records, relfilenodes=relfilenodes or None)
+    end = next((event for event in reversed(events) if event.kind == Kind.MIGRATION_END), None)
+    told: Mapping[str, Any] = end.data if end else {}
+    why = told.get("why_untraced") or trace.why_incomplete or ""
+    return Migration(
+        number=number,
+        direction=str(first.data["direction"]),
+        placebo=bool(first.data.get("placebo")),
+        target=first.data.get("target"),
+        command=tuple(last.data.get("command") or ()),
+        attempts=int(last.data.get("attempt") or len(begins)),
+        begin_at=first.at,
+        end_at=end.at if end else None,
+        status=told.get("status"),
+        reached=told.get("reached"),
+        exit_code=told.get("exit_code"),
+        message=str(told.get("message") or ""),
+        sqlstate=told.get("sqlstate"),
+        revisions_before=_names(first.data.get("revisions_before")),
+        revisions_after=_names(told.get("revisions_after")),
+        traced=bool(told.get("traced", trace.complete)),
+        why_untraced=str(why),
+        trace=trace,
+        zero=zero,
+    )
+
+
+def _names(revisions: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if revisions is None else tuple(revisions)

@@ -1,0 +1,171 @@
+"""What a migration did: its statements, revisions and transactions, as its tracer saw them.
+
+All times are CLOCK_MONOTONIC seconds of the machine the migration ran on. `harness.core.trace_fold` builds
+these from the tracer's records, which `harness/db/tracer/mul_tracer/__init__.py` lists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "Lock",
+    "Now",
+    "Record",
+    "RevisionRun",
+    "Statement",
+    "StatementKind",
+    "Trace",
+    "Transaction",
+    "parse",
+]
+
+Record = Mapping[str, Any]
+StatementKind = Literal["migration", "version", "driver"]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock on a relation this statement was the first of its transaction to hold.
+
+    `granted_mono` is the statement's start: PostgreSQL does not tell when within the statement it was
+    granted, so `hold_s` is an upper bound that includes the wait for the lock. `released_mono` is None
+    while it is held.
+    """
+
+    relation: str
+    kind: str | None
+    mode: str
+    granted_mono: float
+    released_mono: float | None
+
+    @property
+    def hold_s(self) -> float | None:
+        return None if self.released_mono is None else self.released_mono - self.granted_mono
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as the driver sent it, or the sum of `executions` fast repeats of one.
+
+    `n` counts the migration's own statements from 1 and is None for the others: `version` is Alembic's
+    bookkeeping, `driver` everything outside a revision (dialect probes, what env.py does). `lock_timeout_s`
+    is the value in effect, 0 meaning no timeout, None unknown. `committed_mono` is None for what was rolled
+    back or still is open.
+    """
+
+    n: int | None
+    kind: StatementKind
+    revision: str | None
+    sql: str
+    process: int
+    backend_pid: int
+    transaction: int | None
+    started_mono: float
+    ended_mono: float | None
+    duration_s: float | None
+    rows: int | None
+    sqlstate: str | None
+    error: str | None
+    lock_timeout_s: float | None
+    statement_timeout_s: float | None
+    locks: tuple[Lock, ...]
+    rewrites: tuple[str, ...]
+    executions: int
+    committed_mono: float | None
+
+
+@dataclass(frozen=True)
+class RevisionRun:
+    """One step of Alembic; `ok` is None while it runs, or when its process died in it."""
+
+    revision: str | None
+    down_revisions: tuple[str, ...]
+    is_upgrade: bool
+    is_stamp: bool
+    doc: str | None
+    started_mono: float
+    ended_mono: float | None
+    ok: bool | None
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction block, numbered from 1; `outcome` is None when its end was not seen."""
+
+    id: int
+    backend_pid: int
+    started_mono: float
+    ended_mono: float | None
+    outcome: Literal["commit", "rollback"] | None
+
+
+@dataclass(frozen=True)
+class Now:
+    """What the migration is doing: between two statements `n`, `sql` and `since_mono` are those of the
+    revision."""
+
+    revision: str | None
+    n: int | None
+    sql: str | None
+    since_mono: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """`complete` says whether every statement of the migration is here; `why_incomplete` says what is
+    missing.
+
+    `blind` holds the reasons for which locks and rewrites are missing from some statements.
+    """
+
+    statements: tuple[Statement, ...]
+    revisions: tuple[RevisionRun, ...]
+    transactions: tuple[Transaction, ...]
+    backends: frozenset[int]
+    hello: bool
+    hooked_alembic: bool
+    why_incomplete: str | None
+    wrong_database: str | None
+    blind: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        return self.why_incomplete is None
+
+    @property
+    def migration_statements(self) -> tuple[Statement, ...]:
+        return tuple(statement for statement in self.statements if statement.kind == "migration")
+
+    @property
+    def first_statement_mono(self) -> float | None:
+        """Start of the first statement of a revision; where the impact window begins."""
+        return min((statement.started_mono for statement in self.migration_statements), default=None)
+
+    @property
+    def last_commit_mono(self) -> float | None:
+        """End of the last commit that made a statement of a revision visible."""
+        ends = (statement.committed_mono for statement in self.migration_statements)
+        return max((end for end in ends if end is not None), default=None)
+
+
+def parse(lines: Iterable[str]) -> tuple[list[Record], int]:
+    """Records from lines, and how many lines before the last were unreadable; a torn last line is no
+    fault."""
+    records: list[Record] = []
+    bad: list[int] = []
+    last = -1
+    for last, line in enumerate(lines):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            bad.append(last)
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            bad.append(last)
+    return records, sum(number != last for number in bad)

@@ -1,0 +1,359 @@
+"""The reading half of a migration: where the database is, where the scripts lead, what lies between.
+
+`DatabaseMigrator` never migrates and never runs an env.py; `harness.db.migration` does, in another process.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import alembic
+import psycopg
+from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import ResolutionError, RevisionError
+from alembic.util import CommandError
+from psycopg import sql
+
+from harness.db.guard import connect
+from harness.db.url import DatabaseUrl
+from harness.errors import HarnessError, UsageError
+
+__all__ = ["RELATIVE", "DatabaseMigrator", "Direction", "Environment", "MigrationStatus", "PendingRevision"]
+
+Environment = Literal["test", "staging", "production"]
+Direction = Literal["upgrade", "downgrade"]
+
+RELATIVE = re.compile(r"(?:.*[@\w])?[+-]\d+")
+"""A target that counts steps: `+1`, `-1`, `branch@+2`."""
+
+
+@dataclass(frozen=True)
+class PendingRevision:
+    """A revision that would run, with the first line of its docstring."""
+
+    revision: str
+    doc: str
+
+
+@dataclass(frozen=True)
+class MigrationStatus:
+    """What `DatabaseMigrator.status` found; unknown is None, and `error` then says why."""
+
+    database: str
+    target: str
+    current: tuple[str, ...] | None
+    heads: tuple[str, ...] | None
+    pending: tuple[PendingRevision, ...] | None
+    error: str | None
+
+    @property
+    def needs_migration(self) -> bool | None:
+        return None if self.pending is None else bool(self.pending)
+
+    def text(self) -> str:
+        """A few lines for people."""
+        lines = [
+            f"database  {self.database}",
+            f"current   {_listed(self.current, 'base')}",
+            f"heads     {_listed(self.heads, 'none')}",
+            f"target    {self.target}: {self._outcome()}",
+        ]
+        lines += [f"          {found.revision}  {found.doc}" for found in self.pending or ()]
+        return "\n".join(lines)
+
+    def _outcome(self) -> str:
+        if self.error is not None:
+            return self.error
+        count = len(self.pending or ())
+        return f"{count} revision{'s' if count > 1 else ''} to run" if count else "nothing to run"
+
+    def as_json(self) -> str:
+        """The same as one JSON object with sorted keys."""
+        return json.dumps({**asdict(self), "needs_migration": self.needs_migration}, sort_keys=True)
+
+
+class DatabaseMigrator:
+    """Reads the version table of `database_url` and the scripts of an ini file or a script folder.
+
+    Without a `database_url` only the scripts can be asked. Give `alembic_config` (an ini or a pyproject.toml), or `script_location` where there is none; with
+    neither, `alembic.ini` in the working folder is used. `version_table` and `version_table_schema` are those
+    env.py passes to `context.configure`.
+
+    `environment` decides what a problem does:
+        test        every method raises
+        staging     `status()` reports it in `error`, the other methods raise
+        production  likewise, and `needs_migration()` answers None, which is neither yes nor no
+
+    Raised are UsageError (a file, a script or a revision is wrong) and SetupError (the database does not
+    answer).
+    """
+
+    def __init__(
+        self,
+        database_url: str | DatabaseUrl | None,
+        *,
+        alembic_config: str | Path | None = None,
+        script_location: str | Path | None = None,
+        environment: Environment = "test",
+        version_table: str = "alembic_version",
+        version_table_schema: str | None = None,
+    ) -> None:
+        if environment not in ("test", "staging", "production"):
+            raise UsageError(f"There is no environment {environment!r}.", "Use test, staging or production.")
+        self._given = DatabaseUrl.parse(database_url) if isinstance(database_url, str) else database_url
+        self._ini = Path(alembic_config or "alembic.ini").absolute()
+        self._location = None if script_location is None else Path(script_location).absolute()
+        self._has_ini = alembic_config is not None or script_location is None
+        self._environment = environment
+        self._table = sql.Identifier(*filter(None, (version_table_schema, version_table)))
+
+    def __repr__(self) -> str:
+        return f"DatabaseMigrator({str(self._given)!r}, environment={self._environment!r})"
+
+    @property
+    def _url(self) -> DatabaseUrl:
+        if self._given is None:
+            raise UsageError("No database is given to read the revision from.", "Set MUL_DATABASE_URL.")
+        return self._given
+
+    def config(self) -> Config:
+        """The Alembic configuration; one made from `script_location` carries the URL, as `sqlalchemy.url`."""
+        config = self._config_of_ini() if self._has_ini else Config()
+        if self._location is not None:
+            config.set_main_option("script_location", _for_ini(str(self._location)))
+        if not self._has_ini:
+            config.set_main_option(
+                "sqlalchemy.url", _for_ini(self._given.sqlalchemy() if self._given else "")
+            )
+        return config
+
+    def current(self) -> tuple[str, ...]:
+        """The revisions in the version table, sorted; () when there is none."""
+        query = sql.SQL("SELECT version_num FROM {} ORDER BY version_num").format(self._table)
+        with connect(self._url, application_name="mul-migrator") as connection:
+            try:
+                return tuple(row[0] for row in connection.execute(query))
+            except psycopg.errors.UndefinedTable:
+                return ()
+
+    def heads(self) -> tuple[str, ...]:
+        """The heads of the scripts, sorted."""
+        return tuple(sorted(self._script.get_heads()))
+
+    def resolve(self, target: str, direction: Direction = "upgrade") -> tuple[str, ...]:
+        """The revisions a target names: `head`, `heads`, `branch@head`, a label, the start of an id, `+1`,
+        `-1`, `base` (which is no revision: ()). A relative target counts from where the database is."""
+        if target == "head" and len(self._script.get_heads()) > 1:
+            heads = self.heads()
+            raise UsageError(
+                f"There are {len(heads)} heads, so `head` could be any of them: {self._described(heads)}.",
+                f"Name one ({self._example()}), or `heads` for all.",
+            )
+        with self._explained(target):
+            if RELATIVE.fullmatch(target):
+                return self._resolve_relative(target, direction)
+            return tuple(sorted(found.revision for found in self._script.get_revisions(target)))
+
+    def path(self, target: str = "head", direction: Direction = "upgrade") -> tuple[str, ...]:
+        """The revisions that would run, in order."""
+        return tuple(found.revision for found in self._path(target, direction))
+
+    def needs_migration(self, target: str = "head") -> bool | None:
+        """Whether an upgrade to `target` would run anything; None only in `production`, when it cannot be
+        told."""
+        try:
+            return bool(self._path(target, "upgrade"))
+        except HarnessError:
+            if self._environment == "production":
+                return None
+            raise
+
+    def status(self, target: str = "head", direction: Direction = "upgrade") -> MigrationStatus:
+        """Everything at once, as far as it can be known."""
+        current = heads = pending = error = None
+        try:
+            heads = self.heads()
+            current = self.current()
+            pending = tuple(
+                PendingRevision(found.revision, found.doc) for found in self._path(target, direction)
+            )
+        except HarnessError as problem:
+            if self._environment == "test":
+                raise
+            error = str(problem)
+        return MigrationStatus(self._url.masked, target, current, heads, pending, error)
+
+    # the scripts
+
+    def _config_of_ini(self) -> Config:
+        if not self._ini.is_file():
+            raise UsageError(
+                f"There is no Alembic configuration at {self._ini}.",
+                "Give the path of your alembic.ini, or the folder of the migration scripts.",
+            )
+        if self._ini.suffix == ".toml":
+            return Config(toml_file=str(self._ini))
+        beside = self._ini.with_name("pyproject.toml")
+        if beside.is_file() and hasattr(Config, "toml_file_name"):  # since Alembic 1.16
+            return Config(str(self._ini), toml_file=str(beside))
+        return Config(str(self._ini))
+
+    @cached_property
+    def _script(self) -> ScriptDirectory:
+        config = self.config()
+        source = str(self._ini) if self._has_ini else str(self._location)
+        with _as_the_command_sees_it(self._ini.parent if self._has_ini else Path.cwd()):
+            try:
+                script = ScriptDirectory.from_config(config)
+                script.get_heads()  # imports every script, here, where their folder is in sight
+            except Exception as error:
+                raise self._broken(source, error) from error
+        return script
+
+    def _broken(self, source: str, error: Exception) -> UsageError:
+        text = _first_line(error)
+        if isinstance(error, configparser.Error):
+            return UsageError(f"{source} is not a valid ini file: {text}.", "Correct it.")
+        if isinstance(error, CommandError) and text.startswith("No 'script_location'"):
+            return UsageError(
+                f"{source} does not say where the migration scripts are.",
+                "Add to its [alembic] section: script_location = %(here)s/migrations",
+            )
+        if isinstance(error, CommandError) and text.startswith("Path doesn't exist"):
+            folder = text.partition(": ")[2].partition(".  Please")[0].strip("'")
+            return UsageError(
+                f"The folder of migration scripts that {source} names does not exist: {folder}.",
+                "Correct script_location; a relative one starts at the folder of the ini.",
+            )
+        if isinstance(error, CommandError):
+            return UsageError(f"Alembic cannot use {source}: {text}.", "Correct the script named here.")
+        if isinstance(error, RevisionError | KeyError):
+            return UsageError(
+                f"The migration scripts of {source} do not fit together: {text}.",
+                "Look at the down_revision of the script named here.",
+            )
+        return UsageError(
+            f"{_place(error) or source} cannot be read: {type(error).__name__}: {text}.",
+            "Run `alembic history` there to see the whole error.",
+        )
+
+    @contextmanager
+    def _explained(self, target: str) -> Iterator[None]:
+        try:
+            yield
+        except (CommandError, RevisionError) as error:
+            cause = error if isinstance(error, ResolutionError) else error.__cause__
+            if isinstance(cause, ResolutionError) and "multiple" not in str(cause).lower():
+                raise self._unknown(target, cause.argument) from None
+            raise UsageError(
+                f"{target!r} cannot be reached: {_first_line(error)}.", self._known_heads()
+            ) from None
+
+    def _unknown(self, target: str, argument: str) -> UsageError:
+        names = {
+            name for found in self._script.walk_revisions() for name in (found.revision, *found.branch_labels)
+        }
+        wanted = target if argument in target else argument
+        near = get_close_matches(str(wanted).partition("@")[0], sorted(names), n=3, cutoff=0.4)
+        hint = f"Near it: {', '.join(near)}. " if near else ""
+        where = f"scripts in {self._script.dir}"
+        if argument != target and argument in self._current_or_nothing():
+            return UsageError(
+                f"The database is at revision {argument!r}, which is not among the {where}.",
+                "The scripts belong to another release, or to another database.",
+            )
+        return UsageError(f"Revision {target!r} is not among the {where}.", hint + self._known_heads())
+
+    def _current_or_nothing(self) -> tuple[str, ...]:
+        """`current()`, () when the database does not answer: for messages about something else."""
+        try:
+            return self.current()
+        except HarnessError:
+            return ()
+
+    def _known_heads(self) -> str:
+        return f"Heads are {self._described(self.heads())}."
+
+    def _described(self, revisions: Sequence[str]) -> str:
+        labels = {found: sorted(self._script.get_revision(found).branch_labels) for found in revisions}
+        return ", ".join(
+            f"{found} ({', '.join(labels[found])})" if labels[found] else found for found in revisions
+        )
+
+    def _example(self) -> str:
+        labels = sorted(
+            label for head in self.heads() for label in self._script.get_revision(head).branch_labels
+        )
+        return f"{labels[0]}@head" if labels else self.heads()[0]
+
+    def _resolve_relative(self, target: str, direction: Direction) -> tuple[str, ...]:
+        # The public methods resolve `+1` only from a script, not from where the database is.
+        revisions, current = self._script.revision_map, self.current()
+        found: Sequence[Any]
+        if direction == "upgrade":
+            found = revisions._parse_upgrade_target(current, target, assert_relative_length=True)
+        else:
+            found = [revisions._parse_downgrade_target(current, target, assert_relative_length=True)[1]]
+        return tuple(
+            sorted(one if isinstance(one, str) else one.revision for one in found if one and one != "base")
+        )
+
+    def _path(self, target: str, direction: Direction) -> list[Script]:
+        self.resolve(target, direction)
+        current = self.current()
+        with self._explained(target):
+            if direction == "upgrade":
+                steps = self._script._upgrade_revs(target, current)  # type: ignore[arg-type]
+            else:
+                steps = self._script._downgrade_revs(target, current)  # type: ignore[arg-type]
+        return [step.revision for step in steps]
+
+
+@contextmanager
+def _as_the_command_sees_it(folder: Path) -> Iterator[None]:
+    """Relative paths of an ini start at the working folder; what it prepends to sys.path does not stay
+    there."""
+    path = list(sys.path)
+    try:
+        with chdir(folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # how they write their ini is not our reader's matter
+            yield
+    finally:
+        sys.path[:] = path
+
+
+def _place(error: Exception) -> str | None:
+    """File and line of the script an error comes from."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno},"
+    ours = (__file__, str(Path(alembic.__file__).parent), "<")
+    own = [
+        found for found in traceback.extract_tb(error.__traceback__) if not found.filename.startswith(ours)
+    ]
+    return f"{own[-1].filename}, line {own[-1].lineno}," if own else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _for_ini(value: str) -> str:
+    """configparser reads % as the start of an interpolation."""
+    return value.replace("%", "%%")
+
+
+def _listed(revisions: tuple[str, ...] | None, nothing: str) -> str:
+    return "unknown" if revisions is None else ", ".join(revisions) or nothing

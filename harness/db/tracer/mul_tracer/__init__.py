@@ -1,0 +1,71 @@
+"""The tracer inside the migration's own process: what was sent to PostgreSQL, when, and for which revision.
+
+The driver's own methods are the record (SQLAlchemy's events miss a sixth of the statements); Alembic only
+says which revision is running. Nothing here changes what the user's code does or sees: a failure of ours is
+written down as `hookfail` and swallowed. The one exception is deliberate: where a database is expected, a
+connection to another one, or to one that cannot be identified, ends the process before its first statement.
+
+Environment:
+    MUL_TRACE_FILE        path the records are appended to; without it nothing is hooked
+    MUL_EXPECT_DATABASE   `<system_identifier>:<database oid>` every connection must have; else exit code 3
+    MUL_DEFAULT_OPTIONS   JSON object of server settings for asyncpg, which does not read PGOPTIONS
+
+Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (CLOCK_MONOTONIC, seconds) and
+`process` (pid of the operating system); `backend` is the pid of PostgreSQL's process.
+    hello           a Python started: parent, argv, python, wall (seconds since 1970)
+    hooked          library, version
+    hookfail        where, error: this call was left alone and the trace has a gap
+    conn            backend, driver, database, database_oid, system_identifier, lock_timeout_s,
+                    statement_timeout_s
+    unidentified    backend, driver, error: a connection whose identity could not be read
+    wrong_database  expected, found (`unknown` if it cannot be told); the process then ends with exit code 3
+    begin           k (unique in the process), backend, sql, revision, step, many, prepare, status
+    end             k, backend, duration_s, rows, sqlstate, error, status (`idle`, `in`, `error`: the
+                    transaction)
+    more            backend, sql, key, revision, step, prepare, count, rows, duration_s (sum), ended,
+                    status: repeats
+    txn             backend, what, ok, started, status
+    snapshot        k, backend, lock_timeout_s, statement_timeout_s, locks [oid, relation, kind, mode,
+                    relfilenode],
+                    cost_s
+    settings        backend, lock_timeout_s, statement_timeout_s; null when they could not be read
+    blind           backend, reason: no more snapshots on this connection
+    rev_begin       run, revision, down_revisions, is_upgrade, is_stamp, doc
+    rev_end         run, revision, ok
+    bye             the process ends by its own will
+
+A statement is `migration` work (`step` is `migration`), Alembic's own bookkeeping (`version`), or neither
+(null).
+
+Not seen: what functions and DO blocks do inside, other programs (psql, pg_restore) and other drivers, true
+times in psycopg's pipeline mode, two-phase commit, psycopg2's asynchronous connections and large objects.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+
+from . import channel, hooks
+from .backend import flush_all
+
+
+def start() -> None:
+    """Open the channel, say hello and wait for the libraries to be imported."""
+    channel.open_channel(os.environ["MUL_TRACE_FILE"])
+    channel.emit(
+        "hello",
+        parent=os.getppid(),
+        argv=list(getattr(sys, "orig_argv", [])) or list(getattr(sys, "argv", [])),
+        python=sys.version.split()[0],
+        wall=time.time(),
+    )
+    hooks.install()
+    atexit.register(_say_goodbye)
+
+
+def _say_goodbye() -> None:
+    flush_all()
+    channel.emit("bye")

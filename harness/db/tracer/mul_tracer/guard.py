@@ -1,0 +1,36 @@
+"""Nothing is sent to another database than the one that was guarded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .channel import emit, fail
+
+EXIT_CODE = 3
+
+
+def expected() -> str | None:
+    """`<system_identifier>:<database oid>`, None when any database will do."""
+    return os.environ.get("MUL_EXPECT_DATABASE") or None
+
+
+def check(found: str) -> None:
+    """End the process, now and without its clean-up, when `found` is not the expected database."""
+    wanted = expected()
+    if wanted is None or found == wanted:
+        return
+    emit("wrong_database", expected=wanted, found=found)
+    sys.stderr.write(
+        "migrate-under-load: stopped before the first statement: a connection goes to database"
+        f" {found} (system identifier:oid), the guarded database is {wanted}\n"
+    )
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
+
+
+def unguarded(where: str, error: BaseException) -> None:
+    """Connections made there cannot be checked: a gap in the trace, and too much if a database is
+    expected."""
+    fail(where, error)
+    check("unknown")

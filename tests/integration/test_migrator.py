@@ -1,0 +1,99 @@
+"""`DatabaseMigrator` against a real database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from harness.db.migrator import DatabaseMigrator
+from harness.errors import UsageError
+
+pytestmark = [pytest.mark.integration, pytest.mark.migration]
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+def migrator(database: str, scenario: str = "safe", **given: str) -> DatabaseMigrator:
+    return DatabaseMigrator(database, alembic_config=MIGRATIONS / scenario / "alembic.ini", **given)  # type: ignore[arg-type]
+
+
+def stamp(database: str, *revisions: str, table: str = "alembic_version") -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(f"CREATE TABLE {table} (version_num varchar(32) PRIMARY KEY)".encode())
+        for revision in revisions:
+            connection.execute(f"INSERT INTO {table} VALUES (%s)".encode(), [revision])
+
+
+def test_an_empty_database(database: str) -> None:
+    found = migrator(database)
+
+    assert found.current() == ()
+    assert found.needs_migration() is True
+    assert found.path() == ("a1", "b2", "c3", "d4")
+    assert found.path("b2") == ("a1", "b2")
+    assert found.resolve("+2") == ("b2",)
+
+
+def test_half_way(database: str) -> None:
+    stamp(database, "b2")
+    found = migrator(database)
+
+    assert found.current() == ("b2",)
+    assert found.path() == ("c3", "d4")
+    assert found.needs_migration("a1") is False
+    assert found.resolve("+1") == ("c3",)
+    assert found.resolve("-1", "downgrade") == ("a1",)
+    assert found.path("-1", "downgrade") == ("b2",)
+    assert found.path("base", "downgrade") == ("b2", "a1")
+    assert "2 revisions to run" in found.status().text()
+
+
+def test_at_the_head(database: str) -> None:
+    stamp(database, "d4")
+    status = migrator(database).status()
+
+    assert status.needs_migration is False
+    assert "nothing to run" in status.text()
+
+
+def test_further_than_there_is(database: str) -> None:
+    stamp(database, "d4")
+
+    with pytest.raises(UsageError, match=r"'\+1' cannot be reached"):
+        migrator(database).resolve("+1")
+
+
+def test_two_branches_at_once(database: str) -> None:
+    stamp(database, "right1", "left1")
+    found = migrator(database, "two_heads")
+
+    assert found.current() == ("left1", "right1")
+    assert found.needs_migration("heads") is False
+
+
+def test_one_of_two_branches(database: str) -> None:
+    stamp(database, "left1")
+    found = migrator(database, "two_heads")
+
+    assert found.needs_migration("left@head") is False
+    assert found.path("heads") == ("right1",)
+    assert found.path("right@head") == ("right1",)
+    assert found.path("left@base", "downgrade") == ("left1", "root")
+
+
+def test_a_database_at_a_revision_the_scripts_do_not_know(database: str) -> None:
+    stamp(database, "zz99")
+
+    with pytest.raises(UsageError, match="The database is at revision 'zz99'"):
+        migrator(database).path()
+
+
+def test_a_version_table_of_another_name_and_schema(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE SCHEMA app")
+    stamp(database, "c3", table="app.versions")
+
+    assert migrator(database, version_table="versions", version_table_schema="app").current() == ("c3",)
+    assert migrator(database).current() == ()

@@ -1,0 +1,1 @@
+raise RuntimeError("a folder named alembic beside the ini shadows the library")

@@ -1,0 +1,3 @@
+"""What env.py finds by `prepend_sys_path = .`"""
+
+GREETING = "hello from the folder of the ini"
