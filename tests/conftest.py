@@ -6,4 +6,9 @@ import os
 # always runs in a process of its own.
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
-pytest_plugins: list[str] = ["tests.fix_postgres", "tests.fix_target"]
+pytest_plugins: list[str] = [
+    "tests.fix_controller",
+    "tests.fix_postgres",
+    "tests.fix_run",
+    "tests.fix_target",
+]

@@ -106,7 +106,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
 
 
 @pytest.fixture(scope="session")
-def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Runs that several tests look at: the same arguments run once."""
     known: dict[tuple[str, ...], Run] = {}
 
@@ -115,4 +115,4 @@ def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             known[arguments] = Runs(tmp_path_factory.mktemp("run"))(*arguments)
         return known[arguments]
 
-    yield run
+    return run

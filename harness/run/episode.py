@@ -121,7 +121,8 @@ class MigrationEpisode:
         child: Callable[[int], Child],
         terminate: Callable[[Sequence[int]], object],
         revisions: Callable[[], Sequence[str]],
-        reached: Callable[[Sequence[str]], bool],
+        resolve: Callable[[], Sequence[str]],
+        relfilenodes: Callable[[], Mapping[int, int]],
         note: Note,
         announce: Announce,
         zero: float,
@@ -139,7 +140,10 @@ class MigrationEpisode:
         self._make_child = child
         self._terminate = terminate
         self._revisions = revisions
-        self._reached = reached
+        self._resolve = resolve
+        self._read_relfilenodes = relfilenodes
+        self._expected: set[str] = set()
+        self._relfilenodes: Mapping[int, int] = {}
         self._note = note
         self._announce = announce
         self._zero = zero
@@ -174,10 +178,16 @@ class MigrationEpisode:
         return f"{self._revision} #{self._statements}: {self._statement or 'between statements'}"
 
     def begin(self) -> None:
-        """Start the first attempt."""
+        """Look where the database is, then start the first attempt."""
         self._began = self.now
+        try:
+            self._expected = set(self._resolve())
+            self._relfilenodes = self._read_relfilenodes()
+            self._start()
+        except HarnessError as error:
+            self._end("failed", None, str(error))
+            return
         self._announce("started", revision=self._target)
-        self._start()
 
     def step(self) -> None:
         """Take in what the tracer wrote; end, retry or stop as things are."""
@@ -212,6 +222,7 @@ class MigrationEpisode:
             attempt=self._attempt,
             command=list(self._child.order.command),
             revisions_before=list(self._revisions()),
+            relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
         )
         self._child.start()
 
@@ -261,13 +272,17 @@ class MigrationEpisode:
             status=status,
             exit_code=code,
             revisions_after=after,
-            reached=after is not None and self._reached(after),
+            reached=after is not None and self._reached(set(after)),
             sqlstate=self._last_sqlstate if status != "ok" else None,
             message=message,
         )
         first = self.first_statement_at
         self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
         self._announce("finished" if status == "ok" else "failed", revision=self._target)
+
+    def _reached(self, after: set[str]) -> bool:
+        """An upgrade may leave other branches where they are; a downgrade leaves nothing above its target."""
+        return self._expected <= after if self.direction == "upgrade" else self._expected == after
 
     def _revisions_after(self) -> list[str] | None:
         """The version table's content; None when the database cannot be asked."""

@@ -16,7 +16,7 @@ from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.plan import Plan
 from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
-from harness.db.migrator import DatabaseMigrator
+from harness.db.migrator import RELATIVE, DatabaseMigrator
 from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
 from harness.errors import NothingToMigrate, UsageError
@@ -95,10 +95,10 @@ def alembic_config(plan: Plan) -> Path:
 
 def _resolve_targets(plan: Plan) -> None:
     """Refuse a revision that does not exist, or two heads where one is asked for, from the scripts alone."""
-    history = DatabaseMigrator(plan.database_url or "postgresql://", alembic_config=alembic_config(plan))
-    history.resolve(plan.upgrade)
-    if plan.downgrade:
-        history.resolve(plan.downgrade)
+    history = DatabaseMigrator(None, alembic_config=alembic_config(plan))
+    for target in filter(None, (plan.upgrade, plan.downgrade)):
+        if not RELATIVE.fullmatch(target):  # +1 and -1 count from where the database is
+            history.resolve(target)
 
 
 def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep) -> Services:

@@ -12,7 +12,13 @@ from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
 from harness.core.record import FinalRead
 from harness.core.verdict import Verdict
-from harness.db.migration import MigrationChild, MigrationOrder, expectation, terminate_backends
+from harness.db.migration import (
+    MigrationChild,
+    MigrationOrder,
+    expectation,
+    read_relfilenodes,
+    terminate_backends,
+)
 from harness.db.stored import StoredDocuments
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
@@ -112,11 +118,6 @@ class Session:
         plan, migrator = self.prepared.plan, self.prepared.migrator
         if migrator is None:
             raise ValueError("a run that migrates was prepared without a migrator")
-        expected = set(migrator.resolve(target))
-
-        def reached(now: Sequence[str]) -> bool:
-            return expected <= set(now) if direction == "upgrade" else expected == set(now)
-
         return MigrationEpisode(
             number,
             direction,
@@ -124,7 +125,8 @@ class Session:
             child=lambda attempt: self._child(number, attempt, direction, target),
             terminate=self._terminate,
             revisions=migrator.current,
-            reached=reached,
+            relfilenodes=self._relfilenodes,
+            resolve=lambda: migrator.resolve(target, direction),
             note=self.controller.note,
             announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
             zero=self.zero,
@@ -150,6 +152,11 @@ class Session:
                 expect_database=expectation(prepared.identity) if prepared.identity else None,
             )
         )
+
+    def _relfilenodes(self) -> dict[int, int]:
+        """Before anything ran: what the tracer's later readings are compared with, to see rewrites."""
+        url = self.prepared.services.database_url
+        return read_relfilenodes(DatabaseUrl.parse(url)) if url else {}
 
     def _terminate(self, pids: Sequence[int]) -> None:
         """End the migration's backends; a database that does not answer has none left to end."""

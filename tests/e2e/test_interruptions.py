@@ -21,12 +21,12 @@ FAULTS = Path(__file__).parent.parent / "migrations"
 
 def _started(run: Run) -> list[psutil.Process]:
     """Every process under the run's own, and the services it says it started."""
-    own = psutil.Process(run.process.pid)
-    return own.children(recursive=True)
+    found: list[psutil.Process] = psutil.Process(run.process.pid).children(recursive=True)
+    return found
 
 
 def _assert_nothing_is_left(processes: Sequence[psutil.Process]) -> None:
-    gone, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=10)
     assert alive == [], [process.cmdline() for process in alive]
 
 

@@ -1,0 +1,304 @@
+"""Builders of literal records: what a run would have written down, without a run.
+
+The run of `a_record()` has its baseline in [5, 25), its migration's first statement at 27, an impact window
+[27, 37) and recovers in [37, 52); 100 requests per second, each answered ok after 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.core.events import Event, Kind
+from harness.core.operations import Operation, OperationKind, OperationOutcome
+from harness.core.plan import Plan
+from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
+from harness.core.samples import Outcome, SampleTable
+
+__all__ = [
+    "ENDPOINT",
+    "IMPACT",
+    "a_plan",
+    "a_record",
+    "an_operation",
+    "events",
+    "found",
+    "healthy",
+    "joined",
+    "samples",
+    "steady",
+    "trace_records",
+    "without",
+]
+
+ENDPOINT = "GET /documents"
+ZERO = 1000.0  # the monotonic clock at the start of the run
+IMPACT = (27.0, 37.0)
+
+PHASES = {
+    "warmup": 0.0,
+    "baseline": 5.0,
+    "launch": 25.0,
+    "migrate": 27.0,
+    "recover": 37.0,
+    "drain": 52.0,
+    "final_read": 53.0,
+}
+ROLLBACK_PHASES = {
+    **PHASES,
+    "rollback_launch": 52.0,
+    "rollback": 54.0,
+    "rollback_recover": 64.0,
+    "drain": 79.0,
+    "final_read": 80.0,
+}
+
+
+def a_plan(**changes: Any) -> Plan:
+    """The default plan with changes."""
+    return replace(Plan(warmup_s=5.0), **changes)
+
+
+def samples(
+    rows: Iterable[tuple[float, float] | tuple[float, float, Outcome] | tuple[float, float, Outcome, str]],
+) -> SampleTable:
+    """Samples of (intended start, latency[, outcome[, endpoint]]), in order of their start."""
+    full = sorted(((*row, *(Outcome.OK, ENDPOINT)[len(row) - 2 :]) for row in rows), key=lambda row: row[0])
+    names = tuple(dict.fromkeys(row[3] for row in full))
+    latency = np.array([row[1] for row in full], float)
+    return SampleTable(
+        np.array([row[0] for row in full], float),
+        latency,
+        latency,
+        np.array([names.index(row[3]) for row in full], np.int64),
+        np.array([int(row[2]) for row in full], np.int64),
+        np.zeros(len(full), np.int64),
+        names,
+        ("",),
+    )
+
+
+def steady(
+    start: float = 0.0,
+    end: float = 52.0,
+    rate: float = 100.0,
+    latency: float = 0.02,
+    outcome: Outcome = Outcome.OK,
+    endpoint: str = ENDPOINT,
+) -> SampleTable:
+    """`rate` requests per second, all alike."""
+    return samples(
+        (start + number / rate, latency, outcome, endpoint) for number in range(round((end - start) * rate))
+    )
+
+
+def joined(*tables: SampleTable) -> SampleTable:
+    """The samples of all tables in one, in order of their start."""
+    names = tuple(dict.fromkeys(name for table in tables for name in table.endpoints))
+    endpoint = [np.array([names.index(t.endpoints[n]) for n in t.endpoint], np.int64) for t in tables]
+    whole = SampleTable(
+        np.concatenate([t.at for t in tables]),
+        np.concatenate([t.latency for t in tables]),
+        np.concatenate([t.service for t in tables]),
+        np.concatenate(endpoint),
+        np.concatenate([t.outcome for t in tables]),
+        np.concatenate([t.cause for t in tables]),
+        names,
+        ("",),
+    )
+    return whole.where(np.argsort(whole.at, kind="stable"))
+
+
+def without(table: SampleTable, start: float, end: float) -> SampleTable:
+    """The samples that were not due in `[start, end)`."""
+    return table.where((table.at < start) | (table.at >= end))
+
+
+def trace_records(start: float = 27.0, end: float = 28.0, revision: str = "0002") -> list[dict[str, Any]]:
+    """The tracer's records of a revision with one committed statement; instants in run time."""
+    one: dict[str, Any] = {"process": 77, "backend": 500, "k": 1}
+    return [
+        {"kind": "hello", "mono": ZERO + start - 1, "process": 77},
+        {"kind": "hooked", "mono": ZERO + start - 1, "process": 77, "library": "alembic"},
+        {"kind": "conn", "mono": ZERO + start, **one, "lock_timeout_s": 2.0, "statement_timeout_s": 0.0},
+        {
+            "kind": "rev_begin",
+            "mono": ZERO + start,
+            "process": 77,
+            "revision": revision,
+            "down_revisions": ["0001"],
+            "is_upgrade": True,
+            "is_stamp": False,
+            "doc": "widen the id",
+        },
+        {
+            "kind": "begin",
+            "mono": ZERO + start,
+            **one,
+            "revision": revision,
+            "step": "migration",
+            "sql": "ALTER TABLE documents ALTER COLUMN id TYPE bigint",
+            "prepare": False,
+            "status": "idle",
+        },
+        {
+            "kind": "end",
+            "mono": ZERO + end,
+            **one,
+            "duration_s": end - start,
+            "rows": None,
+            "sqlstate": None,
+            "error": None,
+            "status": "in",
+        },
+        {
+            "kind": "snapshot",
+            "mono": ZERO + end,
+            **one,
+            "lock_timeout_s": 2.0,
+            "statement_timeout_s": 0.0,
+            "locks": [[16400, "public.documents", "r", "AccessExclusiveLock", 9]],
+        },
+        {
+            "kind": "txn",
+            "mono": ZERO + end,
+            "started": ZERO + end,
+            "process": 77,
+            "backend": 500,
+            "what": "commit",
+            "ok": True,
+            "status": "idle",
+        },
+        {"kind": "rev_end", "mono": ZERO + end, "process": 77, "revision": revision, "ok": True},
+        {"kind": "bye", "mono": ZERO + end, "process": 77},
+    ]
+
+
+def events(
+    plan: Plan | None = None,
+    *,
+    end: Mapping[str, Any] | None = None,
+    trace: Sequence[Mapping[str, Any]] | None = None,
+    phases: Mapping[str, float] | None = None,
+    stop: str = "completed",
+    stop_at: float | None = None,
+    more: Iterable[Event] = (),
+) -> tuple[Event, ...]:
+    """The events of a whole run of the plan; `end` changes the MIGRATION_END of the upgrade, `trace` its
+    records.
+    """
+    plan = plan or a_plan()
+    phases = phases or (ROLLBACK_PHASES if plan.downgrade else PHASES)
+    stop_at = phases.get("drain", 0.0) if stop_at is None else stop_at
+    log = [Event(0.0, Kind.RUN_START, {"run_id": "20260101T000000Z-demo-abc123", "monotonic": ZERO})]
+    log += [Event(stop_at, Kind.STOP, {"cause": stop})]  # before the drain it begins
+    log += [Event(at, Kind.PHASE, {"name": name}) for name, at in phases.items()]
+    log += [Event(0.0, Kind.WORKER_JOINED, {"worker": "w1", "base_at": 0.0, "offset_s": 0.0, "pid": 7})]
+    log += _upgrade(plan, end or {}, trace_records() if trace is None else trace)
+    if plan.downgrade:
+        log += _downgrade(plan)
+    log += more
+    final = {
+        "worker": "w1",
+        "samples": 1,
+        "operations": 1,
+        "started": 5200,
+        "finished": 5200,
+        "unfinished": 0,
+    }
+    log += [Event(stop_at + 1.5, Kind.WORKER_FINAL, final)]
+    log += [Event(stop_at + 2.0, Kind.RUN_END, {"complete": stop == "completed"})]
+    return tuple(sorted(log, key=lambda event: event.at))
+
+
+def _upgrade(plan: Plan, end: Mapping[str, Any], trace: Sequence[Mapping[str, Any]]) -> list[Event]:
+    order = {"episode": 1, "direction": "upgrade", "target": plan.upgrade, "attempt": 1}
+    if plan.placebo:
+        return [Event(27.0, Kind.MIGRATION_BEGIN, {**order, "placebo": True})]
+    ran = {"command": ["alembic", "-c", "/srv/shop/alembic.ini", "upgrade"], "revisions_before": ["0001"]}
+    ended = {
+        "episode": 1,
+        "status": "ok",
+        "exit_code": 0,
+        "revisions_after": ["0002"],
+        "reached": True,
+        "message": "",
+        "sqlstate": None,
+        "traced": True,
+        "why_untraced": None,
+        **end,
+    }
+    return [
+        Event(25.0, Kind.MIGRATION_BEGIN, {**order, **ran}),
+        *(Event(float(r["mono"]) - ZERO, Kind.TRACE, {"episode": 1, "record": r}) for r in trace),
+        *([Event(28.1, Kind.MIGRATION_END, ended)] if ended["status"] else []),
+    ]
+
+
+def _downgrade(plan: Plan) -> list[Event]:
+    order = {"episode": 2, "direction": "downgrade", "target": plan.downgrade, "attempt": 1}
+    ended = {"episode": 2, "status": "ok", "exit_code": 0, "revisions_after": ["0001"], "reached": True}
+    return [
+        Event(52.0, Kind.MIGRATION_BEGIN, {**order, "command": ["alembic"], "revisions_before": ["0002"]}),
+        *(
+            Event(float(r["mono"]) - ZERO, Kind.TRACE, {"episode": 2, "record": r})
+            for r in trace_records(54.0, 55.0)
+        ),
+        Event(55.1, Kind.MIGRATION_END, {**ended, "traced": True}),
+    ]
+
+
+def healthy(
+    until: float = 52.0, late_ms: float = 1.0, cpu_ratio: float | None = 0.3
+) -> tuple[HealthPoint, ...]:
+    """A worker's health each second, ten ticks in each."""
+    return tuple(
+        HealthPoint(float(at), "w1", 30, 2, cpu_ratio, 80.0, (late_ms,) * 10) for at in range(int(until))
+    )
+
+
+def an_operation(
+    kind: OperationKind,
+    version: int,
+    outcome: OperationOutcome = OperationOutcome.OK,
+    *,
+    key: str = "k1",
+    account: str = "ada",
+    worker: str = "w1",
+    at: float = 1.0,
+) -> Operation:
+    """One attempted write of a tenth of a second."""
+    return Operation(account, key, kind, version, at, at + 0.1, outcome, worker)
+
+
+def found(version: int, key: str = "k1", content: int | None = -1, account: str = "ada") -> Found:
+    """A record as the final read shows it; its text is of the same version unless `content` is given."""
+    return Found(key, version, account, version if content == -1 else content)
+
+
+def messages(count: int = 1000, delay_s: float = 0.05, missed: int = 0) -> tuple[WebSocketPoint, ...]:
+    """Deliveries of one second."""
+    return (WebSocketPoint(30.0, "w1", 30, count, missed, 0, 0, 0, (delay_s,) * count),)
+
+
+def a_record(plan: Plan | None = None, table: SampleTable | None = None, **changes: Any) -> Record:
+    """A run in which everything went well, with changes of the record's fields."""
+    plan = plan or a_plan()
+    until = 79.0 if plan.downgrade else 52.0
+    whole: dict[str, Any] = {
+        "plan": plan,
+        "environment": {"python": "3.11.9", "postgres_bin": "/usr/lib/postgresql/18/bin"},
+        "events": events(plan),
+        "samples": steady(end=until) if table is None else table,
+        "operations": (an_operation(OperationKind.CREATE, 1),),
+        "final_reads": (FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1"),),
+        "reads_checked": 500,
+        "probes": (Probe(30.0, "ada", "foreign_read", "refused"),),
+        "health": healthy(until),
+        "websocket": messages(),
+        "missing": (),
+    }
+    return Record(**{**whole, **changes})

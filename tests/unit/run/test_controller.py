@@ -1,0 +1,161 @@
+"""The controller: phases in order, an end in every case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.plan import Plan
+from harness.run.controller import Controller, Progress
+from harness.run.services import Services
+from harness.store import RunDirectory
+from tests.fix_controller import FakeClock, FakeLoad
+
+PLAN = Plan(warmup_s=2, baseline_s=5, recover_s=5, drain_s=7)
+
+
+@dataclass
+class FakeEpisode:
+    """A migration whose first statement comes a second after its begin, and which ends two seconds later."""
+
+    clock: FakeClock
+    direction: str = "upgrade"
+    status: str = "ok"
+    doing: str = "working"
+    ended: bool = False
+    first_statement_at: float | None = None
+    impact_until: float = 0.0
+    aborted: int = 0
+    statements: bool = True
+
+    def begin(self) -> None:
+        self.began = self.clock.now - 100.0
+
+    def step(self) -> None:
+        now = self.clock.now - 100.0
+        if self.statements and self.first_statement_at is None and now - self.began >= 1:
+            self.first_statement_at = now
+            self.impact_until = now + 10
+        self.ended = now - self.began >= 3
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+class Died(Services):
+    """Services whose process ends at an instant."""
+
+    def __init__(self, clock: FakeClock, at: float) -> None:
+        super().__init__("http://127.0.0.1:1", None)
+        self.clock, self.at = clock, at
+
+    def died(self) -> str | None:
+        return "service died" if self.clock.now >= 100.0 + self.at else None
+
+
+@dataclass
+class Stage:
+    controller: Controller
+    load: FakeLoad
+    directory: RunDirectory
+    shown: list[Progress]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = (self.directory.path / "events.ndjson").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+    def phases(self) -> list[tuple[str, float]]:
+        return [(event["name"], round(event["at"], 1)) for event in self.events("phase")]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Stage]]:
+    directory = RunDirectory(tmp_path)
+
+    def make(services: Services | None = None) -> Stage:
+        load, shown = FakeLoad(), list[Progress]()
+        controller = Controller(
+            PLAN,
+            directory,
+            load,
+            services or Services("http://127.0.0.1:1", None),
+            zero=100.0,
+            sleep=clock.sleep,
+            progress=shown.append,
+        )
+        return Stage(controller, load, directory, shown)
+
+    yield make
+    directory.close()
+
+
+def test_it_walks_the_phases_in_order(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock)])
+    names = [name for name, _ in found.phases()]
+    assert names == ["warmup", "baseline", "launch", "migrate", "recover", "drain", "final_read"]
+    assert dict(found.phases())["migrate"] == pytest.approx(8.0, abs=0.1)
+    assert dict(found.phases())["recover"] == pytest.approx(18.0, abs=0.2)
+    assert found.events("stop")[0]["cause"] == "completed"
+    assert found.events("run_end")[0]["complete"] is True
+
+
+def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
+    names = [name for name, _ in found.phases()]
+    assert names[4:8] == ["recover", "rollback_launch", "rollback", "rollback_recover"]
+
+
+def test_no_rollback_after_a_failed_upgrade(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock, status="failed"), FakeEpisode(clock, direction="downgrade")])
+    assert "rollback_launch" not in [name for name, _ in found.phases()]
+
+
+def test_a_migration_without_a_statement_has_no_migrate_phase(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock, statements=False)])
+    assert "migrate" not in [name for name, _ in found.phases()]
+    assert found.events("run_end")[0]["complete"] is True
+
+
+def test_a_stop_ends_it_early_and_still_reads_back(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found, episode = stage(), FakeEpisode(clock)
+    begin = episode.begin
+
+    def begin_and_interrupt() -> None:
+        begin()
+        found.controller.stop("SIGINT")
+        found.controller.stop("SIGTERM")
+
+    episode.begin = begin_and_interrupt  # type: ignore[method-assign]
+    found.controller.run([episode])
+    assert found.events("stop")[0]["cause"] == "SIGINT"
+    assert found.events("run_end")[0]["complete"] is False
+    assert episode.aborted == 1
+    assert [name for name, _ in found.load.asked] == ["drain", "read_back", "finish"]
+    assert found.load.asked[0][1] < PLAN.drain_s
+
+
+def test_a_service_that_died_is_not_read_back(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage(Died(clock, at=4.0))
+    found.controller.run([FakeEpisode(clock)])
+    assert found.events("stop")[0]["cause"] == "service died"
+    assert [name for name, _ in found.load.asked] == ["drain", "finish"]
+
+
+def test_it_says_once_a_second_how_it_goes(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock)])
+    seconds = [progress.elapsed_s for progress in found.shown]
+    assert len(seconds) == pytest.approx(24, abs=3)
+    assert found.shown[0].phase == "warmup"
+    assert any(progress.migration == "working" for progress in found.shown)

@@ -1,0 +1,187 @@
+"""The migration episode: watched, retried, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.core.events import Kind
+from harness.errors import SetupError
+from harness.run.episode import MigrationEpisode, PlaceboEpisode
+from tests.fix_controller import FakeChild, FakeClock
+
+BEGIN = {"kind": "begin", "step": "migration", "sql": "ALTER TABLE  t\nADD c int", "mono": 101.5}
+REVISION = {"kind": "rev_begin", "revision": "r1", "mono": 101.0}
+NO_LOCK = {"kind": "end", "sqlstate": "55P03", "mono": 102.0}
+
+
+class Notes:
+    """Collects events as the controller's `note` would write them."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.events: list[tuple[str, float, dict[str, Any]]] = []
+
+    def __call__(self, kind: str, at: float | None = None, **data: Any) -> float:
+        at = self.clock.now - 100.0 if at is None else at
+        self.events.append((kind, at, data))
+        return at
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [data for found, _, data in self.events if found == kind]
+
+
+@pytest.fixture
+def notes(clock: FakeClock) -> Notes:
+    return Notes(clock)
+
+
+def _episode(
+    clock: FakeClock,
+    notes: Notes,
+    children: list[FakeChild],
+    revisions: list[str] | None = None,
+    **changes: Any,
+) -> MigrationEpisode:
+    waiting = iter(children)
+    return MigrationEpisode(
+        1,
+        "upgrade",
+        "head",
+        child=lambda _: next(waiting),
+        terminate=lambda _: None,
+        revisions=lambda: revisions if revisions is not None else ["r1"],
+        resolve=lambda: ["r1"],
+        relfilenodes=lambda: {16400: 16400},
+        note=notes,
+        announce=lambda *_, **__: None,
+        zero=100.0,
+        sleep=clock.sleep,
+        **{"retries": 0, "deadline_s": 60.0, **changes},
+    )
+
+
+def _walk(episode: MigrationEpisode, clock: FakeClock, limit: int = 1000) -> None:
+    episode.begin()
+    for _ in range(limit):
+        if episode.ended:
+            return
+        clock.sleep(0.05)
+        episode.step()
+    raise AssertionError("the episode did not end")
+
+
+def test_it_ends_ok_and_keeps_every_record_of_the_tracer(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[REVISION], [BEGIN]], 0)])
+    _walk(episode, clock)
+    assert episode.status == "ok"
+    assert [data["record"]["kind"] for data in notes.of(Kind.TRACE)] == ["rev_begin", "begin"]
+    assert notes.of(Kind.MIGRATION_END)[0]["reached"] is True
+
+
+def test_its_impact_starts_at_the_first_statement_of_a_revision(clock: FakeClock, notes: Notes) -> None:
+    probe = {"kind": "begin", "step": None, "sql": "select version()", "mono": 100.5}
+    episode = _episode(clock, notes, [FakeChild([[probe], [REVISION, BEGIN]], 0)])
+    _walk(episode, clock)
+    assert episode.first_statement_at == pytest.approx(1.5)
+    assert episode.impact_until == pytest.approx(11.5)
+
+
+def test_it_says_what_it_is_doing(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[REVISION, BEGIN], []], 0)])
+    episode.begin()
+    assert episode.doing == "upgrade head: starting"
+    episode.step()
+    assert episode.doing == "r1 #1: ALTER TABLE t ADD c int"
+
+
+def test_a_failure_is_said_with_its_sqlstate(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[{**NO_LOCK, "sqlstate": "42P01"}]], 1)], revisions=["r0"])
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (episode.status, end["sqlstate"], end["reached"]) == ("failed", "42P01", False)
+
+
+def test_want_of_a_lock_is_retried_after_a_pause(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[NO_LOCK]], 1), FakeChild([[BEGIN]], 0)], retries=1)
+    _walk(episode, clock)
+    assert episode.status == "ok"
+    assert [data["attempt"] for data in notes.of(Kind.MIGRATION_BEGIN)] == [1, 2]
+    assert clock.now - 100.0 >= 0.75
+
+
+def test_no_more_retries_than_allowed(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[NO_LOCK]], 1), FakeChild([[NO_LOCK]], 1)], retries=1)
+    _walk(episode, clock)
+    assert episode.status == "failed"
+
+
+def test_another_failure_is_not_retried(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[{**NO_LOCK, "sqlstate": "42P01"}]], 1)], retries=5)
+    _walk(episode, clock)
+    assert episode.status == "failed"
+
+
+def test_the_deadline_stops_it(clock: FakeClock, notes: Notes) -> None:
+    child = FakeChild([[] for _ in range(1000)], None)
+    episode = _episode(clock, notes, [child], deadline_s=3.0)
+    _walk(episode, clock)
+    assert (episode.status, child.stopped) == ("deadline", 1)
+    assert clock.now - 100.0 == pytest.approx(3.0, abs=0.2)
+
+
+def test_abort_stops_a_running_one_once(clock: FakeClock, notes: Notes) -> None:
+    child = FakeChild([[], []], None)
+    episode = _episode(clock, notes, [child])
+    episode.begin()
+    episode.abort()
+    episode.abort()
+    assert (episode.status, child.stopped, len(notes.of(Kind.MIGRATION_END))) == ("stopped", 1, 1)
+
+
+def test_another_database_than_the_guarded_one_has_a_status_of_its_own(
+    clock: FakeClock, notes: Notes
+) -> None:
+    episode = _episode(clock, notes, [FakeChild([[]], 3)])
+    _walk(episode, clock)
+    assert episode.status == "wrong_database"
+
+
+def test_an_unknown_revision_afterwards_is_not_reached(clock: FakeClock, notes: Notes) -> None:
+    answers: list[list[str] | None] = [["r0"], None]
+
+    def revisions() -> list[str]:
+        answer = answers.pop(0)
+        if answer is None:
+            raise SetupError("The database does not answer.")
+        return answer
+
+    episode = _episode(clock, notes, [FakeChild([[BEGIN]], 0)])
+    episode._revisions = revisions
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (end["revisions_after"], end["reached"]) == (None, False)
+
+
+def test_a_placebo_marks_a_window_of_ten_seconds(clock: FakeClock, notes: Notes) -> None:
+    placebo = PlaceboEpisode(notes)
+    clock.sleep(5.0)
+    placebo.begin()
+    data: Mapping[str, Any] = notes.of(Kind.MIGRATION_BEGIN)[0]
+    assert data["placebo"] is True
+    assert (placebo.first_statement_at, placebo.impact_until) == (5.0, 15.0)
+
+
+def test_a_database_that_does_not_answer_at_the_start_fails_it(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [])
+
+    def silent() -> list[str]:
+        raise SetupError("The database does not answer.")
+
+    episode._resolve = silent
+    episode._revisions = silent
+    episode.begin()
+    assert (episode.ended, episode.status) == (True, "failed")
+    assert "does not answer" in notes.of(Kind.MIGRATION_END)[0]["message"]
