@@ -143,6 +143,7 @@ def read_record(path: Path) -> Record:
             for line in _lines(path, "websocket.ndjson", missing, optional=True)
         ),
         missing=tuple(missing),
+        incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
     )
 
 

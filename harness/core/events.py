@@ -31,11 +31,13 @@ migration's process to its first statement; no gate judges them."""
 class Kind:
     """The kinds of event, with the keys of their `data`."""
 
-    RUN_START = (
+    # run_id, started (UTC), seed, monotonic (the clock at instant 0), processes{name: pid}
+    RUN_START = "run_start"
         "run_start"  # run_id, started (UTC), seed, monotonic (the clock at instant 0), processes {name: pid}
     )
     PHASE = "phase"  # name
-    MIGRATION_BEGIN = "migration_begin"  # episode, direction, target, command[], revisions_before[], attempt
+    # episode, direction, target, command[], revisions_before[], attempt, relfilenodes{oid: file node}
+    MIGRATION_BEGIN = "migration_begin"
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
     MIGRATION_END = "migration_end"  # episode, status, exit_code, revisions_after[], reached, message
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid

@@ -35,6 +35,11 @@ class Plan:
     placebo: bool = False
     prepare: str | None = None  # a command run before the baseline
 
+    # what the locustfile's users record besides their samples
+    ledger: bool = True  # their writes, read back at the end
+    isolation: bool = True  # whether an account saw another's data
+    websocket: bool = True  # what was pushed to them
+
     # load
     users: int = 30
     spawn_rate: float = 30.0

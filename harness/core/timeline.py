@@ -76,16 +76,25 @@ class Timeline:
     episodes: tuple[Episode, ...]
     end_at: float
 
+    @property
+    def load_end(self) -> float:
+        """The instant from which no user begins new work: the drain's start, or the end of the run."""
+        return min((p.start for p in self.phases if p.name in ("drain", "final_read")), default=self.end_at)
+
     def window(self, name: str) -> Window | None:
         """The window a gate means by `phase=name`: for `migrate` and `rollback` the impact window.
 
-        An impact window that the run cut short ends with the run.
+        An impact window that the run cut short ends with the load: nothing was asked of the service after it.
         """
         for episode in self.episodes:
             if episode.phase == name:
-                impact = episode.impact_window
-                return impact and Window(name, impact.start, min(impact.end, self.end_at))
+                return self._cut_short(episode.impact_window)
         return next((phase for phase in self.phases if phase.name == name), None)
+
+    def _cut_short(self, impact: Window | None) -> Window | None:
+        if impact is None or impact.start >= self.load_end:
+            return None
+        return Window(impact.name, impact.start, min(impact.end, self.load_end))
 
     def phase_at(self, at: float) -> str | None:
         """The name of the phase at an instant."""
@@ -96,8 +105,8 @@ def cut(events: Sequence[Event], episodes: Sequence[Episode] = ()) -> Timeline:
     """Cut the phases: each lasts until the next begins, the last one until the last event."""
     end_at = max((event.at for event in events), default=0.0)
     starts = [(str(event.data["name"]), event.at) for event in events if event.kind == Kind.PHASE]
-    ends = [at for _, at in starts[1:]] + [end_at]
-    phases = tuple(Window(name, at, end) for (name, at), end in zip(starts, ends, strict=True))
+    lasting = pairwise([*starts, ("", end_at)])
+    phases = tuple(Window(name, at, until) for (name, at), (_, until) in lasting)
     return Timeline(phases, tuple(episodes), end_at)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
+from harness.run.analysis import analyze
 from harness.run.services import REFERENCE_ALEMBIC, Services, end_of_log, given_services, start_demo
 from harness.store import RunDirectory
 
@@ -68,21 +69,37 @@ def check(plan: Plan) -> None:
         _resolve_targets(plan)
 
 
-def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> Prepared:
+def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = None) -> Prepared:
     """Check the plan, make the run directory, start or find the services, and take the database's run lock.
 
-    Raises a HarnessError; whatever had been started by then is stopped again.
+    `port` is where the reference service is to listen, a free one unless given.
+    Raises a HarnessError; whatever had been started by then is stopped again. Nothing to migrate and an
+    interruption leave a verdict behind, which says so.
     """
     check(plan)
     directory = RunDirectory.create(plan, utc_now())
+    try:
+        return _prepared(plan, directory, say, sleep, port)
+    except NothingToMigrate:
+        analyze(directory.path)
+        raise
+    except KeyboardInterrupt:
+        _record(directory, [*_start(directory, plan), *_end("interrupted before the load", complete=False)])
+        analyze(directory.path)
+        raise
+
+
+def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port: int | None) -> Prepared:
     with ExitStack() as undo:
         undo.callback(directory.close)
-        services = _services(plan, directory, say, sleep)
+        services = _services(plan, directory, say, sleep, port)
         undo.callback(services.stop)
-        identity = _lock(services, directory, undo)
-        _run_prepare_command(plan, directory, say)
-        migrator = _migrator(plan, services)
+        if services.database_url is not None:
+            undo.callback(RunLock.acquire(DatabaseUrl.parse(services.database_url), directory.run_id).release)
+        _run_prepare_command(plan, services, directory, say)
+        identity = _identity(services, directory)
         directory.write_json("environment.json", machine.describe(services.database_url, identity))
+        migrator = _migrator(plan, services)
         if migrator is not None:
             _check_there_is_work(plan, migrator, directory)
         return Prepared(plan, directory, services, migrator, identity, undo.pop_all())
@@ -101,27 +118,23 @@ def _resolve_targets(plan: Plan) -> None:
             history.resolve(target)
 
 
-def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep) -> Services:
+def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port: int | None) -> Services:
     if plan.host:
         return given_services(plan, sleep)
     say(f"starting PostgreSQL and the reference service with {plan.rows:,} documents")
-    return start_demo(plan, directory, sleep)
+    return start_demo(plan, directory, sleep, port)
 
 
-def _lock(services: Services, directory: RunDirectory, undo: ExitStack) -> Identity | None:
-    """Look who the database is and take its run lock; None when no database is given."""
+def _identity(services: Services, directory: RunDirectory) -> Identity | None:
+    """Which database it is, so that the migration can be held to it; None when none is given."""
     if services.database_url is None:
         return None
     url = DatabaseUrl.parse(services.database_url)
-    connection = connect(url, f"migrate-under-load {directory.run_id}")
-    with connection:
-        identity = identify(connection)
-    lock = RunLock.acquire(url, directory.run_id)
-    undo.callback(lock.release)
-    return identity
+    with connect(url, f"migrate-under-load {directory.run_id}") as connection:
+        return identify(connection)
 
 
-def _run_prepare_command(plan: Plan, directory: RunDirectory, say: Say) -> None:
+def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory, say: Say) -> None:
     if not plan.prepare:
         return
     say(f"preparing: {plan.prepare}")
@@ -129,7 +142,7 @@ def _run_prepare_command(plan: Plan, directory: RunDirectory, say: Say) -> None:
     with log.open("wb") as output:
         result = subprocess.run(
             shlex.split(plan.prepare),
-            env=child_environment(_database_environment(plan.database_url)),
+            env=child_environment({**services.environment, **_database_environment(services.database_url)}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -156,8 +169,8 @@ def _check_there_is_work(plan: Plan, migrator: DatabaseMigrator, directory: RunD
     if migrator.needs_migration(plan.upgrade):
         return
     revisions = list(migrator.current())
-    for kind, data in _nothing(directory.run_id, plan, revisions):
-        directory.append_event(Event(0.0, kind, data))
+    nothing = _nothing(plan, revisions)
+    _record(directory, [*_start(directory, plan), *nothing, *_end("nothing to migrate", complete=True)])
     where = ", ".join(revisions) or "base"
     raise NothingToMigrate(
         f"The database already is at {where}: upgrade {plan.upgrade} has nothing to do.",
@@ -165,18 +178,29 @@ def _check_there_is_work(plan: Plan, migrator: DatabaseMigrator, directory: RunD
     )
 
 
-def _nothing(run_id: str, plan: Plan, revisions: list[str]) -> list[tuple[str, dict[str, Any]]]:
+Noted = tuple[str, dict[str, Any]]
+
+
+def _record(directory: RunDirectory, events: Sequence[Noted]) -> None:
+    """Write the events of a run whose load never began."""
+    for kind, data in events:
+        directory.append_event(Event(0.0, kind, data))
+    directory.close()
+
+
+def _start(directory: RunDirectory, plan: Plan) -> list[Noted]:
+    return [(Kind.RUN_START, {"run_id": directory.run_id, "monotonic": 0.0, "seed": plan.seed})]
+
+
+def _end(cause: str, complete: bool) -> list[Noted]:
+    return [(Kind.STOP, {"cause": cause}), (Kind.RUN_END, {"complete": complete})]
+
+
+def _nothing(plan: Plan, revisions: list[str]) -> list[Noted]:
     episode = {"episode": 1, "direction": "upgrade"}
-    return [
-        (Kind.RUN_START, {"run_id": run_id, "monotonic": 0.0, "seed": plan.seed}),
-        (
-            Kind.MIGRATION_BEGIN,
-            {**episode, "target": plan.upgrade, "revisions_before": revisions, "attempt": 1},
-        ),
-        (Kind.MIGRATION_END, {**episode, "status": "nothing", "revisions_after": revisions, "reached": True}),
-        (Kind.STOP, {"cause": "nothing to migrate"}),
-        (Kind.RUN_END, {"complete": True}),
-    ]
+    begin = {"target": plan.upgrade, "revisions_before": revisions, "attempt": 1}
+    end = {"status": "nothing", "revisions_after": revisions, "reached": True}
+    return [(Kind.MIGRATION_BEGIN, {**episode, **begin}), (Kind.MIGRATION_END, {**episode, **end})]
 
 
 def with_users(plan: Plan, users: int, spawn_rate: float) -> Plan:

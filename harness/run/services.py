@@ -17,7 +17,9 @@ from typing import IO
 from harness.clock import Sleep, wait_until
 from harness.core.plan import Plan
 from harness.core.secrets import mask
+from harness.db.guard import check_database
 from harness.db.server import EmbeddedServer
+from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
 from harness.errors import SetupError
 from harness.store import RunDirectory
@@ -80,8 +82,13 @@ def given_services(plan: Plan, sleep: Sleep = time.sleep) -> Services:
     return Services(plan.host, plan.database_url)
 
 
-def start_demo(plan: Plan, directory: RunDirectory, sleep: Sleep = time.sleep) -> Services:
-    """Start PostgreSQL, fill a database at revision `v1`, and serve the reference service on it."""
+def start_demo(
+    plan: Plan, directory: RunDirectory, sleep: Sleep = time.sleep, port: int | None = None
+) -> Services:
+    """Start PostgreSQL, fill a database at revision `v1`, and serve the reference service on it.
+
+    `port` is the service's; a free one unless given.
+    """
     server = EmbeddedServer.start(
         postgres_bin=Path(plan.postgres_bin) if plan.postgres_bin else None,
         max_connections=max(100, plan.users + 60),
@@ -90,11 +97,19 @@ def start_demo(plan: Plan, directory: RunDirectory, sleep: Sleep = time.sleep) -
     with ExitStack() as undo:
         undo.callback(server.stop)
         url = server.create_database("shop")
+        # PGHOSTADDR or a service file in the environment would send even our own URL elsewhere.
+        check_database(
+            DatabaseUrl.parse(url),
+            started_by_us=True,
+            allow_hosts=(),
+            allow_databases=(),
+            allow_production=False,
+        )
         environment = {"MUL_TARGET_DATABASE_URL": url}
-        _fill(plan, environment, directory.log("seed"))
-        port = free_port()
+        port = port or free_port()
         process = _serve(port, environment, directory.log("service"))
         undo.callback(_end, process)
+        _fill(plan, environment, directory.log("seed"))
         host = f"http://127.0.0.1:{port}"
         _wait_healthy(host, process, directory.log("service"), sleep)
         return Services(host, url, environment, server, process, undo.pop_all())

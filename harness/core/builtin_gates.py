@@ -1,0 +1,301 @@
+"""The built-in gates: what each is red for, and how it is judged.
+
+Client gates are judged for each migration of the run: the upgrade's over `migrate` and `recover`, the
+rollback's over `rollback` and `rollback_recover`. They compare with the baseline, so without an ok answer
+there they decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.core.client import inside, ok_latencies, tail_with
+from harness.core.durations import format_duration
+from harness.core.expressions import Expression, parse
+from harness.core.facts import Facts
+from harness.core.gate import Gate, expressed, inconclusive, judge_expression
+from harness.core.generator import BUSY_RATIO, Fitness, fitness
+from harness.core.metrics import METRICS, quantile_samples
+from harness.core.migrations import Migration
+from harness.core.plan import Plan
+from harness.core.samples import Floats, Ints, Outcome, SampleTable
+from harness.core.verdict import GateResult
+
+__all__ = ["BUILT_IN", "BuiltIn"]
+
+HUB_LATE_S = 0.05
+ENDPOINT_EXCESS = 0.05
+ENDPOINT_FAILURES = 5
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A row of the table of built-in gates: its name, when it is red, and the gates it makes of a plan."""
+
+    name: str
+    red_when: str
+    needs: str
+    make: Callable[[Plan], Iterator[Gate]]
+
+
+def _phases(plan: Plan) -> tuple[tuple[str, str], ...]:
+    upgrade = (("migrate", "recover"),)
+    return (*upgrade, ("rollback", "rollback_recover")) if plan.downgrade else upgrade
+
+
+def _client(name: str, red_when: str, expression: str) -> BuiltIn:
+    """A gate by an expression in which `MIGRATE` and `RECOVER` stand for the phases."""
+
+    def make(plan: Plan) -> Iterator[Gate]:
+        for migrate, recover in _phases(plan):
+            own = parse(expression.replace("MIGRATE", migrate).replace("RECOVER", recover))[1]
+            yield _against_baseline(expressed(name, own))
+
+    return BuiltIn(name, red_when, "client", make)
+
+
+def _whole_run(name: str, red_when: str, expression: str) -> BuiltIn:
+    own = parse(expression)[1]
+    return BuiltIn(
+        name, red_when, METRICS[own.left.metric].needs, lambda _plan: iter((expressed(name, own),))
+    )
+
+
+def _against_baseline(gate: Gate) -> Gate:
+    def judge(facts: Facts) -> GateResult:
+        if not facts.answered_in("baseline"):
+            return inconclusive(
+                "no request was answered ok in the baseline, so there is nothing to compare with"
+            )
+        return gate.judge(facts)
+
+    return replace(gate, judge=judge)
+
+
+# errors
+
+
+def _errors(plan: Plan) -> Iterator[Gate]:
+    for phase, _ in _phases(plan):
+        yield _against_baseline(_errors_of(phase))
+
+
+def _errors_of(phase: str) -> Gate:
+    expression = parse(f"error_ratio{{phase={phase}}} <= 1 * error_ratio{{phase=baseline}} + 1%")[1]
+
+    def judge(facts: Facts) -> GateResult:
+        red = _worst_endpoint(facts, phase)
+        return red if red is not None else judge_expression(expression, facts)
+
+    return Gate("errors", expression.text, "client", judge)
+
+
+def _worst_endpoint(facts: Facts, phase: str) -> GateResult | None:
+    """The endpoint whose errors alone are red, the worst if there are several."""
+    windows = facts.timeline.window(phase), facts.timeline.window("baseline")
+    if windows[0] is None or windows[1] is None:
+        return None
+    samples = facts.record.samples
+    now, before = inside(samples, windows[0]), inside(samples, windows[1])
+    failures, requests = _by_endpoint(now)
+    ratio_before = _ratio(*_by_endpoint(before))
+    excess = _ratio(failures, requests) - ratio_before
+    red = np.flatnonzero((failures >= ENDPOINT_FAILURES) & (excess > ENDPOINT_EXCESS))
+    if not len(red):
+        return None
+    worst = int(red[np.argmax(excess[red])])
+    why = f"{samples.endpoints[worst]}: {failures[worst]} of {requests[worst]} requests failed"
+    return GateResult(
+        "",
+        "",
+        "fail",
+        float(failures[worst] / requests[worst]),
+        float(ratio_before[worst]) + ENDPOINT_EXCESS,
+        "ratio",
+        int(requests[worst]),
+        f"{why}; {ENDPOINT_FAILURES} failures and {ENDPOINT_EXCESS:.0%} above the baseline make it red",
+    )
+
+
+def _by_endpoint(samples: SampleTable) -> tuple[Ints, Ints]:
+    size = len(samples.endpoints)
+    failed = samples.endpoint[samples.outcome == Outcome.ERROR]
+    return np.bincount(failed, minlength=size), np.bincount(samples.endpoint, minlength=size)
+
+
+def _ratio(part: Ints, whole: Ints) -> Floats:
+    ratio: Floats = part / np.maximum(whole, 1)
+    return ratio
+
+
+# recovery
+
+
+def _recovery(plan: Plan) -> Iterator[Gate]:
+    for _, phase in _phases(plan):
+        own = parse(f"tail_p95{{phase={phase}}} <= 2 * p95{{phase=baseline}} + 25ms")[1]
+        yield _against_baseline(replace(expressed("recovery", own), judge=_clearly(own, phase)))
+
+
+def _clearly(expression: Expression, phase: str) -> Callable[[Facts], GateResult]:
+    """Red only if the difference to the limit is clear of what resampling makes of it by chance."""
+
+    def judge(facts: Facts) -> GateResult:
+        result = judge_expression(expression, facts)
+        if result.status != "fail":
+            return result
+        low, high = _excess_interval(facts, phase, expression)
+        interval = f"it is {format_duration(abs(low))} to {format_duration(abs(high))} above the limit"
+        if low > 0:
+            return replace(result, why=f"with 95 % confidence {interval}")
+        return replace(result, status="pass", why="above the limit, but not clearly so: within noise")
+
+    return judge
+
+
+def _excess_interval(facts: Facts, phase: str, expression: Expression) -> tuple[float, float]:
+    """The 95 % bootstrap interval of observed − limit, seeded by the plan."""
+    samples = facts.record.samples
+    recover, baseline = facts.timeline.window(phase), facts.timeline.window("baseline")
+    if recover is None or baseline is None:
+        return -np.inf, np.inf
+    random = np.random.default_rng(facts.record.plan.seed)
+    tail = inside(samples, tail_with(samples, recover, quantile_samples(0.95)))
+    observed = _resampled_p95(ok_latencies(tail), random)
+    before = _resampled_p95(ok_latencies(inside(samples, baseline)), random)
+    low, high = np.quantile(observed - (expression.factor * before + expression.value), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _resampled_p95(values: Floats, random: np.random.Generator) -> Floats:
+    """The p95 of resamples with replacement, drawn directly.
+
+    The k-th smallest of n uniform draws is Beta(k, n + 1 − k), and a draw u picks the value of rank ⌊n·u⌋
+    (https://en.wikipedia.org/wiki/Order_statistic#Order_statistics_sampled_from_a_uniform_distribution).
+    """
+    n = len(values)
+    k = max(1, round(0.95 * n))
+    ranks = np.floor(n * random.beta(k, n + 1 - k, RESAMPLES)).astype(np.int64)
+    resampled: Floats = np.sort(values)[np.minimum(ranks, n - 1)]
+    return resampled
+
+
+# migration
+
+
+def _migration(plan: Plan) -> Iterator[Gate]:
+    for phase, _ in _phases(plan):
+        words = f"migration{{phase={phase}}} ends ok, at its target, within {plan.migration_deadline_s:g} s"
+        yield Gate("migration", words, "migration", _ended_well(phase, plan.migration_deadline_s))
+
+
+def _ended_well(phase: str, deadline_s: float) -> Callable[[Facts], GateResult]:
+    def judge(facts: Facts) -> GateResult:
+        migration = facts.migration(phase)
+        if migration is None:
+            return inconclusive("it never began")
+        status, why = _ending(migration)
+        return GateResult("", "", status, migration.process_s, deadline_s, "s", None, why)
+
+    return judge
+
+
+def _ending(migration: Migration) -> tuple[str, str]:
+    said = migration.message
+    match migration.status:
+        case "ok" if migration.reached is False:
+            at = ", ".join(migration.revisions_after or ()) or "base"
+            return "fail", said or f"it ended, but the database is at {at}, not at {migration.target}"
+        case "ok":
+            return "pass", "" if migration.traced else f"it was not traced: {migration.why_untraced}"
+        case "nothing":
+            remedy = "Restore a database of the release before, or stamp it, with --prepare CMD."
+            return "inconclusive", f"{said or 'the database already was at its target'}. {remedy}"
+        case "stopped":
+            return "inconclusive", said or "the run ended while it was running"
+        case None:
+            return "inconclusive", "how it ended is not recorded"
+        case "deadline":
+            return "fail", said or "it was still running at its deadline"
+        case other:
+            return "fail", said or f"it ended as {other}"
+
+
+# generator
+
+
+def _generator(_plan: Plan) -> Iterator[Gate]:
+    words = f"hub_late_p99 <= {HUB_LATE_S * 1000:g}ms, CPU mostly below {BUSY_RATIO:.0%}, no worker lost"
+    yield Gate("generator", words, "generator", _fit)
+
+
+def _fit(facts: Facts) -> GateResult:
+    found = fitness(facts.record.health, facts.judged)
+    result = GateResult("", "", "pass", found.late_p99_s, HUB_LATE_S, "s", found.ticks)
+    if reasons := "; ".join(_unfit(found, facts)):
+        return replace(result, status="fail", why=reasons)
+    least = METRICS["hub_late_p99"].minimum
+    if found.ticks < least:
+        why = (
+            f"needs {least} ticks of the hub, has {found.ticks}" if found.ticks else "no health was recorded"
+        )
+        return replace(result, status="inconclusive", observed=None, why=why)
+    return result
+
+
+def _unfit(found: Fitness, facts: Facts) -> Iterator[str]:
+    if facts.lost_workers:
+        yield f"workers lost: {', '.join(sorted(facts.lost_workers))}"
+    if found.ticks >= METRICS["hub_late_p99"].minimum and (found.late_p99_s or 0.0) > HUB_LATE_S:
+        yield f"its own ticks came late: p99 {format_duration(found.late_p99_s or 0.0)}"
+    if found.busy_ratio is not None and found.busy_ratio > 0.5:
+        yield f"a worker's CPU was above {BUSY_RATIO:.0%} in {found.busy_ratio:.0%} of the time"
+
+
+BUILT_IN: tuple[BuiltIn, ...] = (
+    BuiltIn(
+        "errors",
+        "excess over baseline: > 1 % of all, or for any endpoint ≥ 5 failures and > 5 %",
+        "client",
+        _errors,
+    ),
+    _client(
+        "throughput",
+        "impact window's throughput < 95 % of baseline's",
+        "throughput{phase=MIGRATE} >= 0.95 * throughput{phase=baseline}",
+    ),
+    _client(
+        "latency",
+        "worst slice's p95 > 3 × baseline's + 50 ms",
+        "slice_p95{phase=MIGRATE} <= 3 * p95{phase=baseline} + 50ms",
+    ),
+    _client("stall", "> 1 s", "stall{phase=MIGRATE} <= 1s"),
+    BuiltIn(
+        "recovery",
+        "p95 of `recover`'s last 5 s > 2 × baseline's + 25 ms, and a bootstrap interval clears it",
+        "client",
+        _recovery,
+    ),
+    BuiltIn(
+        "migration",
+        "it failed, did not reach the target revision, or passed its deadline",
+        "migration",
+        _migration,
+    ),
+    _whole_run("lost_writes", "> 0", "lost_writes == 0"),
+    _whole_run("unexpected_writes", "> 0", "unexpected_writes == 0"),
+    _whole_run("leaks", "> 0", "leaks == 0"),
+    _whole_run("ws_delivery", "p99 > 2 s", "ws_delivery_p99 <= 2s"),
+    _whole_run("ws_missed", "any missed message", "ws_missed == 0"),
+    BuiltIn(
+        "generator",
+        "hub ticker late (p99 > 50 ms), CPU saturated, a worker lost",
+        "generator",
+        _generator,
+    ),
+)
+"""The table, in the order in which gates are judged and printed."""

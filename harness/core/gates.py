@@ -1,0 +1,116 @@
+"""The gates of a plan: the built-in ones and those written in it, parsed and checked before any load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from harness.core.builtin_gates import BUILT_IN
+from harness.core.expressions import GRAMMAR, LABELS, OPERATORS, Expression, parse
+from harness.core.gate import Gate, expressed
+from harness.core.metrics import METRICS
+from harness.core.plan import Plan
+from harness.errors import UsageError
+
+__all__ = ["BUILT_IN", "METRICS", "check_gates", "explain"]
+
+
+def check_gates(plan: Plan) -> tuple[Gate, ...]:
+    """All gates of the plan, those that are not applicable with the reason.
+
+    A gate written under a built-in's name replaces it; one without a name is called by its expression. Raises
+    UsageError for what is unknown, and for a `--require` of a gate that the plan gives nothing to judge.
+    """
+    written = tuple(_written(plan))
+    names = {gate.name for gate in written}
+    built_in = tuple(_built_in(plan, replaced=names))
+    gates = (*built_in, *written)
+    _check_known("--no-gate", plan.no_gates, gates)
+    _check_known("--require", plan.required, gates)
+    _check_required(plan, gates)
+    return tuple(gate for gate in gates if gate.name not in plan.no_gates)
+
+
+def _built_in(plan: Plan, replaced: set[str]) -> Iterator[Gate]:
+    for row in BUILT_IN:
+        if row.name not in replaced:
+            why = _nothing_to_judge(plan, row.needs)
+            yield from (replace(gate, not_applicable=why) for gate in row.make(plan))
+
+
+def _written(plan: Plan) -> Iterator[Gate]:
+    built_in = {row.name for row in BUILT_IN}
+    seen: set[str] = set()
+    for text in plan.gates:
+        own, expression = parse(text)
+        name = own or expression.text
+        if name in seen:
+            raise UsageError(f"Two gates are called {name!r}.", "Give them different names.")
+        seen.add(name)
+        note = f"Gate {name}: the plan's expression replaces the built-in gate." if name in built_in else ""
+        yield expressed(name, expression, _no_facts_for(plan, expression), note)
+
+
+def _no_facts_for(plan: Plan, expression: Expression) -> str:
+    for selector in expression.selectors:
+        metric = METRICS[selector.metric]
+        if why := _nothing_to_judge(plan, metric.needs, selector.phase or metric.phase):
+            return why
+    return ""
+
+
+def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
+    """Why the plan gives facts of this kind, or this phase, no chance; "" when it does."""
+    if phase is not None and phase.startswith("rollback") and not plan.downgrade:
+        return "the plan has no rollback: --downgrade is not given"
+    if needs == "migration" and plan.placebo:
+        return "a placebo migrates nothing"
+    if needs == "ledger" and not plan.ledger:
+        return "the locustfile's users keep no ledger"
+    if needs == "isolation" and not plan.isolation:
+        return "the locustfile's users check no isolation"
+    if needs == "websocket" and not plan.websocket:
+        return "the locustfile's users hold no WebSocket"
+    return ""
+
+
+def _check_known(flag: str, names: Iterable[str], gates: Iterable[Gate]) -> None:
+    known = list(dict.fromkeys([row.name for row in BUILT_IN] + [gate.name for gate in gates]))
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{flag} {name}: there is no such gate.", f"Known gates: {', '.join(known)}.")
+
+
+def _check_required(plan: Plan, gates: Iterable[Gate]) -> None:
+    for gate in gates:
+        if gate.name in plan.required and gate.not_applicable:
+            raise UsageError(
+                f"--require {gate.name}: the plan gives it nothing to judge, because {gate.not_applicable}.",
+                "Change the plan, or drop --require.",
+            )
+
+
+def explain() -> str:
+    """The built-in gates, the metrics and the grammar, as Markdown; README has the same text."""
+    gates = [(f"`{row.name}`", row.red_when) for row in BUILT_IN]
+    metrics = [
+        (f"`{m.name}`", m.meaning, m.unit, m.phase or "whole run", str(m.minimum)) for m in METRICS.values()
+    ]
+    return "\n".join(
+        (
+            *_table(("built-in gate", "red when"), gates),
+            "",
+            *_table(("metric", "meaning", "unit", "default phase", "samples needed"), metrics),
+            "",
+            f"    {GRAMMAR}",
+            "",
+            f"Operators: `{' '.join(OPERATORS)}`. Labels: `{' '.join(LABELS)}`. Units: `ms s min % /s`.",
+            "A gate named as a built-in one replaces it.",
+            "",
+        )
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    for cells in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(cells)} |"

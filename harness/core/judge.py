@@ -1,0 +1,163 @@
+"""The judge: from a record to a verdict. The same record always gives the same verdict.
+
+When the generator itself was unfit, what its clients saw is no evidence of the service:
+
+- a *passing* client gate becomes inconclusive;
+- a *red* client gate becomes inconclusive too, unless it would be red even if the generator's worst lateness
+  were taken off what was observed: a stall of eight seconds is not made by ticks that came 80 ms late;
+- ledger, isolation and migration are seen by other evidence than the clients' timing, and keep their status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness.core.client import broken_before, inside, share_of_errors
+from harness.core.details import details
+from harness.core.events import Event, Kind
+from harness.core.facts import Facts, facts_of
+from harness.core.gate import Gate
+from harness.core.gates import check_gates
+from harness.core.generator import fitness
+from harness.core.migrations import migrations_of
+from harness.core.record import Record
+from harness.core.timeline import Timeline, cut
+from harness.core.verdict import GateResult, Verdict, exit_code, worst
+
+__all__ = ["judge", "timeline_of"]
+
+CLIENT_FAMILIES = ("client", "websocket")
+
+
+def timeline_of(record: Record) -> Timeline:
+    """The run's phases and migrations, without judging anything."""
+    return cut(record.events, [migration.episode for migration in migrations_of(record.events)])
+
+
+def judge(record: Record) -> Verdict:
+    """Judge a record by the gates of its plan; raises UsageError when the plan's gates are wrong."""
+    gates = check_gates(record.plan)
+    facts = facts_of(record)
+    results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
+    complete = _complete(record.events)
+    stop = facts.first(Kind.STOP)
+    status = worst(results, complete)
+    refused = any(migration.status == "wrong_database" for migration in facts.migrations)
+    return Verdict(
+        run_id=facts.run_id,
+        status=status,
+        exit_code=int(exit_code(status, None if stop is None else str(stop.data.get("cause")), refused)),
+        complete=complete,
+        interrupted_in=None if complete else _last_phase(record.events),
+        gates=tuple(results),
+        limits=tuple(_limits(gates, facts)),
+        details=details(facts),
+    )
+
+
+def _complete(events: Sequence[Event]) -> bool:
+    return any(event.kind == Kind.RUN_END and bool(event.data.get("complete")) for event in events)
+
+
+def _last_phase(events: Sequence[Event]) -> str | None:
+    """The phase in which the run was stopped; by the order of the events, as instants may be equal."""
+    phase: str | None = None
+    for event in events:
+        if event.kind == Kind.STOP:
+            return phase
+        if event.kind == Kind.PHASE:
+            phase = str(event.data["name"])
+    return phase
+
+
+def _doubted(gates: Sequence[Gate], results: Sequence[GateResult], facts: Facts) -> list[GateResult]:
+    """The results, those of clients in doubt where the generator was unfit."""
+    unfit = next((r for r in results if r.name == "generator" and r.status == "fail"), None)
+    if unfit is None:
+        return list(results)
+    late_s = fitness(facts.record.health, facts.judged).late_max_s
+    return [
+        _in_doubt(result, unfit.why, late_s) if gate.family in CLIENT_FAMILIES else result
+        for gate, result in zip(gates, results, strict=True)
+    ]
+
+
+def _in_doubt(result: GateResult, why: str, late_s: float | None) -> GateResult:
+    if result.status not in ("pass", "fail") or _red_anyway(result, late_s):
+        return result
+    was = "passed" if result.status == "pass" else "was red"
+    told = f"it {was}, but the generator was unfit ({why})"
+    return replace(result, status="inconclusive", why=f"{told}; {result.why}" if result.why else told)
+
+
+def _red_anyway(result: GateResult, late_s: float | None) -> bool:
+    """Whether a red latency or stall exceeds its limit by more than the generator's worst lateness."""
+    if result.status != "fail" or result.unit != "s" or None in (late_s, result.observed, result.limit):
+        return False
+    return (result.observed or 0.0) - (late_s or 0.0) > (result.limit or 0.0)
+
+
+# what was not judged, in sentences
+
+
+def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
+    yield from (f"Missing from the record: {text}." for text in facts.record.missing)
+    for name in dict.fromkeys(facts.record.plan.no_gates):
+        yield f"Gate {name} is switched off by the plan."
+    for gate in gates:
+        if gate.not_applicable:
+            yield f"Gate {gate.name} ({gate.expression}) is not applicable: {gate.not_applicable}."
+        if gate.note:
+            yield gate.note
+    yield from _limits_of_migrations(facts)
+    yield from _limits_of_ledger(facts)
+    yield from _limits_of_load(facts)
+
+
+def _limits_of_migrations(facts: Facts) -> Iterator[str]:
+    for migration in facts.migrations:
+        if migration.placebo:
+            continue
+        if not migration.traced and migration.status not in ("nothing", None):
+            reason = migration.why_untraced or "no reason is recorded"
+            yield (
+                f"The {migration.direction} was not traced ({reason}): its impact window is taken from the"
+                " start to the end of its process, and its statements are not, or not all, known."
+            )
+        if migration.trace.blind:
+            yield (
+                f"Locks and rewrites of some statements of the {migration.direction} are not known:"
+                f" {migration.trace.blind[0]}."
+            )
+
+
+def _limits_of_ledger(facts: Facts) -> Iterator[str]:
+    ledger = facts.ledger
+    if ledger.unread:
+        yield f"{len(ledger.unread)} accounts were not read back; their writes are not judged."
+    if ledger.unsure:
+        count = len(ledger.unsure)
+        yield f"Operations of {count} accounts are missing; unexpected writes there are not judged."
+    if ledger.acknowledged and ledger.hidden is None:
+        yield "No database was asked for what the service does not show: a lost write may be a hidden one."
+    if facts.isolation.errors:
+        errors, probes = facts.isolation.errors, facts.isolation.probes
+        yield f"{errors} of {probes} foreign reads ended in an error and say nothing about isolation."
+
+
+def _limits_of_load(facts: Facts) -> Iterator[str]:
+    if facts.lost_workers:
+        yield f"Workers {', '.join(sorted(facts.lost_workers))} were lost with what they had not yet sent."
+    for event in facts.record.events:
+        if event.kind == Kind.SERVICE_DIED:
+            name, code = event.data.get("name"), event.data.get("exit_code")
+            yield f"The service {name} ended with exit code {code}, {event.at:.1f} s after the start."
+    for migration in facts.migrations:
+        window = facts.timeline.window(migration.phase)
+        for endpoint in broken_before(facts.record.samples, window) if window else ():
+            yield f"{endpoint} was never answered ok before phase {migration.phase}: it has no stall there."
+    baseline = facts.timeline.window("baseline")
+    ratio = share_of_errors(inside(facts.record.samples, baseline)) if baseline else None
+    if ratio is not None and ratio > 0.01:
+        yield f"{ratio:.1%} of the baseline's requests failed already; errors are what exceeds that."

@@ -1,0 +1,362 @@
+"""The metrics that gates are made of: name, meaning, unit, default phase, and how many samples they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from harness.core import client
+from harness.core.facts import Facts
+from harness.core.generator import fitness, websockets
+from harness.core.samples import Floats, Outcome
+from harness.core.timeline import Window
+
+__all__ = [
+    "METRICS",
+    "RATIO_SAMPLES",
+    "Measured",
+    "Metric",
+    "Selector",
+    "measure",
+    "quantile_samples",
+    "window_of",
+]
+
+RATIO_SAMPLES = 300
+"""Requests a ratio or a rate needs: with 300 and none failed, the true share is below 1 % (rule of three)."""
+
+TICK_SAMPLES = 100
+"""Ticks of the hub that its p99 needs. They are our own and even, so fewer than of requests will do."""
+
+
+def quantile_samples(q: float) -> int:
+    """Samples that a quantile needs: ten beyond it.
+
+    >>> [quantile_samples(q) for q in (0.5, 0.95, 0.99)]
+    [20, 200, 1000]
+    """
+    return round(10 / (1 - q))
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A metric as a gate asks for it: in which phase, of which endpoint; None is all."""
+
+    metric: str
+    phase: str | None = None
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with the number of samples behind it; `why` says why it is None, or what it leaves out."""
+
+    value: float | None
+    samples: int | None = None
+    why: str = ""
+
+
+Compute = Callable[[Facts, Window, str | None], Measured]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`unit` is s, ratio, /s or count; `phase` the default one, None: the whole run, in which case `phase`
+    and `name` are no labels of it. `needs` is what the plan must have for it: client, migration, ledger,
+    isolation, websocket or generator.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    phase: str | None
+    minimum: int
+    needs: str
+    compute: Compute
+
+    @property
+    def few_is_evidence(self) -> bool:
+        """Whether few samples are what it finds, rather than too little to find anything."""
+        return self.name in ("throughput", "rate")
+
+    @property
+    def sliceable(self) -> bool:
+        """Whether it can be asked second by second (`for D`)."""
+        return self.needs == "client" and self.name not in ("slice_p95", "tail_p95", "stall")
+
+
+def measure(facts: Facts, selector: Selector, window: Window | None = None, enough: bool = True) -> Measured:
+    """The metric over its phase's window, or over `window`; with `enough` only from its minimum of samples
+    on.
+    """
+    metric = METRICS[selector.metric]
+    where = window or window_of(facts, selector)
+    if where is None:
+        return Measured(None, None, _no_phase(facts, selector.phase or metric.phase))
+    if selector.endpoint is not None and selector.endpoint not in facts.record.samples.endpoints:
+        known = ", ".join(sorted(facts.record.samples.endpoints)) or "none"
+        return Measured(None, 0, f"no request was named {selector.endpoint!r}; there were: {known}")
+    found = metric.compute(facts, where, selector.endpoint)
+    if enough and found.value is not None and (found.samples or 0) < metric.minimum:
+        return replace(found, value=None, why=_too_few(metric.minimum, found.samples or 0))
+    return found
+
+
+def window_of(facts: Facts, selector: Selector) -> Window | None:
+    """The window a selector means, None when the run never came to its phase."""
+    phase = selector.phase or METRICS[selector.metric].phase
+    return Window("run", 0.0, facts.timeline.end_at) if phase is None else facts.timeline.window(phase)
+
+
+def _no_phase(facts: Facts, phase: str | None) -> str:
+    if phase in ("migrate", "rollback") and facts.migration(phase) is not None:
+        return f"the migration ran no statement while there was load, so there is no phase {phase}"
+    return f"the run never came to phase {phase}"
+
+
+def _too_few(needed: int, found: int) -> str:
+    return f"needs {needed} samples, has {found}"
+
+
+# what is measured
+
+
+def _latency(q: float, facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    values = client.ok_latencies(client.inside(facts.record.samples, window, endpoint))
+    return _of_values(values, q)
+
+
+def _service(q: float, facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    found = client.inside(facts.record.samples, window, endpoint)
+    return _of_values(found.service[found.outcome == Outcome.OK], q)
+
+
+def _of_values(values: Floats, q: float) -> Measured:
+    why = "" if len(values) else "no request was answered ok"
+    return Measured(client.quantile(values, q), len(values), why)
+
+
+def _mean(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    values = client.ok_latencies(client.inside(facts.record.samples, window, endpoint))
+    return Measured(float(np.mean(values)), len(values)) if len(values) else _of_values(values, 0.5)
+
+
+def _slice_p95(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    samples = facts.record.samples
+    if endpoint is not None:
+        samples = client.inside(samples, window, endpoint)
+    pieces = client.slices_with(samples, window, quantile_samples(0.95))
+    if not pieces:
+        return _latency(0.95, facts, window, endpoint)
+    return max(
+        (_of_values(client.ok_latencies(client.inside(samples, piece)), 0.95) for piece in pieces),
+        key=lambda measured: measured.value or 0.0,
+    )
+
+
+def _tail_p95(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    samples = facts.record.samples
+    if endpoint is not None:
+        samples = client.inside(samples, window, endpoint)
+    tail = client.tail_with(samples, window, quantile_samples(0.95))
+    return _of_values(client.ok_latencies(client.inside(samples, tail)), 0.95)
+
+
+def _requests(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    count = len(client.inside(facts.record.samples, window, endpoint))
+    return Measured(float(count), count)
+
+
+def _errors(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    found = client.inside(facts.record.samples, window, endpoint)
+    return Measured(float(np.count_nonzero(found.outcome == Outcome.ERROR)), len(found))
+
+
+def _error_ratio(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    found = client.inside(facts.record.samples, window, endpoint)
+    return Measured(client.share_of_errors(found), len(found), "" if len(found) else "no request was due")
+
+
+def _throughput(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    found = client.inside(facts.record.samples, window, endpoint)
+    return Measured(client.throughput(found, window), len(found))
+
+
+def _rate(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    found = client.inside(facts.record.samples, window, endpoint)
+    return Measured(client.rate(found, window), len(found))
+
+
+def _stall(facts: Facts, window: Window, endpoint: str | None) -> Measured:
+    value = client.stall(facts.record.samples, window, endpoint)
+    count = len(client.inside(facts.record.samples, window, endpoint))
+    return Measured(value, count, "" if value is not None else _no_stall(count))
+
+
+def _no_stall(count: int) -> str:
+    return "what was asked for was broken before" if count else "no request was due"
+
+
+def _lost_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    """Hidden writes count: whoever made one was told it is there, and is not shown it."""
+    ledger = facts.ledger
+    if not ledger.acknowledged:
+        return Measured(None, 0, "no write was acknowledged")
+    value = float(ledger.lost + (ledger.hidden or 0))
+    why = "; ".join(_unjudged_writes(facts))
+    return Measured((value or None) if why else value, ledger.acknowledged, why)
+
+
+def _unjudged_writes(facts: Facts) -> Iterator[str]:
+    """Why there may be losses that were not seen."""
+    ledger = facts.ledger
+    if ledger.unread:
+        everybody = len(ledger.unread) + ledger.accounts_read
+        yield f"{len(ledger.unread)} of {everybody} accounts were not read back"
+    if ledger.unsure:
+        yield f"the operations of {len(ledger.unsure)} accounts are not all known"
+    if facts.lost_workers:
+        yield "a worker was lost with writes it had not yet told"
+
+
+def _unexpected_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    ledger = facts.ledger
+    if not ledger.accounts_read:
+        return Measured(None, 0, "no account was read back")
+    why = f"the operations of {len(ledger.unsure)} accounts are not all known" if ledger.unsure else ""
+    value = float(ledger.unexpected)
+    return Measured((value or None) if why else value, ledger.accounts_read, why)
+
+
+def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    found = facts.isolation
+    samples = found.reads_checked + found.probes
+    if found.leaks:
+        return Measured(float(found.leaks), samples, "; ".join(found.examples))
+    if not found.reads_checked:
+        return Measured(None, samples, "no own read was checked: there is no positive control")
+    if found.probes and found.errors == found.probes:
+        return Measured(
+            None, samples, f"all {found.probes} foreign reads ended in an error, none in a refusal"
+        )
+    return Measured(0.0, samples)
+
+
+def _hub_late_p99(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    found = fitness(facts.record.health, facts.judged)
+    return Measured(
+        found.late_p99_s, found.ticks, "" if found.ticks else "the workers' health was not recorded"
+    )
+
+
+def _ws_delivery_p99(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    delays = np.array(websockets(facts.record.websocket, window).delays_s)
+    why = "" if len(delays) else "no message was delivered"
+    return Measured(client.quantile(delays, 0.99), len(delays), why)
+
+
+def _ws_missed(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    found = websockets(facts.record.websocket, window)
+    if not found.delivered and not found.missed:
+        return Measured(None, 0, "no message was delivered")
+    return Measured(float(found.missed or 0), (found.delivered or 0) + (found.missed or 0))
+
+
+def _migration_duration(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    migration = facts.migration(window.name)
+    if migration is None or migration.duration_s is None:
+        return Measured(None, None, "the time from its first statement to its last commit is not known")
+    return Measured(migration.duration_s, len(migration.trace.migration_statements))
+
+
+def _client(
+    name: str, meaning: str, unit: str, minimum: int, compute: Compute, phase: str = "migrate"
+) -> Metric:
+    return Metric(name, meaning, unit, phase, minimum, "client", compute)
+
+
+def _quantiles() -> list[Metric]:
+    return [
+        _client(
+            f"p{round(q * 100)}",
+            f"{q:.0%} of the requests answered ok were answered within this, from their intended start",
+            "s",
+            quantile_samples(q),
+            partial(_latency, q),
+        )
+        for q in (0.5, 0.9, 0.95, 0.99)
+    ]
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *_quantiles(),
+        _client("max", "longest latency of a request answered ok", "s", 1, partial(_latency, 1.0)),
+        _client("mean", "mean latency of the requests answered ok", "s", 20, _mean),
+        _client(
+            "service_p95", "as p95, but from the send", "s", quantile_samples(0.95), partial(_service, 0.95)
+        ),
+        _client("slice_p95", "p95 of the phase's worst 5 s", "s", quantile_samples(0.95), _slice_p95),
+        _client("tail_p95", "p95 of the phase's last 5 s", "s", quantile_samples(0.95), _tail_p95, "recover"),
+        _client("error_ratio", "errors among all requests", "ratio", RATIO_SAMPLES, _error_ratio),
+        _client("errors", "requests that ended in an error", "count", 1, _errors),
+        _client("throughput", "requests answered ok per second", "/s", RATIO_SAMPLES, _throughput),
+        _client("rate", "requests sent per second", "/s", RATIO_SAMPLES, _rate),
+        _client("requests", "requests that were due or under way", "count", 0, _requests),
+        _client("stall", "longest time an arrival was due and not answered ok", "s", 1, _stall),
+        Metric(
+            "lost_writes",
+            "acknowledged writes that are not there at the end, or not shown",
+            "count",
+            None,
+            1,
+            "ledger",
+            _lost_writes,
+        ),
+        Metric(
+            "unexpected_writes",
+            "records of this run that nobody can have written",
+            "count",
+            None,
+            1,
+            "ledger",
+            _unexpected_writes,
+        ),
+        Metric(
+            "leaks", "times an account saw what belongs to another", "count", None, 1, "isolation", _leaks
+        ),
+        Metric(
+            "hub_late_p99",
+            "p99 of how late the generator's own ticks came",
+            "s",
+            None,
+            TICK_SAMPLES,
+            "generator",
+            _hub_late_p99,
+        ),
+        Metric(
+            "ws_delivery_p99",
+            "p99 of the time from a commit to its message",
+            "s",
+            None,
+            quantile_samples(0.99),
+            "websocket",
+            _ws_delivery_p99,
+        ),
+        Metric("ws_missed", "messages that never came", "count", None, 1, "websocket", _ws_missed),
+        Metric(
+            "migration_duration",
+            "from its first statement to its last commit",
+            "s",
+            "migrate",
+            0,
+            "migration",
+            _migration_duration,
+        ),
+    )
+}
+"""Every metric by its name."""

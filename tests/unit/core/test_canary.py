@@ -1,0 +1,43 @@
+import pytest
+
+from harness.core.canary import Canary, foreign, make_text, read_text
+
+
+def test_text_says_whose_it_is_of_which_run_and_version() -> None:
+    text = make_text("account-0001", "8f3a", 3, "lorem ipsum")
+    assert text == "canary:account-0001 run:8f3a v:3 lorem ipsum"
+    assert read_text(text) == Canary("account-0001", "8f3a", 3)
+
+
+def test_text_without_a_rest_has_no_space_at_its_end() -> None:
+    assert make_text("a", "b", 1) == "canary:a run:b v:1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "lorem ipsum",
+        "Document 7 of canary:account-0001",  # as it was seeded
+        "canary:account-0001 run:8f3a v:",  # cut off
+    ],
+)
+def test_text_that_no_run_wrote_has_no_canary_of_one(text: str) -> None:
+    assert read_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("Document 7 of canary:account-0001", set()),
+        ('{"canary": "canary:account-0001"}', set()),
+        ("This is canary:account-0001. And canary:account-0001, again", set()),
+        ("no canary at all", set()),
+        ("canary:account-0002", {"account-0002"}),
+        ("canary:account-00010 is another account", {"account-00010"}),
+        ("canary:account-000 is another account", {"account-000"}),
+        ("canary:account-0001 canary:b@x.example canary:c.d", {"b@x.example", "c.d"}),
+    ],
+)
+def test_foreign_canaries_are_those_of_other_accounts(text: str, others: set[str]) -> None:
+    assert foreign(text, "account-0001") == others

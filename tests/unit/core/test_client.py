@@ -1,0 +1,159 @@
+"""What clients saw in a window, on literal samples."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from harness.core.client import (
+    broken_before,
+    inside,
+    rate,
+    slices_with,
+    stall,
+    summary,
+    tail_with,
+    throughput,
+)
+from harness.core.samples import Outcome
+from harness.core.timeline import Window
+from tests.fix_record import ENDPOINT, joined, samples, steady
+
+OK, ERROR, UNFINISHED = Outcome.OK, Outcome.ERROR, Outcome.UNFINISHED
+TEN = Window("w", 10.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("at", "latency", "belongs"),
+    [
+        (9.0, 0.5, False),
+        (9.0, 1.0, True),  # ended as the window began
+        (5.0, 30.0, True),  # waited through all of it
+        (19.9, 5.0, True),
+        (20.0, 0.1, False),  # the window is half open
+    ],
+)
+def test_a_sample_belongs_where_its_interval_overlaps(at: float, latency: float, belongs: bool) -> None:
+    assert len(inside(samples([(at, latency)]), TEN)) == belongs
+
+
+def test_one_endpoint_is_picked_by_its_name() -> None:
+    table = samples([(11.0, 0.1, OK, "GET /a"), (12.0, 0.1, OK, "GET /b")])
+    assert len(inside(table, TEN, "GET /b")) == 1
+    assert len(inside(table, TEN, "GET /c")) == 0
+
+
+def test_throughput_counts_ok_answers_by_their_end() -> None:
+    table = samples([(9.5, 1.0), (19.5, 1.0), (15.0, 0.1, ERROR), (16.0, 0.1, UNFINISHED)])
+    assert throughput(table, TEN) == pytest.approx(0.1)
+
+
+def test_rate_counts_sends_whatever_came_of_them() -> None:
+    table = samples([(9.5, 1.0), (19.5, 1.0), (15.0, 0.1, ERROR), (16.0, 0.1, UNFINISHED)])
+    assert rate(table, TEN) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "longest"),
+    [
+        ([], None),
+        ([(11.0, 0.2), (12.0, 0.7)], 0.7),
+        ([(11.0, 0.1, ERROR), (12.0, 0.5)], 1.5),  # due at 11, answered ok at 12.5
+        ([(11.0, 3.0, ERROR), (12.0, 0.5), (15.0, 0.1)], 4.1),  # an answer before its own end does not count
+        ([(11.0, 0.1, ERROR), (25.0, 1.0)], 15.0),  # the answer may come after the window
+        ([(11.0, 0.1, ERROR), (12.0, 0.1, ERROR)], 9.0),  # never: the rest of the window
+        ([(11.0, 40.0, UNFINISHED)], 40.0),
+        ([(11.0, 0.1, ERROR, "GET /a"), (11.5, 0.1, OK, "GET /b")], 9.0),  # another endpoint's answer is none
+    ],
+)
+def test_a_stall_is_the_longest_time_an_arrival_was_due(
+    rows: list[tuple[float, float]], longest: float | None
+) -> None:
+    assert stall(samples(rows), TEN) == (None if longest is None else pytest.approx(longest))
+
+
+def test_an_endpoint_that_was_broken_before_has_no_stall() -> None:
+    broken = steady(rate=1, outcome=ERROR, endpoint="GET /broken")
+    table = joined(steady(), broken)
+    assert broken_before(table, TEN) == ("GET /broken",)
+    assert stall(table, TEN) == pytest.approx(0.02)
+    assert stall(broken, TEN) is None
+
+
+def test_a_few_failures_before_do_not_make_it_broken() -> None:
+    table = samples([(number, 0.1, ERROR) for number in (6.0, 7.0, 8.0, 9.0, 11.0)])
+    assert broken_before(table, TEN) == ()
+    assert stall(table, TEN) == pytest.approx(9.0)
+
+
+def test_an_endpoint_that_was_answered_once_was_not_broken() -> None:
+    table = joined(samples([(1.0, 0.1)]), steady(2.0, 20.0, outcome=ERROR))
+    assert broken_before(table, TEN) == ()
+
+
+def test_a_stall_of_one_endpoint() -> None:
+    table = samples([(11.0, 2.0, OK, "GET /a"), (11.5, 0.1, OK, "GET /b")])
+    assert stall(table, TEN, "GET /b") == pytest.approx(0.1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(5, 30),
+            st.floats(0, 5),
+            st.sampled_from(list(Outcome)),
+            st.sampled_from(["GET /a", "GET /b"]),
+        ),
+        max_size=30,
+    )
+)
+def test_a_stall_is_what_the_definition_says(rows: list[tuple[float, float, Outcome, str]]) -> None:
+    waits = []
+    assume(not broken_before(samples(rows), TEN))
+    for at, latency, outcome, name in rows:
+        if not (at < TEN.end and at + latency >= TEN.start):
+            continue
+        later = [a + w for a, w, o, n in rows if n == name and o == OK and a + w >= at + latency]
+        answered = min(later, default=max(TEN.end, at + latency))
+        waits.append(latency if outcome == OK else answered - at)
+    found = stall(samples(rows), TEN)
+    assert found == (pytest.approx(max(waits)) if waits else None)
+
+
+def test_slices_hold_enough_samples_each() -> None:
+    assert [(s.start, s.end) for s in slices_with(steady(rate=100), TEN, 200)] == [(10, 15), (15, 20)]
+
+
+def test_a_slice_with_too_few_is_merged_with_its_neighbour() -> None:
+    late = joined(steady(10.0, 15.0, rate=10), steady(15.0, 20.0, rate=100))
+    early = joined(steady(10.0, 15.0, rate=100), steady(15.0, 20.0, rate=10))
+    assert [(s.start, s.end) for s in slices_with(late, TEN, 200)] == [(10, 20)]
+    assert [(s.start, s.end) for s in slices_with(early, TEN, 200)] == [(10, 20)]
+
+
+def test_a_window_with_too_few_has_no_slices() -> None:
+    assert slices_with(steady(rate=10), TEN, 200) == ()
+
+
+def test_the_tail_grows_until_it_holds_enough() -> None:
+    assert tail_with(steady(rate=100), TEN, 200).start == 15.0
+    assert tail_with(steady(rate=25), TEN, 200).start == 12.0
+    assert tail_with(steady(rate=1), TEN, 200) == TEN
+
+
+def test_a_summary_of_nothing_is_unknown_not_zero() -> None:
+    found = summary(samples([]), TEN)
+    assert found.requests == 0
+    assert (found.rate, found.error_ratio, found.p50, found.max, found.stall_s) == (None,) * 5
+
+
+def test_a_summary_without_an_ok_answer_has_no_latency() -> None:
+    found = summary(samples([(11.0, 0.1, ERROR)]), TEN)
+    assert (found.requests, found.error_ratio, found.p95, found.throughput) == (1, 1.0, None, 0.0)
+
+
+def test_a_summary_of_one_endpoint() -> None:
+    table = joined(steady(latency=0.02), steady(rate=10, latency=0.3, endpoint="POST /documents"))
+    assert summary(table, TEN, ENDPOINT).p95 == pytest.approx(0.02)
+    assert summary(table, TEN, "POST /documents").p95 == pytest.approx(0.3)

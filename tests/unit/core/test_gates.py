@@ -1,0 +1,355 @@
+"""Every gate can say no, yes and don't know; and a plan's gates are checked before any load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from harness.core.builtin_gates import BUILT_IN
+from harness.core.facts import facts_of
+from harness.core.gate import Gate
+from harness.core.gates import METRICS, check_gates, explain
+from harness.core.operations import OperationKind
+from harness.core.record import FinalRead, Probe, Record
+from harness.core.samples import Outcome, SampleTable
+from harness.core.verdict import GateResult
+from harness.errors import UsageError
+from tests.fix_record import (
+    a_plan,
+    a_record,
+    an_operation,
+    events,
+    found,
+    healthy,
+    joined,
+    messages,
+    samples,
+    steady,
+    without,
+)
+
+CREATE = OperationKind.CREATE
+
+
+def results(record: Record) -> list[GateResult]:
+    facts = facts_of(record)
+    return [gate.result(facts) for gate in check_gates(record.plan)]
+
+
+def result(record: Record, name: str) -> GateResult:
+    return next(result for result in results(record) if result.name == name)
+
+
+def in_place_of(start: float, end: float, **changes: Any) -> SampleTable:
+    """The steady load, of which one stretch went otherwise."""
+    return joined(without(steady(), start, end), steady(start, end, **changes))
+
+
+def blocked() -> SampleTable:
+    """Everybody waits from 28 to 31 and is then answered."""
+    waiting = samples((28.0 + n / 100, 3.0 - n / 100) for n in range(300))
+    return joined(without(steady(), 28.0, 31.0), waiting)
+
+
+def shown(*records: Any, error: str | None = None) -> tuple[FinalRead, ...]:
+    return (FinalRead("ada", 54.0, records, error, None, "w1"),)
+
+
+Examples = Mapping[str, Callable[[], Record]]
+
+RED: Examples = {
+    "errors": lambda: a_record(table=in_place_of(28.0, 29.0, outcome=Outcome.ERROR)),
+    "throughput": lambda: a_record(table=without(steady(), 28.0, 29.0)),
+    "latency": lambda: a_record(table=blocked()),
+    "stall": lambda: a_record(table=joined(steady(), samples([(30.0, 1.2)]))),
+    "recovery": lambda: a_record(table=in_place_of(40.0, 52.0, latency=0.2)),
+    "migration": lambda: a_record(events=events(end={"status": "failed", "message": "DuplicateTable"})),
+    "lost_writes": lambda: a_record(final_reads=shown()),
+    "unexpected_writes": lambda: a_record(final_reads=shown(found(1), found(1, "stranger"))),
+    "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
+    "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
+    "ws_missed": lambda: a_record(websocket=messages(missed=1)),
+    "generator": lambda: a_record(health=healthy(late_ms=80.0)),
+}
+"""One run per gate in which it is red."""
+
+UNDECIDED: Examples = {
+    "errors": lambda: a_record(table=steady(rate=10)),
+    "throughput": lambda: a_record(table=steady(rate=10)),
+    "latency": lambda: a_record(table=steady(rate=10)),
+    "stall": lambda: a_record(table=steady(end=26.0)),
+    "recovery": lambda: a_record(table=steady(rate=10)),
+    "migration": lambda: a_record(events=events(end={"status": "nothing"})),
+    "lost_writes": lambda: a_record(operations=()),
+    "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
+    "leaks": lambda: a_record(reads_checked=0, probes=()),
+    "ws_delivery": lambda: a_record(websocket=messages(999)),
+    "ws_missed": lambda: a_record(websocket=()),
+    "generator": lambda: a_record(health=()),
+}
+"""One run per gate in which it cannot decide."""
+
+NAMES = [row.name for row in BUILT_IN]
+
+
+def test_every_gate_has_its_examples() -> None:
+    assert set(RED) == set(UNDECIDED) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gate_is_green_when_all_went_well(name: str) -> None:
+    seen = result(a_record(), name)
+    assert (seen.status, seen.why) == ("pass", "")
+    assert seen.observed is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gate_is_red(name: str) -> None:
+    seen = result(RED[name](), name)
+    assert seen.status == "fail"
+    assert seen.observed is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gate_does_not_decide_without_facts(name: str) -> None:
+    seen = result(UNDECIDED[name](), name)
+    assert seen.status == "inconclusive"
+    assert seen.why
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("latency", "errors", "migration")])
+def test_no_other_gate_is_red_with_it(name: str) -> None:
+    assert [seen.name for seen in results(RED[name]()) if seen.status == "fail"] == [name]
+
+
+@pytest.mark.parametrize("name", ["errors", "throughput", "latency", "stall", "recovery"])
+def test_without_an_answer_in_the_baseline_no_client_gate_decides(name: str) -> None:
+    seen = result(a_record(table=steady(outcome=Outcome.ERROR)), name)
+    assert seen.status == "inconclusive"
+    assert "baseline" in seen.why
+
+
+# single gates
+
+
+def test_one_endpoint_alone_can_be_red() -> None:
+    failing = steady(28.0, 29.0, rate=6, outcome=Outcome.ERROR, endpoint="POST /transfers")
+    seen = result(a_record(table=joined(steady(), failing)), "errors")
+    assert (seen.status, seen.observed, seen.limit, seen.samples) == ("fail", 1.0, 0.05, 6)
+    assert seen.why.startswith("POST /transfers: 6 of 6 requests failed")
+
+
+def test_four_failures_of_one_endpoint_are_not_enough() -> None:
+    failing = steady(28.0, 29.0, rate=4, outcome=Outcome.ERROR, endpoint="POST /transfers")
+    assert result(a_record(table=joined(steady(), failing)), "errors").status == "pass"
+
+
+def test_errors_are_judged_by_what_exceeds_the_baseline() -> None:
+    always = steady(rate=10, outcome=Outcome.ERROR, endpoint="GET /broken")
+    seen = results(a_record(table=joined(steady(), always)))
+    assert {r.status for r in seen} == {"pass"}
+
+
+def test_few_answers_are_what_throughput_finds() -> None:
+    seen = result(a_record(table=without(steady(), 27.5, 37.0)), "throughput")
+    assert seen.status == "fail"
+    assert (seen.samples or 0) < 300
+
+
+def test_a_recovery_within_noise_is_not_red() -> None:
+    tail = samples((37.0 + n / 20, 0.7 if n % 18 == 0 else 0.02) for n in range(300))
+    seen = result(a_record(table=joined(steady(end=37.0), tail)), "recovery")
+    assert (seen.observed or 0.0) > (seen.limit or 0.0)
+    assert (seen.status, seen.why) == ("pass", "above the limit, but not clearly so: within noise")
+
+
+def test_a_clear_recovery_failure_says_by_how_much() -> None:
+    assert "with 95 % confidence" in result(RED["recovery"](), "recovery").why
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "why"),
+    [
+        ({"status": "ok"}, "pass", ""),
+        ({"status": "ok", "reached": False}, "fail", "the database is at 0002, not at head"),
+        ({"status": "failed"}, "fail", "ended as failed"),
+        ({"status": "failed", "message": "42P07 in statement 3"}, "fail", "42P07 in statement 3"),
+        ({"status": "deadline"}, "fail", "deadline"),
+        ({"status": "wrong_database", "message": "oid 5, not 4"}, "fail", "oid 5"),
+        ({"status": "stopped"}, "inconclusive", "while it was running"),
+        ({"status": "nothing"}, "inconclusive", "--prepare"),
+        ({"status": None}, "inconclusive", "not recorded"),
+        ({"status": "ok", "traced": False, "why_untraced": "no hello"}, "pass", "not traced: no hello"),
+    ],
+)
+def test_the_ending_of_a_migration(end: dict[str, Any], status: str, why: str) -> None:
+    seen = result(a_record(events=events(end=end)), "migration")
+    assert seen.status == status
+    assert why in seen.why
+
+
+def test_a_migration_that_never_began_is_undecided() -> None:
+    log = tuple(event for event in events() if event.data.get("episode") is None)
+    assert result(a_record(events=log), "migration").why == "it never began"
+
+
+def test_hidden_writes_are_lost_to_whoever_made_them() -> None:
+    hidden = (FinalRead("ada", 54.0, (), None, (found(1),), "w1"),)
+    assert result(a_record(final_reads=hidden), "lost_writes").status == "fail"
+
+
+def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
+    operations = (an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2", account="bob"))
+    seen = result(a_record(operations=operations, final_reads=shown()), "lost_writes")
+    assert (seen.status, seen.observed, seen.why) == ("fail", 1.0, "1 of 2 accounts were not read back")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"incomplete_workers": ("w1",)}, "the operations of 1 accounts are not all known"),
+        ({"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": ()}, "no write"),
+    ],
+)
+def test_no_loss_is_not_told_where_writes_are_unknown(changes: dict[str, Any], why: str) -> None:
+    seen = result(a_record(**changes), "lost_writes")
+    assert seen.status == "inconclusive"
+    assert why in seen.why
+
+
+def test_foreign_reads_that_all_fail_prove_nothing() -> None:
+    record = a_record(probes=(Probe(30.0, "ada", "foreign_read", "error"),))
+    assert result(record, "leaks").status == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"health": healthy(cpu_ratio=0.99)}, "CPU was above 90%"),
+        ({"events": tuple(e for e in events() if e.kind != "worker_final")}, "workers lost: w1"),
+        ({"health": healthy(late_ms=80.0)}, "p99 80 ms"),
+    ],
+)
+def test_an_unfit_generator_says_why(changes: dict[str, Any], why: str) -> None:
+    seen = result(a_record(**changes), "generator")
+    assert seen.status == "fail"
+    assert why in seen.why
+
+
+def test_lateness_in_the_warm_up_is_none() -> None:
+    late = healthy(5.0, late_ms=500.0)
+    assert result(a_record(health=late + healthy()[5:]), "generator").status == "pass"
+
+
+def test_a_rollback_is_judged_by_gates_of_its_own() -> None:
+    seen = results(a_record(a_plan(downgrade="0001")))
+    assert {r.status for r in seen} == {"pass"}
+    for name in ("errors", "throughput", "latency", "stall", "migration"):
+        phases = [r.expression.partition("phase=")[2].partition("}")[0] for r in seen if r.name == name]
+        assert phases == ["migrate", "rollback"]
+    assert sum(r.name == "leaks" for r in seen) == 1
+
+
+def test_a_rollback_that_never_began_is_undecided() -> None:
+    record = a_record(a_plan(downgrade="0001"), events=events(a_plan()))
+    back = [r for r in results(record) if "rollback" in r.expression]
+    assert {r.status for r in back} == {"inconclusive"}
+
+
+# gates of the plan
+
+
+def test_a_gate_for_some_seconds_needs_all_of_them_to_be_bad() -> None:
+    bad = in_place_of(30.0, 32.0, outcome=Outcome.ERROR)
+    for seconds, status in ((2, "fail"), (4, "pass")):
+        record = a_record(a_plan(gates=(f"e: error_ratio < 1% for {seconds}s",)), bad)
+        assert result(record, "e").status == status
+
+
+def test_a_floor_for_some_seconds() -> None:
+    gap = without(steady(), 30.0, 33.0)
+    for seconds, status in ((2, "fail"), (5, "pass")):
+        record = a_record(a_plan(gates=(f"t: throughput > 50/s for {seconds}s",)), gap)
+        assert result(record, "t").status == status
+
+
+def test_a_stretch_longer_than_the_phase_decides_nothing() -> None:
+    record = a_record(a_plan(gates=("e: error_ratio < 1% for 11s",)))
+    assert result(record, "e").why == "no 11 s in a row have requests in every second"
+
+
+def test_what_the_limit_lacks_is_told() -> None:
+    record = a_record(a_plan(gates=("g: p95 < 2 * p95{phase=rollback}",), downgrade="0001"), events=events())
+    assert result(record, "g").why == "p95 of rollback: the run never came to phase rollback"
+
+
+def test_a_gate_under_a_builtin_name_replaces_it() -> None:
+    gates = check_gates(a_plan(gates=("stall: stall < 9s",)))
+    (stall,) = [gate for gate in gates if gate.name == "stall"]
+    assert stall.expression == "stall < 9s"
+    assert "replaces the built-in" in stall.note
+
+
+def test_a_gate_without_a_name_is_called_by_its_expression_and_replaces_nothing() -> None:
+    names = [gate.name for gate in check_gates(a_plan(gates=("stall{phase=baseline} < 9s",)))]
+    assert "stall" in names
+    assert names[-1] == "stall{phase=baseline} < 9s"
+
+
+def test_a_gate_can_be_switched_off() -> None:
+    assert "stall" not in [gate.name for gate in check_gates(a_plan(no_gates=("stall",)))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "remedy"),
+    [
+        ({"no_gates": ("stal",)}, "--no-gate stal: there is no such gate", "Known gates: errors, throughput"),
+        ({"required": ("nope",)}, "--require nope: there is no such gate", "Known gates: errors"),
+        ({"gates": ("p96 < 1s",)}, "no metric 'p96'", "Known metrics"),
+        ({"gates": ("a: p95 < 1s", "a: p99 < 1s")}, "Two gates are called 'a'", "different names"),
+        ({"placebo": True, "required": ("migration",)}, "a placebo migrates nothing", "drop --require"),
+        ({"ledger": False, "required": ("lost_writes",)}, "keep no ledger", "drop --require"),
+    ],
+)
+def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_gates(a_plan(**changes))
+    assert message in refused.value.message
+    assert remedy in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "gates"),
+    [
+        ({"placebo": True}, {"migration"}),
+        ({"ledger": False}, {"lost_writes", "unexpected_writes"}),
+        ({"isolation": False}, {"leaks"}),
+        ({"websocket": False}, {"ws_delivery", "ws_missed"}),
+        ({"gates": ("back: stall{phase=rollback} < 1s",)}, {"back"}),
+    ],
+)
+def test_what_the_plan_gives_nothing_to_judge(changes: dict[str, Any], gates: set[str]) -> None:
+    apart = {gate.name for gate in check_gates(a_plan(**changes)) if gate.not_applicable}
+    assert apart == gates
+
+
+def test_a_gate_that_cannot_be_computed_is_inconclusive() -> None:
+    def broken(_facts: object) -> GateResult:
+        raise ZeroDivisionError("division by zero")
+
+    seen = Gate("g", "p95 < 1s", "client", broken).result(facts_of(a_record()))
+    assert seen.status == "inconclusive"
+    assert seen.why == "it could not be computed: ZeroDivisionError: division by zero"
+
+
+def test_the_explanation_names_every_gate_and_metric() -> None:
+    text = explain()
+    for name in (*NAMES, *METRICS):
+        assert f"| `{name}` |" in text
+
+
+def test_every_row_of_the_explanation_has_the_columns_of_its_head() -> None:
+    widths = [line.count(" | ") for line in explain().splitlines() if line.startswith("| `")]
+    assert widths == [1] * len(NAMES) + [4] * len(METRICS)

@@ -1,0 +1,247 @@
+"""From a whole record to its verdict: complete, deterministic, valid, and honest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import harness
+from harness.core.events import Event, Kind
+from harness.core.judge import judge, timeline_of
+from harness.core.record import FinalRead, Record
+from harness.core.samples import Outcome
+from harness.core.timeline import Window
+from harness.core.verdict import GateResult, Verdict
+from harness.store import dump_json
+from tests.fix_record import a_plan, a_record, events, healthy, joined, samples, steady, without
+
+SCHEMA = json.loads(Path(harness.__file__).with_name("verdict.schema.json").read_text(encoding="utf-8"))
+
+
+def bare(**changes: Any) -> Record:
+    """A run of which only the events are known."""
+    nothing: dict[str, Any] = {
+        "table": samples([]),
+        "operations": (),
+        "final_reads": (),
+        "reads_checked": 0,
+        "probes": (),
+        "health": (),
+        "websocket": (),
+        "environment": {},
+    }
+    return a_record(**{**nothing, **changes})
+
+
+def nothing_to_migrate() -> Record:
+    episode = {"episode": 1, "direction": "upgrade"}
+    log = (
+        Event(0.0, Kind.RUN_START, {"run_id": "r", "monotonic": 0.0}),
+        Event(
+            0.0, Kind.MIGRATION_BEGIN, {**episode, "target": "head", "revisions_before": ["2"], "attempt": 1}
+        ),
+        Event(
+            0.0,
+            Kind.MIGRATION_END,
+            {**episode, "status": "nothing", "revisions_after": ["2"], "reached": True},
+        ),
+        Event(0.0, Kind.STOP, {"cause": "nothing to migrate"}),
+        Event(0.0, Kind.RUN_END, {"complete": True}),
+    )
+    return bare(events=log)
+
+
+RECORDS: dict[str, Record] = {
+    "well": a_record(),
+    "rollback": a_record(a_plan(downgrade="0001")),
+    "placebo": a_record(a_plan(placebo=True)),
+    "errors": a_record(table=steady(outcome=Outcome.ERROR)),
+    "lost": a_record(final_reads=(FinalRead("ada", 54.0, (), None, None, "w1"),)),
+    "no events": bare(events=()),
+    "events only": bare(),
+    "failed early": bare(events=events(trace=[], end={"status": "failed", "revisions_after": None})),
+    "nothing": nothing_to_migrate(),
+}
+
+
+def gate(verdict: Verdict, name: str) -> GateResult:
+    return next(result for result in verdict.gates if result.name == name)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_verdict_fits_the_schema(name: str) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    validator.validate(json.loads(dump_json(judge(RECORDS[name]).as_json())))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_same_record_gives_the_same_bytes(name: str) -> None:
+    assert dump_json(judge(RECORDS[name]).as_json()) == dump_json(judge(RECORDS[name]).as_json())
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_run_in_which_all_went_well_passes() -> None:
+    verdict = judge(a_record())
+    assert (verdict.status, verdict.exit_code, verdict.complete) == ("pass", 0, True)
+    assert (verdict.interrupted_in, verdict.limits) == (None, ())
+    assert verdict.run_id == "20260101T000000Z-demo-abc123"
+
+
+def test_no_absolute_path_is_told() -> None:
+    text = dump_json(judge(a_record()).as_json())
+    assert "/srv" not in text
+    assert "/usr" not in text
+
+
+def test_a_placebo_passes_with_a_window_of_its_own() -> None:
+    record = a_record(a_plan(placebo=True))
+    verdict = judge(record)
+    assert (verdict.status, gate(verdict, "migration").status) == ("pass", "not_applicable")
+    assert timeline_of(record).window("migrate") == Window("migrate", 27.0, 37.0)
+    assert verdict.as_json()["migration"] is None
+    assert any("placebo" in limit for limit in verdict.limits)
+
+
+def test_a_rollback_has_facts_of_its_own() -> None:
+    told = judge(a_record(a_plan(downgrade="0001"))).as_json()
+    assert (told["migration"]["direction"], told["rollback"]["direction"]) == ("upgrade", "downgrade")
+    assert told["rollback"]["first_statement_at"] == 54.0
+    assert "rollback statements" in [phase["name"] for phase in told["phases"]]
+
+
+def test_nothing_to_migrate_is_inconclusive_and_complete() -> None:
+    verdict = judge(nothing_to_migrate())
+    assert (verdict.status, verdict.exit_code, verdict.complete) == ("inconclusive", 4, True)
+    assert "--prepare" in gate(verdict, "migration").why
+
+
+def test_a_service_that_never_answers_is_inconclusive() -> None:
+    verdict = judge(a_record(table=steady(outcome=Outcome.ERROR)))
+    assert (verdict.status, verdict.exit_code) == ("inconclusive", 4)
+    assert any("100.0% of the baseline's requests failed" in limit for limit in verdict.limits)
+
+
+# interrupted runs
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [("SIGINT", 130), ("SIGTERM", 130), ("stopped in the web page", 130), ("service died", 4)],
+)
+def test_a_run_cut_short_does_not_pass(cause: str, code: int) -> None:
+    verdict = judge(a_record(events=events(stop=cause)))
+    assert (verdict.status, verdict.exit_code, verdict.complete) == ("inconclusive", code, False)
+    assert verdict.interrupted_in == "recover"
+
+
+def test_a_red_gate_stays_red_in_a_run_cut_short() -> None:
+    verdict = judge(a_record(table=without(steady(), 28.0, 31.0), events=events(stop="SIGINT")))
+    assert (verdict.status, verdict.exit_code) == ("fail", 130)
+
+
+def test_what_comes_after_the_interruption_is_not_held_against_the_service() -> None:
+    phases = {
+        "warmup": 0.0,
+        "baseline": 5.0,
+        "launch": 25.0,
+        "migrate": 27.0,
+        "drain": 30.0,
+        "final_read": 31.0,
+    }
+    log = events(stop="SIGINT", phases=phases, stop_at=30.0)
+    verdict = judge(a_record(table=steady(end=30.0), events=log))
+    assert verdict.interrupted_in == "migrate"
+    assert gate(verdict, "throughput").status == "pass"
+
+
+def test_a_run_without_an_end_is_not_complete() -> None:
+    log = tuple(event for event in events() if event.kind not in (Kind.STOP, Kind.RUN_END))
+    verdict = judge(a_record(events=log))
+    assert (verdict.complete, verdict.status, verdict.exit_code) == (False, "inconclusive", 4)
+
+
+def test_a_migration_that_went_elsewhere_is_refused() -> None:
+    verdict = judge(a_record(events=events(trace=[], end={"status": "wrong_database"})))
+    assert (verdict.status, verdict.exit_code) == ("fail", 3)
+
+
+# the generator
+
+
+def test_an_unfit_generator_takes_the_pass_of_client_gates_only() -> None:
+    verdict = judge(a_record(health=healthy(late_ms=80.0)))
+    statuses = {result.name: result.status for result in verdict.gates}
+    for name in ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed"):
+        assert statuses[name] == "inconclusive"
+    for name in ("migration", "lost_writes", "unexpected_writes", "leaks"):
+        assert statuses[name] == "pass"
+    assert "the generator was unfit" in gate(verdict, "stall").why
+
+
+def test_a_red_ledger_and_migration_stay_red_with_an_unfit_generator() -> None:
+    lost = (FinalRead("ada", 54.0, (), None, None, "w1"),)
+    log = events(end={"status": "failed"})
+    verdict = judge(a_record(health=healthy(late_ms=80.0), final_reads=lost, events=log))
+    assert gate(verdict, "lost_writes").status == "fail"
+    assert gate(verdict, "migration").status == "fail"
+
+
+@pytest.mark.parametrize(("latency", "status"), [(1.05, "inconclusive"), (8.0, "fail")])
+def test_a_stall_stays_red_only_where_lateness_cannot_explain_it(latency: float, status: str) -> None:
+    table = joined(steady(), samples([(28.0, latency)]))
+    assert gate(judge(a_record(table=table, health=healthy(late_ms=80.0))), "stall").status == status
+
+
+def test_a_gate_of_ones_own_on_the_hub_puts_nothing_in_doubt() -> None:
+    verdict = judge(a_record(a_plan(gates=("calm: hub_late_p99 < 0.5ms",))))
+    assert gate(verdict, "calm").status == "fail"
+    assert gate(verdict, "stall").status == "pass"
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({"missing": ("3 blocks of samples from worker w1",)}, "3 blocks of samples"),
+        ({"plan": a_plan(no_gates=("stall",))}, "Gate stall is switched off"),
+        ({"plan": a_plan(gates=("stall: stall < 2s",))}, "replaces the built-in"),
+        ({"events": events(end={"traced": False, "why_untraced": "no hello"})}, "not traced (no hello)"),
+        ({"final_reads": (FinalRead("ada", 54.0, (), "timed out"),)}, "1 accounts were not read back"),
+        (
+            {"table": joined(steady(), steady(rate=2, outcome=Outcome.ERROR, endpoint="GET /broken"))},
+            "GET /broken was never answered ok before phase migrate",
+        ),
+        (
+            {"events": events(more=[Event(30.0, Kind.SERVICE_DIED, {"name": "service", "exit_code": -9})])},
+            "The service service ended with exit code -9, 30.0 s after the start",
+        ),
+        ({"incomplete_workers": ("w1",)}, "Operations of 1 accounts are missing"),
+        ({"events": tuple(e for e in events() if e.kind != Kind.WORKER_FINAL)}, "Workers w1 were lost"),
+    ],
+)
+def test_what_was_not_judged_is_said(changes: dict[str, Any], limit: str) -> None:
+    limits = judge(a_record(**changes)).limits
+    assert any(limit in text for text in limits), limits
+
+
+def test_an_untraced_migration_is_judged_over_its_whole_process() -> None:
+    record = a_record(events=events(end={"traced": False}))
+    assert timeline_of(record).window("migrate") == Window("migrate", 25.0, 35.0)
+
+
+def test_retries_are_one_migration_from_its_first_statement() -> None:
+    again = Event(
+        26.0, Kind.MIGRATION_BEGIN, {"episode": 1, "direction": "upgrade", "attempt": 2, "command": ["again"]}
+    )
+    told = judge(a_record(events=(*events(), again))).as_json()["migration"]
+    assert (told["attempts"], told["begin_at"], told["command"]) == (2, 25.0, ["again"])
+    assert told["from"] == "0001"

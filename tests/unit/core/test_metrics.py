@@ -1,0 +1,158 @@
+"""Every metric on a literal record: its value, its samples, and why it has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.facts import Facts, facts_of
+from harness.core.metrics import METRICS, Selector, measure, quantile_samples
+from harness.core.record import FinalRead, Record
+from harness.core.samples import Outcome
+from harness.core.timeline import Window
+from tests.fix_record import a_plan, a_record, events, joined, samples, steady, without
+
+
+def facts(table: object = None, **changes: object) -> Facts:
+    return facts_of(a_record(table=table, **changes))  # type: ignore[arg-type]
+
+
+def value(name: str, of: Facts, phase: str | None = None, endpoint: str | None = None) -> float | None:
+    return measure(of, Selector(name, phase, endpoint)).value
+
+
+def empty() -> Facts:
+    return facts(
+        samples([]),
+        operations=(),
+        final_reads=(),
+        reads_checked=0,
+        probes=(),
+        health=(),
+        websocket=(),
+        events=events(trace=[], end={"traced": False}),
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in METRICS if n not in ("requests", "errors", "throughput", "rate")]
+)
+def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
+    found = measure(empty(), Selector(name))
+    assert found.value is None
+    assert found.why
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("p50", 0.02),
+        ("p90", 0.02),
+        ("p95", 0.02),
+        ("p99", 0.02),
+        ("max", 0.02),
+        ("mean", 0.02),
+        ("service_p95", 0.02),
+        ("slice_p95", 0.02),
+        ("tail_p95", 0.02),
+        ("error_ratio", 0.0),
+        ("errors", 0.0),
+        ("throughput", 100.0),
+        ("rate", 100.0),
+        ("requests", 1002.0),
+        ("stall", 0.02),
+        ("lost_writes", 0.0),
+        ("unexpected_writes", 0.0),
+        ("leaks", 0.0),
+        ("hub_late_p99", 0.001),
+        ("ws_delivery_p99", 0.05),
+        ("ws_missed", 0.0),
+        ("migration_duration", 1.0),
+    ],
+)
+def test_a_run_in_which_all_went_well(name: str, expected: float) -> None:
+    assert value(name, facts()) == pytest.approx(expected)
+
+
+def test_the_table_above_names_every_metric() -> None:
+    marks = test_a_run_in_which_all_went_well.pytestmark  # type: ignore[attr-defined]
+    assert {row[0] for row in marks[0].args[1]} == set(METRICS)
+
+
+@pytest.mark.parametrize(("q", "needed"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000)])
+def test_a_quantile_needs_ten_samples_beyond_it(q: float, needed: int) -> None:
+    assert quantile_samples(q) == needed
+    assert METRICS[f"p{round(q * 100)}"].minimum == needed
+
+
+def test_too_few_samples_are_told() -> None:
+    found = measure(facts(steady(rate=3)), Selector("p95", "migrate"))
+    assert (found.value, found.why) == (None, f"needs 200 samples, has {found.samples}")
+
+
+def test_a_phase_the_run_never_came_to() -> None:
+    found = measure(facts(), Selector("p95", "rollback"))
+    assert (found.value, found.why) == (None, "the run never came to phase rollback")
+
+
+def test_a_migration_without_a_statement_has_no_impact() -> None:
+    found = measure(facts(events=events(trace=[], end={"status": "failed"})), Selector("p95"))
+    assert found.value is None
+    assert "ran no statement" in found.why
+
+
+def test_an_endpoint_nobody_asked_for() -> None:
+    found = measure(facts(), Selector("p95", "migrate", "GET /nowhere"))
+    assert found.why == "no request was named 'GET /nowhere'; there were: GET /documents"
+
+
+def test_one_endpoint_of_several() -> None:
+    table = joined(steady(), steady(rate=50, latency=0.3, endpoint="POST /documents"))
+    assert value("p95", facts(table), "migrate", "POST /documents") == pytest.approx(0.3)
+    assert value("slice_p95", facts(table), "migrate", "POST /documents") == pytest.approx(0.3)
+    assert value("tail_p95", facts(table), "recover", "POST /documents") == pytest.approx(0.3)
+
+
+def test_the_worst_slice_is_not_hidden_by_the_others() -> None:
+    table = joined(without(steady(), 32.0, 37.0), steady(32.0, 37.0, latency=0.5))
+    assert value("slice_p95", facts(table)) == pytest.approx(0.5)
+    assert value("p50", facts(table)) == pytest.approx(0.02)
+
+
+def test_an_unfinished_request_is_one_of_all_but_no_error() -> None:
+    table = joined(
+        steady(), steady(28.0, 30.0, outcome=Outcome.ERROR), steady(30.0, 32.0, outcome=Outcome.UNFINISHED)
+    )
+    found = measure(facts(table), Selector("error_ratio", "migrate"))
+    assert found.value == pytest.approx(200 / 1402)
+
+
+def test_latency_is_of_ok_answers_only() -> None:
+    table = joined(steady(), steady(28.0, 30.0, outcome=Outcome.ERROR, latency=0.001))
+    assert value("p50", facts(table)) == pytest.approx(0.02)
+
+
+def test_a_metric_over_a_window_of_ones_own() -> None:
+    found = measure(facts(), Selector("requests"), Window("second", 30.0, 31.0))
+    assert found.value == pytest.approx(102)
+
+
+def test_an_untraced_migrations_duration_is_unknown() -> None:
+    assert value("migration_duration", facts(events=events(end={"traced": False}))) is None
+
+
+def test_a_delivery_p99_needs_a_thousand() -> None:
+    record: Record = a_record()
+    (point,) = record.websocket
+    few = facts(websocket=(point.__class__(30.0, "w1", 1, 999, 0, 0, 0, 0, (0.1,) * 999),))
+    assert measure(few, Selector("ws_delivery_p99")).why == "needs 1000 samples, has 999"
+
+
+def test_no_loss_is_not_told_where_accounts_were_not_read() -> None:
+    unread = facts(final_reads=(*a_record().final_reads, FinalRead("bob", 54.0, (), "timed out", None, "w1")))
+    found = measure(unread, Selector("lost_writes"))
+    assert (found.value, found.why) == (None, "1 of 2 accounts were not read back")
+
+
+def test_the_defaults_of_client_metrics_are_the_migration() -> None:
+    assert facts_of(a_record(a_plan(placebo=True))).migration("migrate") is not None
+    assert {METRICS[name].phase for name in ("p95", "stall", "throughput")} == {"migrate"}

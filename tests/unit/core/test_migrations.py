@@ -1,0 +1,83 @@
+"""A migration's episode is put together from its events and its tracer's records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.core.events import Event, Kind
+from harness.core.migrations import Migration, migrations_of
+from tests.fix_record import a_plan, events, trace_records
+
+
+def the_upgrade(**changes: Any) -> Migration:
+    return migrations_of(events(**changes))[0]
+
+
+def test_no_events_are_no_migrations() -> None:
+    assert migrations_of(()) == ()
+
+
+def test_instants_are_in_run_time() -> None:
+    found = the_upgrade()
+    assert (found.begin_at, found.first_statement_at, found.last_commit_at, found.end_at) == (
+        25.0,
+        27.0,
+        28.0,
+        28.1,
+    )
+    assert found.duration_s == pytest.approx(1.0)
+    assert found.process_s == pytest.approx(3.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"end": {"traced": False}}, 25.0),  # unknown: from the start of its process
+        ({"end": {"traced": False}, "trace": []}, 25.0),
+        ({"trace": []}, 25.0),  # it did something, nobody saw what
+        ({"trace": [], "end": {"status": "failed"}}, None),  # it failed before its first statement
+        ({"trace": [], "end": {"status": "failed", "traced": False}}, 25.0),
+        ({"trace": [], "end": {"status": "nothing", "traced": False}}, None),
+        ({"trace": [], "end": {"status": "wrong_database"}}, None),
+        ({"end": {"status": None}}, 27.0),  # its end is not recorded
+    ],
+)
+def test_the_first_statement(changes: dict[str, Any], first: float | None) -> None:
+    assert the_upgrade(**changes).first_statement_at == first
+
+
+def test_an_untraced_migration_has_no_commit_and_no_duration() -> None:
+    found = the_upgrade(end={"traced": False})
+    assert (found.last_commit_at, found.duration_s) == (None, None)
+
+
+def test_without_its_end_much_is_unknown() -> None:
+    found = the_upgrade(end={"status": None})
+    assert (found.status, found.end_at, found.process_s, found.reached, found.revisions_after) == (None,) * 5
+
+
+def test_a_placebo_begins_where_it_is_marked() -> None:
+    (found,) = migrations_of(events(a_plan(placebo=True)))
+    assert (found.placebo, found.first_statement_at, found.status) == (True, 27.0, None)
+
+
+def test_a_rollback_is_the_second_migration() -> None:
+    upgrade, rollback = migrations_of(events(a_plan(downgrade="0001")))
+    assert (upgrade.phase, rollback.phase) == ("migrate", "rollback")
+    assert rollback.first_statement_at == 54.0
+
+
+def test_the_last_end_of_an_episode_counts() -> None:
+    early = Event(26.0, Kind.MIGRATION_END, {"episode": 1, "status": "failed", "sqlstate": "55P03"})
+    log = tuple(sorted((*events(), early), key=lambda event: event.at))
+    assert migrations_of(log)[0].status == "ok"
+
+
+def test_records_of_another_episode_are_not_mixed_in() -> None:
+    other = [
+        Event(70.0, Kind.TRACE, {"episode": 2, "record": record}) for record in trace_records(70.0, 71.0)
+    ]
+    (found,) = migrations_of((*events(), *other))
+    assert len(found.trace.migration_statements) == 1

@@ -1,0 +1,77 @@
+"""A plan is checked once, before anything is touched, and hides its secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from harness.core.plan import Plan
+from harness.errors import UsageError
+from tests.fix_record import a_plan
+
+OWN: dict[str, Any] = {
+    "host": "http://127.0.0.1:8000",
+    "alembic_config": "a.ini",
+    "database_url": "postgresql://a@127.0.0.1/x",
+}
+
+
+def test_the_default_plan_is_right() -> None:
+    Plan().check()
+
+
+def test_a_plan_for_an_own_service_is_right() -> None:
+    Plan(**OWN).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"users": 0}, "--users"),
+        ({"rows": -1}, "--rows"),
+        ({"migration_retries": -1}, "--migration-retries"),
+        ({"warmup_s": -1.0}, "--warmup-time"),
+        ({"baseline_s": 4.9}, "--baseline-time"),
+        ({"recover_s": 1.0}, "--recover-time"),
+        ({"migration_deadline_s": 0.5}, "--migration-deadline"),
+        ({"target_rate": 0.0}, "--target-rate"),
+        ({"placebo": True, "downgrade": "v1"}, "--placebo"),
+        ({"no_gates": ("stall",), "required": ("stall",)}, "'stall'"),
+        ({**OWN, "keep_database": True}, "--keep-database"),
+        ({**OWN, "alembic_config": None}, "migrations"),
+        ({**OWN, "database_url": None}, "database"),
+    ],
+)
+def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str, Any], flag: str) -> None:
+    with pytest.raises(UsageError, match=flag) as refused:
+        a_plan(**changes).check()
+    assert refused.value.remedy
+
+
+def test_a_placebo_of_an_own_service_needs_no_database() -> None:
+    Plan(host="http://127.0.0.1:8000", placebo=True).check()
+
+
+def test_no_secret_leaves_the_plan() -> None:
+    plan = a_plan(database_url="postgresql://app:s3cr3t@127.0.0.1/shop")
+    assert "s3cr3t" not in repr(plan)
+    assert "s3cr3t" not in plan.text()
+
+
+def test_a_plan_comes_back_from_json() -> None:
+    plan = a_plan(gates=("stall < 2s",), required=("stall",))
+    assert Plan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+
+
+def test_keys_of_newer_versions_are_ignored() -> None:
+    assert Plan.from_json({"users": 7, "flux": True}) == Plan(users=7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({}, "demo"), ({"placebo": True}, "demo-placebo"), ({"host": "http://127.0.0.1"}, "own")],
+)
+def test_a_plan_is_named_by_its_service(changes: dict[str, Any], name: str) -> None:
+    assert a_plan(**changes).name == name

@@ -1,0 +1,65 @@
+"""Samples are packed exactly to a microsecond and joined over workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.core.blocks import BlockStream
+from harness.core.samples import SAMPLE, Outcome, SampleTable, pack_sample
+
+
+def a_stream(worker: str, *records: bytes, endpoints: dict[int, str], missing: int = 0) -> BlockStream:
+    causes = {1: "timeout"}
+    return BlockStream(worker, b"".join(records), {"endpoints": endpoints, "causes": causes}, ())
+
+
+def test_a_sample_takes_16_bytes() -> None:
+    assert SAMPLE.size == 16
+
+
+@given(st.floats(0, 40_000), st.floats(0, 4_000), st.floats(0, 4_000))
+def test_packing_keeps_instants_to_ten_and_durations_to_one_microsecond(
+    intended: float, latency: float, service: float
+) -> None:
+    stream = a_stream("w", pack_sample(intended, latency, service, 0, 0, 0), endpoints={0: "GET /"})
+    table = SampleTable.join({}, [stream])
+    assert table.at[0] == pytest.approx(intended, abs=1e-5)
+    assert table.latency[0] == pytest.approx(latency, abs=1e-6)
+    assert table.service[0] == pytest.approx(service, abs=1e-6)
+
+
+def test_what_a_record_cannot_hold_is_clamped() -> None:
+    assert SAMPLE.unpack(pack_sample(-1.0, 1e9, -0.5, 3, 1, 2)) == (0, 0xFFFFFFFF, 0, 3, 1, 2)
+
+
+def test_workers_are_joined_in_run_time_with_one_numbering() -> None:
+    one = a_stream("w1", pack_sample(2.0, 0.1, 0.1, 0, 0, 0), endpoints={0: "GET /a"})
+    two = a_stream("w2", pack_sample(0.5, 0.2, 0.2, 0, 1, 1), endpoints={0: "GET /b"})
+    table = SampleTable.join({"w1": 0.0, "w2": 1.0}, [one, two])
+    assert table.at.tolist() == pytest.approx([1.5, 2.0])
+    assert [table.endpoints[n] for n in table.endpoint] == ["GET /b", "GET /a"]
+    assert [table.causes[n] for n in table.cause] == ["timeout", ""]
+    assert table.outcome.tolist() == [Outcome.ERROR, Outcome.OK]
+
+
+def test_an_endpoint_whose_name_never_came_is_called_by_its_number() -> None:
+    table = SampleTable.join({}, [a_stream("w1", pack_sample(0, 0, 0, 4, 0, 0), endpoints={})])
+    assert table.endpoints[table.endpoint[0]] == "#4"
+
+
+def test_no_streams_are_an_empty_table() -> None:
+    table = SampleTable.join({}, [])
+    assert len(table) == 0
+    assert table.end.dtype == np.float64
+
+
+def test_an_empty_stream_adds_nothing() -> None:
+    assert len(SampleTable.join({}, [a_stream("w1", endpoints={})])) == 0
+
+
+def test_the_end_is_the_start_and_the_latency() -> None:
+    stream = a_stream("w1", pack_sample(2.0, 0.25, 0.1, 0, 0, 0), endpoints={0: "GET /"})
+    assert SampleTable.join({"w1": 10.0}, [stream]).end.tolist() == pytest.approx([12.25])

@@ -1,0 +1,179 @@
+"""A run directory keeps what it was told, even if the run is killed, and reads it back whole."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.core.blocks import Block
+from harness.core.events import Event, Kind
+from harness.core.judge import judge
+from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.record import Found, HealthPoint, Probe, WebSocketPoint
+from harness.core.samples import pack_sample
+from harness.errors import UsageError
+from harness.store import RunDirectory, dump_json, read_record
+from tests.fix_record import a_plan
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+KEY = uuid.UUID(int=7)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> RunDirectory:
+    return RunDirectory.create(a_plan(run_root=str(tmp_path / "runs")), NOW, "abc123")
+
+
+def a_block(sequence: int) -> bytes:
+    payload = pack_sample(1.0, 0.1, 0.1, 0, 0, 0)
+    return Block("w1", sequence, 1, payload, {"endpoints": {"0": "GET /"}}).encode()
+
+
+def an_operation_block(sequence: int = 0) -> bytes:
+    payload = pack_operation(0, OperationKind.CREATE, OperationOutcome.OK, 1, 1.0, 1.1, KEY)
+    return Block("w1", sequence, 1, payload, {"accounts": {"0": "ada"}}).encode()
+
+
+def tell(directory: RunDirectory, samples: int = 1, operations: int = 1) -> None:
+    """The events of a worker that joined at 10 s and sent so many blocks."""
+    directory.append_event(Event(0.0, Kind.WORKER_JOINED, {"worker": "w1", "base_at": 10.0}))
+    final = {"worker": "w1", "samples": samples, "operations": operations}
+    directory.append_event(Event(30.0, Kind.WORKER_FINAL, final))
+
+
+def test_a_run_directory_is_named_by_time_and_plan_and_latest_points_to_it(directory: RunDirectory) -> None:
+    assert directory.run_id == "20260102T030405Z-demo-abc123"
+    assert (directory.path.parent / "latest").resolve() == directory.path.resolve()
+    assert directory.log("postgres").parent.is_dir()
+
+
+def test_latest_moves_on(directory: RunDirectory) -> None:
+    second = RunDirectory.create(a_plan(run_root=str(directory.path.parent)), NOW, "def456")
+    assert (directory.path.parent / "latest").resolve() == second.path.resolve()
+
+
+def test_two_runs_never_share_a_directory(directory: RunDirectory) -> None:
+    with pytest.raises(UsageError, match="cannot be made") as refused:
+        RunDirectory.create(a_plan(run_root=str(directory.path.parent)), NOW, "abc123")
+    assert "--run-dir" in refused.value.remedy
+
+
+def test_the_plan_is_kept_without_its_secrets(tmp_path: Path) -> None:
+    plan = a_plan(run_root=str(tmp_path), database_url="postgresql://app:s3cr3t@127.0.0.1/shop")
+    directory = RunDirectory.create(plan, NOW)
+    assert "s3cr3t" not in (directory.path / "plan.json").read_text()
+
+
+def test_everything_comes_back(directory: RunDirectory) -> None:
+    tell(directory)
+    directory.append_block("samples", a_block(0))
+    directory.append_block("operations", an_operation_block())
+    directory.write_json("environment.json", {"python": "3.11"})
+    found = [str(KEY), 1, "ada", 1]
+    directory.append_line(
+        "final_read.ndjson.gz",
+        {"account": "ada", "at": 40.0, "found": [found], "stored": [found], "error": None, "worker": "w1"},
+    )
+    probe = {"at": 1.0, "account": "ada", "probe": "foreign_read", "outcome": "refused", "detail": ""}
+    directory.append_line("probes.ndjson", probe)
+    directory.append_line("probes.ndjson", {"worker": "w1", "reads_checked": 7})
+    health = {"at": 1.0, "worker": "w1", "users": 3, "in_flight": 1, "cpu_ratio": None, "memory_mb": None}
+    directory.append_line("health.ndjson", {**health, "late_ms": [1.5]})
+    socket = dict.fromkeys(("connections", "delivered", "missed", "duplicated", "reordered", "reconnects"), 2)
+    directory.append_line("websocket.ndjson", {"at": 1.0, "worker": "w1", **socket, "delays_s": [0.25]})
+    directory.close()
+
+    record = read_record(directory.path)
+    assert record.missing == ()
+    assert record.plan.run_root == str(directory.path.parent)
+    assert record.environment == {"python": "3.11"}
+    assert record.samples.at.tolist() == pytest.approx([11.0])
+    (operation,) = record.operations
+    assert (operation.account, operation.key) == ("ada", str(KEY))
+    assert operation.invoked == pytest.approx(11.0)
+    assert record.final_reads[0].found == (Found(str(KEY), 1, "ada", 1),) == record.final_reads[0].stored
+    assert record.reads_checked == 7
+    assert record.probes == (Probe(1.0, "ada", "foreign_read", "refused"),)
+    assert record.health == (HealthPoint(1.0, "w1", 3, 1, None, None, (1.5,)),)
+    assert record.websocket == (WebSocketPoint(1.0, "w1", 2, 2, 2, 2, 2, 2, (0.25,)),)
+
+
+def test_what_is_appended_is_there_at_once(directory: RunDirectory) -> None:
+    directory.append_event(Event(1.0, Kind.STOP, {"cause": "SIGINT"}))
+    assert json.loads((directory.path / "events.ndjson").read_text())["cause"] == "SIGINT"
+    directory.close()
+
+
+def test_a_closed_directory_can_be_appended_to(directory: RunDirectory) -> None:
+    for at in (1.0, 2.0):
+        directory.append_event(Event(at, Kind.PHASE, {"name": "warmup"}))
+        directory.close()
+    assert [event.at for event in read_record(directory.path).events] == [1.0, 2.0]
+
+
+def test_a_folder_that_is_no_run_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no plan\.json") as refused:
+        read_record(tmp_path)
+    assert "runs/latest" in refused.value.remedy
+
+
+def test_a_run_that_was_killed_at_once_is_read(directory: RunDirectory) -> None:
+    record = read_record(directory.path)
+    assert record.missing == ("events.ndjson is not there",)
+    assert (len(record.samples), record.operations) == (0, ())
+    assert judge(record).exit_code == 4
+
+
+def test_a_torn_last_line_is_told(directory: RunDirectory) -> None:
+    tell(directory)
+    directory.close()
+    with (directory.path / "events.ndjson").open("a") as file:
+        file.write('{"at": 3')
+    record = read_record(directory.path)
+    assert len(record.events) == 2
+    assert "the last line of events.ndjson is torn" in record.missing
+
+
+def test_a_torn_gzip_is_told(directory: RunDirectory) -> None:
+    directory.append_line("final_read.ndjson.gz", {"account": "ada", "at": 1.0, "found": []})
+    directory.close()
+    file = directory.path / "final_read.ndjson.gz"
+    file.write_bytes(file.read_bytes() + gzip.compress(b'{"account": "bob"')[:-12])
+    record = read_record(directory.path)
+    assert [read.account for read in record.final_reads] == ["ada"]
+    assert "the last line of final_read.ndjson.gz is torn" in record.missing
+
+
+def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:
+    tell(directory, samples=3, operations=2)
+    directory.append_block("samples", a_block(0))
+    directory.append_block("operations", an_operation_block(1))
+    directory.close()
+    record = read_record(directory.path)
+    assert "2 blocks of samples from worker w1" in record.missing
+    assert "1 blocks of operations from worker w1" in record.missing
+    assert record.incomplete_workers == ("w1",)
+
+
+def test_a_damaged_block_is_told(directory: RunDirectory) -> None:
+    directory.append_block("samples", a_block(0) + a_block(1)[:-1])
+    directory.close()
+    record = read_record(directory.path)
+    assert len(record.samples) == 1
+    assert any(text.startswith("samples.blocks: a damaged block") for text in record.missing)
+
+
+def test_a_file_is_written_whole_or_not_at_all(directory: RunDirectory) -> None:
+    directory.write_json("verdict.json", {"b": 1, "a": "µ"})
+    assert (directory.path / "verdict.json").read_text(encoding="utf-8") == '{\n  "a": "µ",\n  "b": 1\n}\n'
+    assert not list(directory.path.glob(".*"))
+
+
+def test_no_number_that_is_none_is_written() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        dump_json({"p95": float("nan")})
