@@ -33,8 +33,6 @@ class Kind:
 
     # run_id, started (UTC), seed, monotonic (the clock at instant 0), processes{name: pid}
     RUN_START = "run_start"
-        "run_start"  # run_id, started (UTC), seed, monotonic (the clock at instant 0), processes {name: pid}
-    )
     PHASE = "phase"  # name
     # episode, direction, target, command[], revisions_before[], attempt, relfilenodes{oid: file node}
     MIGRATION_BEGIN = "migration_begin"
