@@ -105,11 +105,7 @@ def _check_hosts(what: str, away: Sequence[str], allowed: Sequence[str], resolve
         if host in allowed:
             continue
         found = resolve(host)
-        if not found:
-            raise SetupError(
-                f"{what} goes to the host {host}, which does not resolve.", "Check its spelling."
-            )
-        seen = host if found == [host] else f"{host} ({', '.join(found)})"
+        seen = host if found == [host] else f"{host} ({', '.join(found) or 'an unknown name here'})"
         raise GuardError(
             f"{what} goes to the host {seen}, which is not this machine. {WHY}",
             f"If load on that host is meant, add --allow-host {host}.",

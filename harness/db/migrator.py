@@ -88,9 +88,9 @@ class MigrationStatus:
 class DatabaseMigrator:
     """Reads the version table of `database_url` and the scripts of an ini file or a script folder.
 
-    Without a `database_url` only the scripts can be asked. Give `alembic_config` (an ini or a pyproject.toml), or `script_location` where there is none; with
-    neither, `alembic.ini` in the working folder is used. `version_table` and `version_table_schema` are those
-    env.py passes to `context.configure`.
+    Without a `database_url` only the scripts can be asked. Give `alembic_config` (ini or pyproject.toml),
+    or `script_location` where there is none; with neither, `alembic.ini` in the working folder is used.
+    `version_table` and `version_table_schema` are those env.py passes to `context.configure`.
 
     `environment` decides what a problem does:
         test        every method raises

@@ -88,7 +88,7 @@ def test_a_migration_that_raises_fails_the_run_and_names_the_statement(runs: Run
     )
     assert run.process.returncode == 1, run.output
     assert run.gate("migration")["status"] == "fail"
-    assert run.verdict["migration"]["to"] == ["v1"]
+    assert run.verdict["migration"]["to"] == "v1"
     failed = [s for s in run.verdict["migration"]["statements"] if s["sqlstate"]]
     assert failed[0]["sqlstate"] == "42P01"
     assert "42P01" in run.output

@@ -41,7 +41,7 @@ def test_a_safe_migration_passes(safe: Run) -> None:
 def test_every_statement_of_a_safe_migration_is_named_with_its_revision(safe: Run) -> None:
     migration = safe.verdict["migration"]
     assert migration["status"] == "ok"
-    assert migration["from"] == ["v1"]
+    assert migration["from"] == "v1"
     assert len(migration["statements"]) >= 8
     assert all(statement["revision"] and statement["duration_s"] > 0 for statement in migration["statements"])
     assert any("CONCURRENTLY" in statement["sql"].upper() for statement in migration["statements"])
@@ -118,7 +118,7 @@ def test_a_rollback_under_load_is_judged_too(rolled_back: Run) -> None:
     assert {"rollback", "rollback_recover"} <= {phase["name"] for phase in rolled_back.verdict["phases"]}
     expressions = [gate["expression"] for gate in rolled_back.verdict["gates"] if gate["name"] == "stall"]
     assert any("rollback" in expression for expression in expressions)
-    assert rolled_back.verdict["rollback"]["to"] == ["v1"]
+    assert rolled_back.verdict["rollback"]["to"] == "v1"
 
 
 def test_a_placebo_walks_the_phases_and_passes(shared_runs: SharedRuns) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.db.guard import addresses, check_database, check_http_host
 from harness.db.url import DatabaseUrl
-from harness.errors import GuardError, SetupError, UsageError
+from harness.errors import GuardError, UsageError
 
 NAMES = {
     "localhost": ["127.0.0.1", "::1"],
@@ -79,9 +79,10 @@ def test_the_name_does_not_allow_the_address_it_is_overruled_by() -> None:
         check("postgresql://db.example/shop?hostaddr=192.0.2.9", hosts=["db.example"], databases=["shop"])
 
 
-def test_a_host_that_does_not_resolve_is_a_mistake_not_a_refusal() -> None:
-    with pytest.raises(SetupError, match=r"nowhere\.example, which does not resolve"):
-        check("postgresql://nowhere.example/shop")
+def test_a_host_that_does_not_resolve_is_not_known_to_be_this_machine() -> None:
+    with pytest.raises(GuardError, match=r"nowhere\.example \(an unknown name here\)") as refused:
+        check("postgresql://nowhere.example/shop", databases=["shop"])
+    assert "--allow-host nowhere.example" in refused.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,205 @@
+"""The flags of a run, as Locust's own arguments, and the plan they make.
+
+Locust reads them from the command line, the environment, `locust.conf` and `[tool.locust]`
+(https://docs.locust.io/en/stable/configuration.html). It sends every value to the workers and may show it in
+its web page, so values are text, numbers, booleans or lists of text, and secrets are taken out early.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from locust.argument_parser import LocustArgumentParser
+
+from harness.core.durations import parse_duration
+from harness.core.plan import Plan
+from harness.errors import UsageError
+
+__all__ = ["add_arguments", "plan_from", "strip_secrets"]
+
+STOP_TIMEOUT_S = 1.0
+"""Locust's own patience when it stops users. The valve has ended their work before, so it may be short; a
+worker hears nothing for as long (`locust/runners.py`, `WorkerRunner.handle_message`, "stop")."""
+
+SAFE_BRANCH = "safe@head"
+"""What the reference service is upgraded to by default."""
+
+
+def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] | None = None) -> None:
+    """Add every flag to Locust's parser, from an `init_command_line_parser` listener.
+
+    `upgrade_choices` closes the list of revisions that may be given, also in the web page.
+    """
+    parser.allow_abbrev = False
+    plan = Plan()
+    parser.set_defaults(
+        num_users=plan.users,
+        spawn_rate=plan.spawn_rate,
+        web_host="127.0.0.1",  # Locust's page has no protection against other pages: see web.py
+        stop_timeout=STOP_TIMEOUT_S,
+    )
+    flags = _Flags(parser)
+    flags.under("Migration: phases")
+    flags.text("--warmup-time", "8s", "Load before anything is measured.", web=True)
+    flags.text("--baseline-time", "20s", "Load that the migration is compared with.", web=True)
+    flags.text("--recover-time", "15s", "Load after the migration, and after the rollback.", web=True)
+    flags.text("--drain-time", "10s", "How long requests in flight may take at the end.")
+    flags.number(
+        "--target-rate",
+        plan.target_rate or 0.0,
+        "Requests per second over all users; 0: the locustfile decides.",
+    )
+
+    flags.under("Migration: what is migrated")
+    flags.text(
+        "--upgrade",
+        None,
+        "The revision to upgrade to. Default: safe@head for the reference service, head for your own.",
+        web=True,
+        choices=upgrade_choices,
+    )
+    flags.text("--downgrade", None, "Roll back to this revision afterwards, under load too.")
+    flags.text("--alembic-config", None, "Path of your alembic.ini. Default: the reference service's.")
+    flags.text(
+        "--database-url", None, "Your database. Give a URL with a password as MUL_DATABASE_URL, not here."
+    )
+    flags.text("--prepare", None, "A command to run before the baseline: restore, stamp, seed.")
+    flags.text("--lock-timeout", None, "The migration's lock_timeout, as PostgreSQL writes it: 500ms, 2s.")
+    flags.text("--statement-timeout", None, "The migration's statement_timeout, likewise.")
+    flags.number("--migration-retries", 0, "How often to try again when a lock was not had in time.")
+    flags.text("--migration-deadline", "30min", "Cancel the migration after this long.")
+    flags.switch("--placebo", "Walk all phases without migrating: what this machine's noise alone does.")
+
+    flags.under("Migration: verdict")
+    flags.several("--gate", "A rule of your own, such as 'p95{phase=migrate} < 800ms'. Repeatable.")
+    flags.several("--no-gate", "Leave out the gate of this name. Repeatable.")
+    flags.several("--require", "Refuse to run unless the gate of this name can judge. Repeatable.")
+    flags.text("--run-dir", plan.run_root, "Where run directories are made.")
+    flags.switch("--dry-run", "Print the resolved plan and touch nothing.")
+
+    flags.under("Migration: reference service")
+    flags.number("--rows", plan.rows, "How many documents the reference service starts with.")
+    flags.text("--postgres-bin", None, "Folder of the PostgreSQL programs to use, instead of the wheel's.")
+    flags.switch("--keep-database", "Leave the reference service's database behind.")
+
+    flags.under("Migration: safety")
+    flags.several("--allow-host", "Allow load on, or a database at, this host. Repeatable.")
+    flags.several("--allow-database", "Allow to migrate the database of this name. Repeatable.")
+    flags.switch("--allow-production", "Allow what has 'prod' in its name.")
+
+
+class _Flags:
+    """Adds flags under the heading `title`, each with an environment variable: MUL_ and its name."""
+
+    def __init__(self, parser: LocustArgumentParser) -> None:
+        self._parser = parser
+        self._group = parser.add_argument_group()
+
+    def under(self, title: str) -> None:
+        """The flags that follow are shown in `--help` under `title`."""
+        self._group = self._parser.add_argument_group(title)
+
+    def text(
+        self,
+        flag: str,
+        default: str | None,
+        words: str,
+        web: bool = False,
+        choices: Sequence[str] | None = None,
+    ) -> None:
+        self._add(flag, words, web, default=default, type=str, choices=choices)
+
+    def number(self, flag: str, default: float, words: str) -> None:
+        self._add(flag, words, default=default, type=type(default))
+
+    def switch(self, flag: str, words: str) -> None:
+        self._add(flag, words, action="store_true", default=False)
+
+    def several(self, flag: str, words: str) -> None:
+        self._add(flag, words, action="append", default=[], type=str)
+
+    def _add(self, flag: str, words: str, web: bool = False, **how: Any) -> None:
+        variable = "MUL_" + flag[2:].replace("-", "_").upper()
+        action: Any = self._group.add_argument(flag, help=words, env_var=variable, **how)
+        action.include_in_web_ui = web
+
+
+def plan_from(options: Namespace, argv: Sequence[str], upgrade_choices: Sequence[str] = ()) -> Plan:
+    """The plan that Locust's parsed `options` make, checked. Raises UsageError, naming the flag.
+
+    `argv` is the command line without the program. `upgrade_choices` is checked again here, as the web page
+    may send anything.
+    """
+    _refuse_password_in(argv)
+    if options.run_time:
+        raise UsageError(
+            "--run-time is given, but the phases of the run decide how long it lasts.",
+            "Drop it, and give --warmup-time, --baseline-time and --recover-time.",
+        )
+    upgrade = options.upgrade or _default_upgrade(options)
+    if upgrade_choices and upgrade not in upgrade_choices:
+        raise UsageError(f"--upgrade is {upgrade!r}.", f"Give one of: {', '.join(upgrade_choices)}.")
+    plan = Plan(
+        host=options.host or None,
+        database_url=options.database_url or None,
+        alembic_config=options.alembic_config or None,
+        upgrade=upgrade,
+        downgrade=options.downgrade or None,
+        placebo=options.placebo,
+        prepare=options.prepare or None,
+        users=options.num_users,
+        spawn_rate=options.spawn_rate,
+        target_rate=options.target_rate or None,
+        warmup_s=parse_duration(options.warmup_time, "--warmup-time"),
+        baseline_s=parse_duration(options.baseline_time, "--baseline-time"),
+        recover_s=parse_duration(options.recover_time, "--recover-time"),
+        drain_s=parse_duration(options.drain_time, "--drain-time"),
+        lock_timeout=options.lock_timeout or None,
+        statement_timeout=options.statement_timeout or None,
+        migration_retries=options.migration_retries,
+        migration_deadline_s=parse_duration(options.migration_deadline, "--migration-deadline"),
+        gates=tuple(options.gate),
+        no_gates=tuple(options.no_gate),
+        required=tuple(options.require),
+        rows=options.rows,
+        postgres_bin=options.postgres_bin or None,
+        keep_database=options.keep_database,
+        allow_host=tuple(options.allow_host),
+        allow_database=tuple(options.allow_database),
+        allow_production=options.allow_production,
+        run_root=options.run_dir,
+    )
+    plan.check()
+    return plan
+
+
+def strip_secrets(options: Namespace) -> None:
+    """Take out what must not travel to workers or to the web page, once the plan is made."""
+    options.database_url = None
+    options.prepare = None  # a command line may hold anything
+
+
+def _default_upgrade(options: Namespace) -> str:
+    return "head" if options.host or options.alembic_config else SAFE_BRANCH
+
+
+def _refuse_password_in(argv: Sequence[str]) -> None:
+    """A command line is shown to every user of the machine, and kept in shell histories and CI logs."""
+    for given, following in zip(argv, [*argv, ""][1:], strict=True):
+        flag, _, value = given.partition("=")
+        if flag == "--database-url" and _has_password(value or following):
+            raise UsageError(
+                "--database-url holds a password, which every user of this machine can read.",
+                "Give it as MUL_DATABASE_URL, or leave the password out and name a file with PGPASSFILE.",
+            )
+
+
+def _has_password(url: str) -> bool:
+    """Whether a database URL holds a password, in its place or as a parameter."""
+    try:
+        return bool(urlsplit(url).password) or "password=" in url
+    except ValueError:
+        return "@" in url

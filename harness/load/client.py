@@ -1,0 +1,291 @@
+"""The HTTP client of our users: FastHttpUser's session, made honest for a run in which the service stalls.
+
+Differences from `locust.contrib.fasthttp.FastHttpSession`:
+
+- A request goes over the wire once. geventhttpclient sends GET, PUT and DELETE again, up to `concurrency + 1`
+  times, when a connection drops (`geventhttpclient/client.py`, `HTTPClient.request`), which hides an outage.
+- A kept connection is probed with poll(2). geventhttpclient probes with select(2), which takes every
+  descriptor above 1023 for dead (`geventhttpclient/connectionpool.py`, `_is_socket_alive`).
+- A request as a whole has a deadline; FastHttpSession's timeouts are per socket operation.
+- Latency counts from the instant a request was intended for, and a request is known to the recorder from
+  its send on. One that is killed stays in flight there and is never booked as answered.
+- The caller says which statuses it expects (any 2xx by default); `catch_response` does not exist.
+"""
+
+from __future__ import annotations
+
+import errno
+import json as encoder
+import select
+import socket
+import ssl
+from collections.abc import Container, Mapping
+from typing import Any
+
+import gevent
+from gevent.monkey import get_original
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from geventhttpclient.url import URL
+from locust.contrib.fasthttp import FAILURE_EXCEPTIONS, FastHttpSession, FastResponse
+from locust.event import EventHook
+from locust.user import User
+
+from harness.clock import monotonic, utc_now
+from harness.core.operations import OperationOutcome
+from harness.core.samples import Outcome
+from harness.load.recorder import recorder
+
+__all__ = [
+    "DEADLINE_S",
+    "MeasuredSession",
+    "NotSentError",
+    "RequestError",
+    "failure_cause",
+    "operation_outcome",
+]
+
+CONNECT_TIMEOUT_S = 10.0
+
+DEADLINE_S = 60.0
+"""How long a request may take in all: longer than the stalls we measure, so that their end is seen."""
+
+# The probe never waits, so the system's own poll does: gevent's starts a watcher, 20 µs instead of 1.
+_poll = get_original("select", "poll")
+
+_SUCCESS = range(200, 300)
+_NEVER_AGAIN = -1
+
+
+class RequestError(Exception):
+    """Why a request failed, in words without ids or URLs: Locust groups failures by this text."""
+
+
+class NotSentError(OSError):
+    """The connection could not be opened, so the service never saw the request."""
+
+
+class MeasuredSession(FastHttpSession):
+    """One user's connections to the service.
+
+    `due` is the instant the next request is intended for: the user sets it from its schedule before a task,
+    and each answer sets it to its own end, so that a task's further requests count from there. A task that
+    pauses on purpose between two requests sets it to None, which means the instant of the send.
+    """
+
+    def __init__(self, base_url: str, request_event: EventHook, user: User | None = None) -> None:
+        pool = _Clients(
+            connection_timeout=CONNECT_TIMEOUT_S,
+            network_timeout=DEADLINE_S,
+            concurrency=10,
+            insecure=True,
+            ssl_context_factory=gevent.ssl._create_unverified_context,
+        )
+        super().__init__(base_url, request_event, user, client_pool=pool, max_retries=0)
+        # Statuses are judged here, by what the caller expects; no exception is raised for one.
+        self.client.valid_response_codes = frozenset(range(1000))  # type: ignore[misc]
+        self.due: float | None = None
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        *,
+        expect: Container[int] = _SUCCESS,
+        context: Mapping[str, Any] | None = None,
+        **payload: Any,
+    ) -> FastResponse:
+        """Send one request and record it under `name` (the URL without one) as intended for `due`.
+
+        `payload` is any of `headers`, `params`, `data` (bytes, text, or a mapping that is sent as a form) and
+        `json`. Returns the response whatever became of it; `status_code` is 0 when there was none.
+        """
+        intended, self.due = self.due, None
+        response, self.due = self._recorded(method, url, name or url, expect, context, intended, payload)
+        return response
+
+    def request_now(
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        *,
+        expect: Container[int] = _SUCCESS,
+        **payload: Any,
+    ) -> FastResponse:
+        """Like `request`, for what happens beside the user's tasks: intended for now, `due` stays."""
+        return self._recorded(method, url, name or url, expect, None, None, payload)[0]
+
+    def unrecorded(self, method: str, url: str, **payload: Any) -> FastResponse:
+        """Send one request that is not part of the load: no sample, no event."""
+        return self._exchange(method, url, **payload)
+
+    def _recorded(
+        self,
+        method: str,
+        url: str,
+        name: str,
+        expect: Container[int],
+        context: Mapping[str, Any] | None,
+        intended: float | None,
+        payload: Mapping[str, Any],
+    ) -> tuple[FastResponse, float]:
+        """The response and the instant it ended."""
+        sent = monotonic()
+        intended = sent if intended is None else intended
+        token = recorder.sent(f"{method} {name}", intended, sent)
+        try:
+            response = self._exchange(method, url, **payload)
+        except Exception as error:
+            recorder.answered(token, monotonic(), Outcome.ERROR, type(error).__name__)
+            raise
+        ended = monotonic()
+        cause = failure_cause(response, expect)
+        recorder.answered(token, ended, Outcome.ERROR if cause else Outcome.OK, cause)
+        self._fire(method, url, name, response, cause, context or {}, (intended, sent, ended))
+        return response, ended
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        data: Any = None,
+        json: Any = None,
+    ) -> FastResponse:
+        fields = {"Accept-Encoding": "gzip, deflate", **(headers or {})}
+        if json is not None:
+            data = encoder.dumps(json)
+            fields |= {"Content-Type": "application/json", "Accept": "application/json"}
+        with gevent.Timeout(DEADLINE_S):
+            response = self._send_request_safe_mode(
+                method, self._build_url(url), payload=data, headers=fields, params=params
+            )
+            try:
+                response.content  # noqa: B018 - reads the body, which belongs to the request's time
+            except FAILURE_EXCEPTIONS as error:
+                response.error = error  # type: ignore[attr-defined] # as `raise_for_status` looks for it
+        return response
+
+    def _fire(
+        self,
+        method: str,
+        url: str,
+        name: str,
+        response: FastResponse,
+        cause: str,
+        context: Mapping[str, Any],
+        instants: tuple[float, float, float],
+    ) -> None:
+        """Locust's `request` event, once, so that its own figures count from the intended start too.
+
+        Besides Locust's fields: `service_time` and `lag` in milliseconds; `intended_at`, `sent_at` and
+        `ended_at` on the monotonic clock, by which the recorder knows a sample it has already.
+        """
+        intended, sent, ended = instants
+        self.request_event.fire(
+            request_type=method,
+            name=name,
+            response_time=(ended - intended) * 1e3,
+            response_length=len(response.content or b"") if not _error(response) else 0,
+            response=response,
+            context={**self.user.context(), **context} if self.user else context,
+            exception=RequestError(cause) if cause else None,
+            start_time=utc_now().timestamp() - (ended - intended),
+            url=self._build_url(url),
+            service_time=(ended - sent) * 1e3,
+            lag=(sent - intended) * 1e3,
+            intended_at=intended,
+            sent_at=sent,
+            ended_at=ended,
+        )
+
+
+def failure_cause(response: FastResponse, expect: Container[int] = _SUCCESS) -> str:
+    """Why the response is not what was expected, as `HTTP 503` or `connection refused`; empty when it is."""
+    error = _error(response)
+    if error is not None:
+        return _transport_cause(error)
+    return "" if response.status_code in expect else f"HTTP {response.status_code}"
+
+
+def operation_outcome(response: FastResponse) -> OperationOutcome:
+    """What a write's response says about the write.
+
+    Refused by the service (4xx) or never sent: it did not happen. No answer, a broken one or a 5xx: the
+    service may have carried it out.
+    """
+    error = _error(response)
+    if error is not None:
+        return OperationOutcome.FAIL if isinstance(error, NotSentError) else OperationOutcome.INDETERMINATE
+    if response.status_code in _SUCCESS:
+        return OperationOutcome.OK
+    return OperationOutcome.FAIL if response.status_code < 500 else OperationOutcome.INDETERMINATE
+
+
+def _error(response: FastResponse) -> BaseException | None:
+    return getattr(response, "error", None)
+
+
+def _transport_cause(error: BaseException) -> str:
+    error = getattr(error, "original", None) or error.__cause__ or error
+    for kinds, cause in _CAUSES:
+        if isinstance(error, kinds):
+            return cause
+    number = getattr(error, "errno", None)
+    return errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
+
+
+_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((gevent.Timeout, TimeoutError), "timed out"),
+    ((ConnectionRefusedError,), "connection refused"),
+    ((ConnectionResetError, BrokenPipeError), "connection reset"),
+    ((HTTPConnectionClosed,), "connection closed"),
+    ((HTTPParseError,), "broken answer"),
+    ((socket.gaierror,), "name not resolved"),
+    ((ssl.SSLError,), "TLS failed"),
+)
+
+
+class _Clients(HTTPClientPool):
+    """geventhttpclient's clients, one per host and port, of the kind below."""
+
+    def get_client(self, url: str | URL) -> HTTPClient:
+        url = url if isinstance(url, URL) else URL(url)
+        key = url.host, url.port
+        if key not in self.clients:
+            self.clients[key] = _Client.from_url(url, **self.client_args)
+        return self.clients[key]
+
+
+class _Client(HTTPClient):
+    """A client that sends a request once, keeps connections on any descriptor, and says what was not sent."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        pool = self._connection_pool
+        # `size` has served its purpose (the semaphore and the queue are made); all that reads it from here on
+        # is the count of hidden attempts, `size + 1`.
+        pool.size = _NEVER_AGAIN
+        pool._is_socket_alive = _is_idle  # type: ignore[method-assign, assignment]
+        connect = pool._create_socket
+
+        def connect_or_say_so() -> Any:
+            try:
+                return connect()
+            except OSError as error:
+                raise NotSentError("not connected") from error
+
+        pool._create_socket = connect_or_say_so  # type: ignore[method-assign]
+
+
+def _is_idle(kept: socket.socket | None) -> bool:
+    """Whether a kept connection is open and has nothing to read; a readable one was closed by the peer."""
+    if kept is None or kept.fileno() < 0:
+        return False
+    waiting = _poll()
+    waiting.register(kept.fileno(), select.POLLIN)
+    return not waiting.poll(0)

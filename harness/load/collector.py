@@ -1,0 +1,307 @@
+"""The master's half of the load: tells the workers what to do and writes down what they recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gevent
+import numpy as np
+from locust.env import Environment
+from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
+
+from harness.clock import monotonic, wait_until
+from harness.core.events import Event, Kind
+from harness.core.record import FinalRead
+from harness.load.messages import LOCAL, LiveNumbers, Message, RunSettings, final_read_line, final_read_of
+from harness.store import RunDirectory
+
+__all__ = ["LoadControl"]
+
+_JOIN_S = 5.0  # how long a worker may take to say that it has begun
+_PINGS = 10  # per worker; the one with the shortest round trip tells its clock's offset
+_PING_S = 0.5  # how long one ping may take
+_GRACE_S = 2.0  # how much longer than told a worker may take to answer
+_LIVE_S = 2.5  # how old a worker's last numbers may be to be shown
+_WATCH_S = 1.0  # how often lost workers are looked for
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Worker:
+    """What is known of one worker in this run; `zero` is by its own clock."""
+
+    id: str
+    joined: bool = False
+    pid: int | None = None
+    zero: float = 0.0
+    round_trip_s: float = float("inf")
+    offset_s: float = 0.0
+    pongs: int = 0
+    drained: int | None = None
+    read: bool = False
+    final: bool = False
+    lost: bool = False
+    live_at: float = float("-inf")
+    live: dict[str, Any] = field(default_factory=dict)
+    ended: int = 0
+
+    def measure(self, sent: float, received: float, clock: float) -> None:
+        """Take a ping's answer; an offset within the error of its own measurement is none at all."""
+        self.pongs += 1
+        round_trip = received - sent
+        if round_trip < self.round_trip_s:
+            offset = (sent + received) / 2 - clock
+            self.round_trip_s = round_trip
+            self.offset_s = offset if abs(offset) > round_trip / 2 else 0.0
+
+
+class LoadControl:
+    """Handle on the whole load, in the master or the only process.
+
+    The calls `begin`, `drain`, `read_back` and `finish`, in this order, make one run; each blocks its
+    greenlet until it is done.
+    """
+
+    def __init__(self, environment: Environment, runner: LocalRunner | MasterRunner) -> None:
+        events: Any = environment.events
+        self._runner = runner
+        self._directory: RunDirectory | None = None
+        self._run = ""
+        self._zero = 0.0
+        self._workers: dict[str, _Worker] = {}
+        self._reads: list[dict[str, Any]] = []
+        self._watching: gevent.Greenlet | None = None
+        for kind, handler in (
+            (Message.JOINED, self._on_joined),
+            (Message.PONG, self._on_pong),
+            (Message.RECORDS, self._on_records),
+            (Message.DRAINED, self._on_drained),
+            (Message.READ, self._on_read),
+            (Message.FINAL, self._on_final),
+        ):
+            runner.register_message(kind, handler)
+        events.worker_connect.add_listener(self._on_worker_connect)
+
+    # what the controller of the run asks for
+
+    def begin(self, directory: RunDirectory, settings: RunSettings, zero: float) -> None:
+        """Begin a run on every worker that is connected, and open their valves.
+
+        `zero` is the `clock.monotonic()` instant of run time 0. Each worker gets `settings` with an index of
+        its own and the number of workers. Writes a WORKER_JOINED event for each that answers, WORKER_LOST for
+        each that does not.
+        """
+        self._stop_watching()
+        self._directory, self._run, self._zero = directory, settings.run_id, zero
+        self._reads = []
+        ids = self._connected()
+        self._workers = {name: _Worker(name) for name in ids}
+        for index, name in enumerate(ids):
+            own = replace(settings, worker_index=index, worker_count=len(ids))
+            self._tell(Message.BEGIN, {"settings": own.as_message()}, name)
+        self._wait(lambda: all(w.joined for w in self._present()), _JOIN_S)
+        self._measure_clocks()
+        for worker in self._workers.values():
+            if not worker.joined:
+                self._lose(worker)
+                continue
+            self._event(
+                Kind.WORKER_JOINED,
+                worker=worker.id,
+                base_at=round(self._base_at(worker), 6),
+                offset_s=round(worker.offset_s, 6),
+                pid=worker.pid,
+            )
+        self._watching = gevent.spawn(self._watch)
+
+    def users(self) -> int:
+        """How many users are running, over all workers."""
+        return int(self._runner.user_count)
+
+    def live(self) -> LiveNumbers:
+        """What the load did in about the last second."""
+        since = monotonic() - _LIVE_S
+        fresh = [worker.live for worker in self._workers.values() if worker.live_at >= since]
+        latencies = [latency for live in fresh for latency in live["latencies"]]
+        return LiveNumbers(
+            rate=sum(live["sent"] / live["seconds"] for live in fresh),
+            p95_s=float(np.percentile(latencies, 95)) if latencies else None,
+            errors=sum(live["errors"] for live in fresh),
+            requests=sum(worker.ended for worker in self._workers.values()),
+        )
+
+    def drain(self, within_s: float) -> bool:
+        """Close the valve everywhere and wait until nothing is in flight; returns whether it came to that.
+
+        What still is in flight after `within_s` becomes `unfinished` samples with their age.
+        """
+        self._tell_all(Message.DRAIN, {"within_s": within_s})
+        self._wait(lambda: all(w.drained is not None for w in self._present()), within_s + _GRACE_S)
+        return all(worker.drained == 0 for worker in self._workers.values())
+
+    def read_back(
+        self, within_s: float, complete: Callable[[FinalRead], FinalRead] = lambda read: read
+    ) -> None:
+        """Have every worker read back what its accounts are shown, and write that down.
+
+        `complete` adds to each read what only the master can know, such as what the database holds; it is
+        called here, in the caller's greenlet.
+        """
+        self._tell_all(Message.READ_BACK, {"within_s": within_s})
+        deadline = monotonic() + within_s + _GRACE_S
+        while True:
+            over = all(worker.read for worker in self._present()) or monotonic() >= deadline
+            self._write_reads(complete)
+            if over:
+                return
+            gevent.sleep(0.02)
+
+    def finish(self, within_s: float) -> tuple[str, ...]:
+        """Collect the last of the record; returns the workers that did not deliver theirs.
+
+        Every worker that delivers gets a WORKER_FINAL event, every one that is gone a WORKER_LOST.
+        """
+        self._tell_all(Message.FINISH, {})
+        self._wait(lambda: not self._present(), within_s)
+        self._stop_watching()
+        for worker in self._present():
+            if self._is_gone(worker):
+                self._lose(worker)
+        self._write_reads(lambda read: read)
+        self._directory = None
+        return tuple(worker.id for worker in self._workers.values() if not worker.final)
+
+    @property
+    def lost_workers(self) -> tuple[str, ...]:
+        """The workers that this run lost so far."""
+        return tuple(worker.id for worker in self._workers.values() if worker.lost)
+
+    # what the workers say
+
+    def _on_joined(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None and not worker.lost:
+            worker.joined, worker.pid, worker.zero = True, msg.data["pid"], msg.data["zero"]
+
+    def _on_pong(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.measure(msg.data["sent"], monotonic(), msg.data["clock"])
+
+    def _on_records(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is None or not worker.joined or self._directory is None:
+            return  # when a worker never joined, nobody knows what its clock means
+        for stream, block in msg.data["blocks"]:
+            self._directory.append_block(stream, block)
+        for file, line in msg.data["lines"]:
+            line = {**line, "at": round(line["at"] + self._base_at(worker), 6)}
+            if file == "final_read.ndjson.gz":
+                self._reads.append(line)
+            else:
+                self._directory.append_line(file, line)
+        worker.live_at, worker.live = monotonic(), msg.data
+        worker.ended += len(msg.data["latencies"])
+
+    def _on_drained(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.drained = msg.data["left"]
+
+    def _on_read(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.read = True
+
+    def _on_final(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None and worker.joined and not worker.final:
+            worker.final = True
+            counts = {key: value for key, value in msg.data.items() if key != "run"}
+            self._event(Kind.WORKER_FINAL, worker=worker.id, **counts)
+
+    def _on_worker_connect(self, client_id: str, **_: object) -> None:
+        """Say that a worker came too late: it is not told of the run, as its accounts would be others'."""
+        if self._directory is not None and client_id not in self._workers:
+            logger.warning("Worker %s came after the run had begun; its users do nothing in it.", client_id)
+
+    # insides
+
+    def _of(self, msg: Any) -> _Worker | None:
+        """The worker that sent `msg`, None when it is not of this run or the run is over."""
+        if self._directory is None or msg.data["run"] != self._run:
+            return None
+        return self._workers.get(msg.node_id)
+
+    def _connected(self) -> list[str]:
+        """The ids of the workers that can take part, oldest first."""
+        if isinstance(self._runner, LocalRunner):
+            return [LOCAL]
+        clients = self._runner.clients
+        nodes = [*clients.ready, *clients.spawning, *clients.running]
+        return sorted((node.id for node in nodes), key=self._runner.get_worker_index)
+
+    def _present(self) -> list[_Worker]:
+        """The workers whose answers can still come."""
+        return [worker for worker in self._workers.values() if not worker.lost and not worker.final]
+
+    def _base_at(self, worker: _Worker) -> float:
+        """The worker's zero in run time."""
+        return worker.zero + worker.offset_s - self._zero
+
+    def _measure_clocks(self) -> None:
+        for number in range(1, _PINGS + 1):
+            joined = [worker for worker in self._workers.values() if worker.joined]
+            for worker in joined:
+                self._tell(Message.PING, {"sent": monotonic()}, worker.id)
+            self._wait(lambda: all(w.pongs >= number for w in joined), _PING_S)  # noqa: B023 - called at once
+
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(_WATCH_S)
+            for worker in self._workers.values():
+                if not worker.lost and self._is_gone(worker):
+                    self._lose(worker)
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.kill(block=False)
+            self._watching = None
+
+    def _is_gone(self, worker: _Worker) -> bool:
+        """Whether Locust has no connection to the worker any more, or no heartbeat of it."""
+        if isinstance(self._runner, LocalRunner):
+            return False
+        node = self._runner.clients.get(worker.id)
+        return node is None or node.state == STATE_MISSING
+
+    def _lose(self, worker: _Worker) -> None:
+        worker.lost = True
+        logger.warning("Worker %s is lost; what it had not sent is missing from the record.", worker.id)
+        self._event(Kind.WORKER_LOST, worker=worker.id)
+
+    def _write_reads(self, complete: Callable[[FinalRead], FinalRead]) -> None:
+        while self._reads and self._directory is not None:
+            read = complete(final_read_of(self._reads.pop(0)))
+            self._directory.append_line("final_read.ndjson.gz", final_read_line(read))
+
+    def _event(self, kind: str, **data: object) -> None:
+        if self._directory is not None:
+            self._directory.append_event(Event(monotonic() - self._zero, kind, data))
+
+    def _tell(self, kind: str, data: dict[str, Any], worker: str) -> None:
+        self._runner.send_message(kind, {"run": self._run, **data}, worker)
+
+    def _tell_all(self, kind: str, data: dict[str, Any]) -> None:
+        """Tell every worker that has not delivered; a lost one may be back, though nobody waits for it."""
+        for worker in self._workers.values():
+            if not worker.final:
+                self._tell(kind, data, worker.id)
+
+    @staticmethod
+    def _wait(condition: Callable[[], bool], within_s: float) -> bool:
+        return wait_until(condition, within_s, gevent.sleep, every=0.005)

@@ -1,0 +1,215 @@
+"""Where the load hangs on Locust: `install` is called from an `init` listener, in every process.
+
+local    both halves in one process, talking through the same messages
+master   LoadControl alone; it runs no users
+worker   LoadWorker alone; it does what the master says and ships its record once a second
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+import gevent
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
+from locust.env import Environment
+from locust.exception import RPCError
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from harness.clock import monotonic, wait_until
+from harness.core.record import FinalRead
+from harness.errors import UsageError
+from harness.load.collector import LoadControl
+from harness.load.health import Health
+from harness.load.messages import LOCAL, Message, RunSettings
+from harness.load.recorder import recorder
+from harness.load.valve import valve
+
+__all__ = ["LoadWorker", "install", "on_final_read"]
+
+FLUSH_S = 1.0
+"""How often a worker ships its record; a killed worker loses no more than this."""
+
+
+logger = logging.getLogger(__name__)
+
+_readers: list[Callable[[], Iterator[FinalRead]]] = []
+
+
+def on_final_read(reader: Callable[[], Iterator[FinalRead]]) -> Callable[[], Iterator[FinalRead]]:
+    """Register what reads back, in each worker, the records of the accounts that worker used."""
+    _readers.append(reader)
+    return reader
+
+
+def install(environment: Environment) -> LoadControl | None:
+    """Hang the load on `environment`; returns the control of it, None in a worker.
+
+    Raises UsageError for a LoadTestShape: it would move the number of users while the phases go on.
+    """
+    if environment.shape_class is not None:
+        raise UsageError(
+            f"The locustfile has a load shape, {type(environment.shape_class).__name__}, "
+            "but the phases of the run decide how long the load lasts.",
+            "Remove the LoadTestShape, and give --users and --spawn-rate.",
+        )
+    runner = environment.runner
+    if isinstance(runner, (LocalRunner, WorkerRunner)):
+        LoadWorker(environment, runner).install()
+        for session in (HttpSession, FastHttpSession):
+            session.request = _watched(session.request)  # type: ignore[method-assign]
+    if isinstance(runner, (LocalRunner, MasterRunner)):
+        return LoadControl(environment, runner)
+    return None
+
+
+def _watched(request: Any) -> Any:
+    """`request` of one of Locust's sessions, known to the recorder from its start.
+
+    These sessions report a request when it has ended, so one that hangs for ever would leave no trace.
+    """
+
+    @wraps(request)
+    def watched(session: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+        now = monotonic()
+        token = recorder.sent(f"{method} {options.get('name') or url}", now, now)
+        try:
+            return request(session, method, url, *args, **options)
+        finally:
+            recorder.forget(token)
+
+    return watched
+
+
+class LoadWorker:
+    """The half that runs where the users are."""
+
+    def __init__(self, environment: Environment, runner: LocalRunner | WorkerRunner) -> None:
+        self._environment = environment
+        self._runner = runner
+        self._local = isinstance(runner, LocalRunner)
+        self._health = Health()
+        self._shipping: gevent.Greenlet | None = None
+        self._run = ""
+        self._delivered = True
+
+    @property
+    def id(self) -> str:
+        """What the master calls this worker."""
+        return LOCAL if self._local else str(self._runner.client_id)
+
+    def install(self) -> None:
+        """Listen to the master and to Locust's events. Users do nothing until a run begins."""
+        valve.install(self._runner)
+        valve.close()
+        events: Any = self._environment.events
+        events.request.add_listener(recorder.on_request)
+        if not self._local:  # in one process, the control decides when the record is whole
+            events.test_stopping.add_listener(self._on_stop)
+            events.quitting.add_listener(self._on_stop)
+        for kind, handler in (
+            (Message.BEGIN, self._on_begin),
+            (Message.PING, self._on_ping),
+            (Message.DRAIN, self._on_drain),
+            (Message.READ_BACK, self._on_read_back),
+            (Message.FINISH, self._on_finish),
+        ):
+            self._runner.register_message(kind, handler)
+
+    # what the master says; these run in Locust's receiving loop, so whatever takes time is spawned
+
+    def _on_begin(self, msg: Any, **_: object) -> None:
+        settings = RunSettings.from_message(msg.data["settings"])
+        zero = monotonic()
+        self._run, self._delivered = settings.run_id, False
+        recorder.begin(self.id, settings, zero)
+        self._health.start()
+        valve.open()
+        if self._shipping is not None:
+            self._shipping.kill(block=False)
+        self._shipping = gevent.spawn(self._ship_always)
+        self._tell(Message.JOINED, {"pid": os.getpid(), "zero": zero})
+
+    def _on_ping(self, msg: Any, **_: object) -> None:
+        self._tell(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})
+
+    def _on_drain(self, msg: Any, **_: object) -> None:
+        valve.close()
+        gevent.spawn(self._drain, float(msg.data["within_s"]))
+
+    def _on_read_back(self, msg: Any, **_: object) -> None:
+        gevent.spawn(self._read_back, float(msg.data["within_s"]))
+
+    def _on_finish(self, **_: object) -> None:
+        gevent.spawn(self._finish)
+
+    def _on_stop(self, **_: object) -> None:
+        """Locust stops or quits before the master asked for the end: deliver what there is."""
+        valve.close()
+        self._finish()
+
+    # what takes time
+
+    def _ship_always(self) -> None:
+        while True:
+            gevent.sleep(FLUSH_S)
+            self._ship()
+
+    def _drain(self, within_s: float) -> None:
+        wait_until(lambda: not recorder.in_flight and not valve.busy_users(), within_s, gevent.sleep)
+        left = recorder.abandon(monotonic())
+        self._ship()
+        self._tell(Message.DRAINED, {"left": left})
+
+    def _read_back(self, within_s: float) -> None:
+        with gevent.Timeout(within_s, False):
+            for reader in _readers:
+                for read in reader():
+                    recorder.final_read(read)
+        self._ship()
+        self._tell(Message.READ, {})
+
+    def _finish(self) -> None:
+        if self._delivered:
+            return
+        self._delivered = True
+        recorder.abandon(monotonic())
+        self._ship()
+        self._health.stop()
+        if self._shipping is not None:
+            self._shipping.kill(block=False)
+        counts = {
+            "started": recorder.started,
+            "finished": recorder.finished,
+            "unfinished": recorder.unfinished,
+        }
+        self._tell(Message.FINAL, {**recorder.blocks, **counts})
+        recorder.end()
+
+    def _ship(self) -> None:
+        """Send what was recorded since the last time."""
+        now = monotonic()
+        health = self._health.take(self.id, self._runner.user_count, recorder.in_flight)
+        recorder.line("health.ndjson", health, now)
+        batch = recorder.take(now)
+        self._tell(
+            Message.RECORDS,
+            {
+                "blocks": [[stream, block.encode()] for stream, block in batch.blocks],
+                "lines": [[file, line] for file, line in batch.lines],
+                "seconds": batch.seconds,
+                "sent": batch.sent,
+                "latencies": batch.latencies,
+                "errors": batch.errors,
+            },
+        )
+
+    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+        try:
+            self._runner.send_message(kind, {"run": self._run, **data})
+        except RPCError as error:  # what is lost shows as a missing block
+            logger.warning("The master could not be told %s: %s", kind, error)

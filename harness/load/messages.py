@@ -1,0 +1,106 @@
+"""What the master and its workers tell each other, over Locust's own connection.
+
+Locust packs messages with msgpack: dicts with string keys, lists, numbers, text and bytes. A local run sends
+the same messages to itself. Every message about a run bears its run id, so that a late one is not mistaken
+for one of the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.core.record import FinalRead, Found
+
+__all__ = ["LOCAL", "LiveNumbers", "Message", "RunSettings", "final_read_line", "final_read_of"]
+
+LOCAL = "local"
+"""The worker id of a run in one process, as Locust itself calls its one node."""
+
+
+class Message:
+    """The types of message, with the keys of their data besides `run`."""
+
+    # master → worker
+    BEGIN = "mul_begin"  # settings
+    PING = "mul_ping"  # sent (the master's clock)
+    DRAIN = "mul_drain"  # within_s
+    READ_BACK = "mul_read_back"  # within_s
+    FINISH = "mul_finish"
+
+    # worker → master
+    JOINED = "mul_joined"  # pid, zero (the worker's clock when it began)
+    PONG = "mul_pong"  # sent (as in the ping), clock (the worker's)
+    RECORDS = (
+        "mul_records"  # blocks [[stream, bytes]], lines [[file, line]], seconds, sent, latencies, errors
+    )
+    DRAINED = "mul_drained"  # left (how many requests were still in flight)
+    READ = "mul_read"
+    FINAL = "mul_final"  # samples, operations (blocks sent), started, finished, unfinished
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What one worker has to know of a run; no plan and no secret travels.
+
+    `worker_index` counts from 0 and is below `worker_count`. `accounts` is how many accounts the service was
+    seeded with, of which the workers share out their own.
+    """
+
+    run_id: str
+    canary: str
+    seed: int
+    users: int
+    target_rate: float | None
+    worker_index: int
+    worker_count: int
+    accounts: int
+
+    def as_message(self) -> dict[str, Any]:
+        """The settings as a message's data."""
+        return asdict(self)
+
+    @classmethod
+    def from_message(cls, data: Mapping[str, Any]) -> RunSettings:
+        """The settings of a message's data."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class LiveNumbers:
+    """What the load did in about the last second, for people; nothing is judged by it."""
+
+    rate: float = 0.0  # requests sent per second
+    p95_s: float | None = None  # of the latencies of requests that ended
+    errors: int = 0  # in that second
+    requests: int = 0  # ended since the run began
+
+
+def final_read_line(read: FinalRead) -> dict[str, Any]:
+    """The line of `final_read.ndjson.gz`."""
+    return {
+        "account": read.account,
+        "at": read.at,
+        "found": [_found_line(found) for found in read.found],
+        "error": read.error,
+        "stored": None if read.stored is None else [_found_line(found) for found in read.stored],
+        "worker": read.worker,
+    }
+
+
+def final_read_of(line: Mapping[str, Any]) -> FinalRead:
+    """The final read of such a line."""
+    stored = line["stored"]
+    return FinalRead(
+        account=line["account"],
+        at=line["at"],
+        found=tuple(Found(*found) for found in line["found"]),
+        error=line["error"],
+        stored=None if stored is None else tuple(Found(*found) for found in stored),
+        worker=line["worker"],
+    )
+
+
+def _found_line(found: Found) -> list[Any]:
+    return [found.key, found.version, found.canary, found.content]

@@ -1,0 +1,367 @@
+"""The recorder: turns what users do into packed records, in this process, until they are taken away.
+
+Locust's `request` event reports the requests of any client
+(https://docs.locust.io/en/stable/extending-locust.html#event-hooks); our own session calls `sent` and
+`answered` besides, so that a request in flight is known. Instants that come in are `clock.monotonic()`
+seconds; those that go out count from the worker's zero, and the master, who knows what that is in run time,
+shifts them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from harness.clock import monotonic
+from harness.core.blocks import Block
+from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.record import FinalRead
+from harness.core.samples import Outcome, pack_sample
+from harness.core.secrets import mask
+from harness.load.messages import RunSettings, final_read_line
+
+__all__ = ["Batch", "Recorder", "cause_of", "recorder"]
+
+_CAUSE_LENGTH = 80
+_OK = Outcome.OK
+_OTHER = "other"
+_VARYING = re.compile(
+    r"https?://\S+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d{4,}",
+    re.IGNORECASE,
+)
+
+
+def cause_of(exception: object) -> str:
+    """A short cause without ids, so that equal failures have equal causes: `HTTP 503`, `TimeoutError`.
+
+    A text that the task gave (`response.failure("…")`) is kept with what varies in it replaced by `#`.
+    """
+    status = getattr(getattr(exception, "response", None), "status_code", None)
+    if status:
+        return f"HTTP {status}"
+    if isinstance(exception, str) or type(exception).__name__ == "CatchResponseError":
+        return _VARYING.sub("#", mask(str(exception)))[:_CAUSE_LENGTH]
+    inner = getattr(exception, "original", None) or exception
+    return type(inner).__name__
+
+
+class _Names(dict[str, int]):
+    """Numbers for names, given out as they are asked for; when they run out, all others share the last."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._new: dict[str, str] = {}
+        self._next = first
+        self._last = last
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = self._next
+        self._new[str(number)] = name if number < self._last else _OTHER
+        self._next = min(number + 1, self._last)
+        return number
+
+    def take(self) -> dict[str, str]:
+        """The names that are new since they were last taken, by number."""
+        new, self._new = self._new, {}
+        return new
+
+
+class _Stream:
+    """One stream of packed records and the blocks made of it so far."""
+
+    def __init__(self, worker: str, tables: dict[str, _Names]) -> None:
+        self.sequence = 0
+        self.records: list[bytes] = []
+        self._worker = worker
+        self._tables = tables
+
+    def take(self) -> Block | None:
+        """The records since the last block, as the next block; None when there are none."""
+        if not self.records:
+            return None
+        records, self.records = self.records, []
+        new = {name: table.take() for name, table in self._tables.items()}
+        tables = {name: names for name, names in new.items() if names}
+        block = Block(self._worker, self.sequence, len(records), b"".join(records), tables)
+        self.sequence += 1
+        return block
+
+
+@dataclass
+class _WebSockets:
+    """What the WebSockets of this process did since the counts were last taken; `connections` stays."""
+
+    connections: int = 0
+    delivered: int = 0
+    missed: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    reconnects: int = 0
+    delays_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was recorded since the last batch. `lines` are pairs of file name and line."""
+
+    blocks: list[tuple[str, Block]]
+    lines: list[tuple[str, dict[str, Any]]]
+    seconds: float  # since the batch before
+    sent: int
+    latencies: list[float]  # seconds, of the requests that ended
+    errors: int
+
+
+class Recorder:
+    """The record of one process. Before `begin` and after `end` it drops what it is told."""
+
+    def __init__(self) -> None:
+        self.settings: RunSettings | None = None
+        self._next_token = 0
+        self._clear("", 0.0)
+
+    def _clear(self, worker: str, zero: float) -> None:
+        self.worker = worker
+        self.started = self.finished = self.unfinished = 0
+        self._zero = zero
+        self._in_flight: dict[int, tuple[str, float, float]] = {}
+        self._endpoints = _Names(0, 0xFFFF)
+        self._causes = _Names(1, 0xFF)
+        self._accounts = _Names(0, 0xFFFFFFFF)
+        self._samples = _Stream(worker, {"endpoints": self._endpoints, "causes": self._causes})
+        self._operations = _Stream(worker, {"accounts": self._accounts})
+        self._lines: list[tuple[str, dict[str, Any]]] = []
+        self._reads_checked = 0
+        self._sockets = _WebSockets()
+        self._sockets_used = False
+        self._latencies: list[float] = []
+        self._errors = 0
+        self._abandoned_at = float("-inf")
+        self._taken_started = 0
+        self._taken_at = zero
+
+    def begin(self, worker: str, settings: RunSettings, zero: float) -> None:
+        """Start a run's record from nothing; `zero` is the instant that packed instants count from."""
+        self._clear(worker, zero)
+        self.settings = settings
+
+    def end(self) -> None:
+        """Stop recording until the next `begin`."""
+        self.settings = None
+
+    def abandon(self, now: float) -> int:
+        """Give up waiting for what is in flight; answers that come later are not recorded."""
+        left, self._in_flight = self._in_flight, {}
+        self._abandoned_at = now
+        for endpoint, intended, sent in left.values():
+            self._pack(endpoint, intended, sent, now, Outcome.UNFINISHED, "")
+        self.unfinished += len(left)
+        return len(left)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and not answered yet."""
+        return len(self._in_flight)
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """How many blocks of each stream were taken."""
+        return {"samples": self._samples.sequence, "operations": self._operations.sequence}
+
+    # requests
+
+    def sent(self, endpoint: str, intended: float, sent: float) -> int:
+        """A request is in flight; returns its token."""
+        self._next_token += 1
+        if self.settings is not None:
+            self.started += 1
+            self._in_flight[self._next_token] = (endpoint, intended, sent)
+        return self._next_token
+
+    def answered(self, token: int, ended: float, outcome: Outcome, cause: str = "") -> None:
+        """The request of `token` ended."""
+        request = self._in_flight.pop(token, None)
+        if request is not None:
+            self.finished += 1
+            endpoint, intended, sent = request
+            self._pack(endpoint, intended, sent, ended, outcome, cause)
+
+    def forget(self, token: int) -> None:
+        """The request of `token` is over, and its `request` event makes the sample."""
+        if self._in_flight.pop(token, None) is not None:
+            self.started -= 1
+
+    def sample(
+        self, endpoint: str, intended: float, sent: float, ended: float, outcome: Outcome, cause: str = ""
+    ) -> None:
+        """A request or message that is known only now that it ended."""
+        if self.settings is not None:
+            self.started += 1
+            self.finished += 1
+            self._pack(endpoint, intended, sent, ended, outcome, cause)
+
+    def on_request(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float,
+        response_length: int = 0,  # noqa: ARG002 - the event's own fields: named, they cost less than in `_`
+        response: object = None,  # noqa: ARG002
+        context: object = None,  # noqa: ARG002
+        exception: object = None,
+        start_time: float | None = None,
+        url: str | None = None,
+        intended_at: float | None = None,
+        **_: object,
+    ) -> None:
+        """Listener of Locust's `request` event, for clients other than our own.
+
+        `response_time` is in milliseconds; `start_time` is by the wall clock, and not every client sends it.
+        Our session passes `intended_at`: it has called `sent` and `answered` already.
+        """
+        if intended_at is not None or self.settings is None:
+            return
+        took = response_time * 1e-3
+        age = took if start_time is None else time.time() - start_time
+        if age < took:  # the wall clock was set back
+            age = took
+        began = monotonic() - age  # not `took`: the event may fire after the task has checked the answer
+        if began < self._abandoned_at and url is not None:
+            return  # only Locust's HTTP sessions send `url`, and theirs was in flight: it is `unfinished`
+        self.started += 1
+        self.finished += 1
+        endpoint = f"{request_type} {name}"
+        if exception is None:
+            self._pack(endpoint, began, began, began + took, _OK, "")
+        else:
+            self._pack(endpoint, began, began, began + took, Outcome.ERROR, cause_of(exception))
+
+    def _pack(
+        self, endpoint: str, intended: float, sent: float, ended: float, outcome: Outcome, cause: str
+    ) -> None:
+        latency = ended - intended
+        self._latencies.append(latency)
+        if outcome is not _OK:
+            self._errors += 1
+        self._samples.records.append(
+            pack_sample(
+                intended - self._zero,
+                latency,
+                ended - sent,
+                self._endpoints[endpoint],
+                outcome,
+                self._causes[cause] if cause else 0,
+            )
+        )
+
+    # the ledger and the probes
+
+    def operation(
+        self,
+        account: str,
+        key: uuid.UUID,
+        kind: OperationKind,
+        version: int,
+        invoked: float,
+        ended: float,
+        outcome: OperationOutcome,
+    ) -> None:
+        """An attempted write of `account` on the record `key`; `version` is what it would leave behind."""
+        if self.settings is None:
+            return
+        self._operations.records.append(
+            pack_operation(
+                self._accounts[account],
+                kind,
+                outcome,
+                version,
+                max(invoked - self._zero, 0.0),
+                max(ended - self._zero, 0.0),
+                key,
+            )
+        )
+
+    def read_checked(self) -> None:
+        """What a read returned was checked for its account's canary and was right."""
+        self._reads_checked += 1
+
+    def probe(self, account: str, probe: str, outcome: str, detail: str = "") -> None:
+        """An isolation probe or a checked read said something: `refused`, `leaked` or `error`."""
+        self.line(
+            "probes.ndjson",
+            {"account": account, "probe": probe, "outcome": outcome, "detail": mask(detail)},
+            monotonic(),
+        )
+
+    def final_read(self, read: FinalRead) -> None:
+        """What one account was shown after the load stopped; `read.at` is a `clock.monotonic()` instant."""
+        error = read.error and mask(read.error)
+        own = replace(read, error=error, worker=self.worker)
+        self.line("final_read.ndjson.gz", final_read_line(own), read.at)
+
+    # WebSockets
+
+    def websocket_opened(self) -> None:
+        """A connection was made."""
+        self._sockets.connections += 1
+        self._sockets_used = True
+
+    def websocket_closed(self) -> None:
+        """A connection ended."""
+        self._sockets.connections = max(self._sockets.connections - 1, 0)
+
+    def websocket_delivered(self, delay_s: float) -> None:
+        """A message came `delay_s` after the commit that it tells of."""
+        self._sockets.delivered += 1
+        self._sockets.delays_s.append(round(delay_s, 6))
+
+    def websocket_missed(self, number: int) -> None:
+        """`number` messages never came, though the connection stayed open or was resumed."""
+        self._sockets.missed += number
+
+    def websocket_duplicated(self) -> None:
+        """A message came a second time."""
+        self._sockets.duplicated += 1
+
+    def websocket_reordered(self) -> None:
+        """A message came after one that was later."""
+        self._sockets.reordered += 1
+
+    def websocket_reconnected(self) -> None:
+        """A connection was made anew after it had broken."""
+        self._sockets.reconnects += 1
+
+    # taking away
+
+    def line(self, file: str, line: dict[str, Any], at: float) -> None:
+        """Add a line to one of the run directory's `.ndjson` files; `at` is the instant it tells of."""
+        if self.settings is not None:
+            self._lines.append((file, {**line, "at": round(at - self._zero, 6)}))
+
+    def take(self, now: float) -> Batch:
+        """Everything recorded since it was last taken."""
+        self._count_lines(now)
+        streams = (("samples", self._samples.take()), ("operations", self._operations.take()))
+        blocks = [(name, block) for name, block in streams if block is not None]
+        sent, self._taken_started = self.started - self._taken_started, self.started
+        seconds, self._taken_at = now - self._taken_at, now
+        lines, self._lines = self._lines, []
+        latencies, self._latencies = self._latencies, []
+        errors, self._errors = self._errors, 0
+        return Batch(blocks, lines, seconds, sent, latencies, errors)
+
+    def _count_lines(self, now: float) -> None:
+        """Lines for what is only counted: checked reads, and the WebSockets once there was one."""
+        if self._reads_checked:
+            line = {"reads_checked": self._reads_checked, "worker": self.worker}
+            self.line("probes.ndjson", line, now)
+            self._reads_checked = 0
+        if self._sockets_used:
+            self.line("websocket.ndjson", {"worker": self.worker, **asdict(self._sockets)}, now)
+            self._sockets = _WebSockets(self._sockets.connections)
+
+
+recorder = Recorder()
+"""The record of this process."""

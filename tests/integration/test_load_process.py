@@ -1,0 +1,373 @@
+"""Real Locust processes under the load's control: alone, forked, as master and worker, and interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from harness.clock import wait_until
+from harness.core.events import Event, Kind
+from harness.core.record import Record
+from harness.core.samples import Outcome
+from harness.store import read_record
+
+pytestmark = pytest.mark.integration
+
+LOCUSTFILE = '''
+from locust import HttpUser, User, constant_pacing, events, task
+
+import gevent
+from pathlib import Path
+
+from harness.clock import monotonic, utc_now
+from harness.core.events import Event, Kind
+from harness.core.plan import Plan
+from harness.core.record import FinalRead, Found
+from harness.core.samples import Outcome
+from harness.load import hooks
+from harness.load.messages import RunSettings
+from harness.load.recorder import recorder
+from harness.store import RunDirectory
+
+
+class Plain(HttpUser):
+    """Knows nothing of the harness."""
+
+    wait_time = constant_pacing(0.05)
+
+    @task
+    def get(self):
+        self.client.get("/quick", name="/quick")
+
+
+class Stuck(HttpUser):
+    """Knows nothing of the harness, and gets no answer."""
+
+    weight = fixed_count = {slow}
+
+    @task
+    def get(self):
+        self.client.get("/stuck", name="/stuck")
+
+
+class Slow(User):
+    """Says what it has in flight, and never gets its answer in time."""
+
+    weight = fixed_count = {slow}
+
+    @task
+    def ask(self):
+        now = monotonic()
+        token = recorder.sent("GET /own", now, now)
+        gevent.sleep(60)
+        recorder.answered(token, monotonic(), Outcome.OK)
+
+
+@hooks.on_final_read
+def read_back():
+    recorder.read_checked()
+    yield FinalRead("account 1", monotonic(), (Found("k", 1, "canary", 1),))
+
+
+class Run:
+    """A tiny controller: begins with the first user, lasts {lasts} seconds, then ends the process."""
+
+    def __init__(self, environment, control):
+        self.runner, self.control, self.directory = environment.runner, control, None
+        environment.events.test_start.add_listener(self.start)
+        environment.events.test_stopping.add_listener(self.end)
+        environment.events.quitting.add_listener(self.end)
+
+    def start(self, **_):
+        plan = Plan(run_root="runs")
+        self.directory = RunDirectory.create(plan, utc_now())
+        self.zero = monotonic()
+        self.directory.append_event(Event(0.0, Kind.RUN_START, {{}}))
+        settings = RunSettings(self.directory.run_id, "canary", 1, 4, None, 0, 1, 10)
+        self.going = gevent.spawn(self.go, settings)
+
+    def go(self, settings):
+        self.control.begin(self.directory, settings, self.zero)
+        gevent.sleep({lasts})
+        live = self.control.live()
+        numbers = live.rate > 0, live.p95_s is not None, live.requests > 0, self.control.users()
+        print("LIVE", *numbers, flush=True)
+        self.end()
+        self.runner.quit()
+
+    def end(self, **_):
+        directory, self.directory = self.directory, None
+        if directory is None:
+            return
+        if self.going is not gevent.getcurrent():
+            self.going.kill()
+        drained = self.control.drain({drain})
+        self.control.read_back(3)
+        missing = self.control.finish(3)
+        print("END drained", drained, "missing", len(missing), flush=True)
+        directory.append_event(Event(monotonic() - self.zero, Kind.RUN_END, {{"complete": True}}))
+        directory.close()
+
+
+@events.init.add_listener
+def on_init(environment, **_):
+    control = hooks.install(environment)
+    if control is not None:
+        environment.run = Run(environment, control)
+
+
+@events.quitting.add_listener
+def on_quitting(environment, **_):
+    environment.process_exit_code = 0
+'''
+
+
+class _App(BaseHTTPRequestHandler):
+    """Answers everything, and counts."""
+
+    protocol_version = "HTTP/1.1"
+    hits = 0
+    released = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path == "/stuck":
+            _App.released.wait()
+        else:
+            _App.hits += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """The address of a small service."""
+    _App.hits = 0
+    _App.released.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _App)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    _App.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Load:
+    """Starts Locust processes in a folder of their own and reads the run they leave."""
+
+    def __init__(self, folder: Path, host: str) -> None:
+        self.folder = folder
+        self.host = host
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def write(self, lasts: float = 3, slow: int = 0, drain: float = 2) -> None:
+        text = LOCUSTFILE.format(lasts=lasts, slow=slow, drain=drain)
+        (self.folder / "locustfile.py").write_text(textwrap.dedent(text))
+
+    def start(self, *arguments: str, headless: bool = True) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "locust", "-f", "locustfile.py", "-H", self.host),
+                *("-u", "4", "-r", "4", "--only-summary"),
+                *(("--headless",) if headless else ()),
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={k: v for k, v in os.environ.items() if k != "LOCUST_SKIP_MONKEY_PATCH"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def record(self) -> Record:
+        return read_record(self.folder / "runs" / "latest")
+
+    def wait_for(self, condition: Callable[[Record], bool], within: float = 20) -> None:
+        plan = self.folder / "runs" / "latest" / "plan.json"
+        assert wait_until(lambda: plan.is_file() and condition(self.record()), within, every=0.1)
+
+    def close(self) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what a process left behind
+            process.communicate()
+
+
+@pytest.fixture
+def load(tmp_path: Path, host: str) -> Iterator[Load]:
+    """A way to start Locust; whatever still runs is killed at the end."""
+    load = Load(tmp_path, host)
+    yield load
+    load.close()
+
+
+def of_kind(record: Record, kind: str) -> list[Event]:
+    return [event for event in record.events if event.kind == kind]
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=40)
+    return output
+
+
+def forked() -> tuple[str, ...]:
+    """The arguments of a master with two workers of its own."""
+    port = free_port()
+    return ("--processes", "2", "--master-port", port, "--master-bind-port", port)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def assert_whole(record: Record, workers: int) -> None:
+    """Every request the service answered is in the record, and every worker said its numbers."""
+    finals = of_kind(record, Kind.WORKER_FINAL)
+    assert record.missing == ()
+    assert len(of_kind(record, Kind.WORKER_JOINED)) == len(finals) == workers
+    started, finished, unfinished = (
+        sum(f.data[key] for f in finals) for key in ("started", "finished", "unfinished")
+    )
+    assert started == finished + unfinished == len(record.samples)
+    assert finished == _App.hits > 20
+    assert len(record.final_reads) == record.reads_checked == workers
+    assert {point.worker for point in record.health} == {final.data["worker"] for final in finals}
+
+
+def test_one_process(load: Load) -> None:
+    load.write(slow=1, drain=0.5)
+    process = load.start()
+    output = output_of(process)
+    record = load.record()
+    assert process.returncode == 0, output
+    assert "LIVE True True True 4" in output
+    assert "END drained False missing 0" in output
+    assert_whole(record, 1)
+    slow = record.samples.where(record.samples.outcome == Outcome.UNFINISHED)
+    assert {slow.endpoints[number] for number in slow.endpoint} == {"GET /own", "GET /stuck"}
+    assert len(slow) == 2
+    assert 3 < min(slow.latency) < max(slow.latency) < 6
+    assert of_kind(record, Kind.WORKER_JOINED)[0].data["offset_s"] == 0
+    assert {final.worker for final in record.final_reads} == {"local"}
+
+
+def test_forked_workers(load: Load) -> None:
+    load.write()
+    process = load.start(*forked())
+    output = output_of(process)
+    assert process.returncode == 0, output
+    assert "END drained True missing 0" in output, output
+    assert_whole(load.record(), 2)
+
+
+def test_master_and_worker(load: Load) -> None:
+    load.write()
+    port = free_port()
+    master = load.start("--master", "--master-bind-port", port)
+    worker = load.start("--worker", "--master-port", port)
+    output = output_of(master)
+    assert "END drained True missing 0" in output, output
+    assert_whole(load.record(), 1)
+    output_of(worker)
+    assert (master.returncode, worker.returncode) == (0, 0)
+
+
+@pytest.mark.parametrize("workers", [0, 2], ids=["local", "forked"])
+def test_interrupt_of_the_controlling_process_ends_in_order(load: Load, workers: int) -> None:
+    load.write(lasts=60)
+    process = load.start(*(forked() if workers else ()))
+    load.wait_for(lambda record: len(record.samples) > 50)
+    process.send_signal(signal.SIGINT)
+    output = output_of(process)
+    assert "END drained True missing 0" in output, output
+    assert_whole(load.record(), workers or 1)
+
+
+def test_interrupt_of_all_processes_keeps_what_was_there(load: Load) -> None:
+    """A terminal's Ctrl-C reaches the workers too; they leave at once, but not without their record."""
+    load.write(lasts=60)
+    process = load.start(*forked())
+    load.wait_for(lambda record: len(record.samples) > 50)
+    os.killpg(process.pid, signal.SIGINT)
+    output_of(process)
+    record = load.record()
+    finals = of_kind(record, Kind.WORKER_FINAL)
+    assert record.missing == ()
+    assert sum(final.data["started"] for final in finals) == len(record.samples)
+
+
+def test_a_killed_worker_is_named(load: Load) -> None:
+    load.write(lasts=8)
+    port = free_port()
+    master = load.start("--master", "--expect-workers", "2", "--master-bind-port", port)
+    workers = [load.start("--worker", "--master-port", port) for _ in range(2)]
+    load.wait_for(lambda record: len(record.samples) > 50)
+    workers[0].kill()
+    output = output_of(master)
+    record = load.record()
+    lost = [event.data["worker"] for event in of_kind(record, Kind.WORKER_LOST)]
+    finals = [event.data["worker"] for event in of_kind(record, Kind.WORKER_FINAL)]
+    assert "missing 1" in output
+    assert len(lost) == len(finals) == 1
+    assert lost != finals
+
+
+@pytest.mark.parametrize("workers", [0, 2], ids=["local", "forked"])
+def test_two_runs_from_the_web_page(load: Load, workers: int) -> None:
+    load.write(lasts=60)
+    port = free_port()
+    page = f"http://127.0.0.1:{port}"
+    process = load.start(
+        "--web-host", "127.0.0.1", "--web-port", port, *(forked() if workers else ()), headless=False
+    )
+    for number in (1, 2):
+        _App.hits = 0
+        assert wait_until(lambda: workers == worker_count(page), 20, every=0.1)
+        command(page, "/swarm", user_count=4, spawn_rate=4, host=load.host)
+        assert wait_until(lambda: len(list(load.folder.glob("runs/2*"))) == number, 10, every=0.1)  # noqa: B023
+        load.wait_for(lambda record: len(record.samples) > 50)
+        command(page, "/stop")
+        assert_whole(load.record(), workers or 1)
+    process.send_signal(signal.SIGINT)
+    assert output_of(process).count("END drained True missing 0") == 2
+
+
+def command(page: str, path: str, **form: object) -> None:
+    with urlopen(page + path, urlencode(form).encode(), timeout=30) as answer:
+        assert json.load(answer)["success"]
+
+
+def worker_count(page: str) -> int | None:
+    """How many workers are connected; None while there is no page yet."""
+    try:
+        with urlopen(page + "/worker-count", timeout=5) as answer:
+            return int(json.load(answer)["worker_count"])
+    except URLError:
+        return None

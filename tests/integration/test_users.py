@@ -1,0 +1,205 @@
+"""Users against the reference service in a real Locust, and their client against servers that misbehave."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from locust.event import EventHook
+
+from harness.core.operations import OperationOutcome
+from harness.db.server import EmbeddedServer
+from harness.load import client
+from harness.load.client import MeasuredSession, failure_cause, operation_outcome
+from tests.fix_target import Service, running_service, seed
+
+pytestmark = pytest.mark.integration
+
+LOCUSTFILE = Path(__file__).parent / "users_locustfile.py"
+USERS = 6
+
+
+@pytest.fixture(scope="module")
+def short_lived(postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose tokens live 3 s, over as many accounts as there are users."""
+    database_url = postgres.create_database("users")
+    seed(database_url, rows=300, accounts=USERS)
+    log = tmp_path_factory.mktemp("users") / "service.log"
+    with running_service(database_url, log, ACCESS_TTL_S="3") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def record(short_lived: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What six seconds of Locust recorded."""
+    file = tmp_path_factory.mktemp("users") / "record.json"
+    environment = {key: value for key, value in os.environ.items() if key != "LOCUST_SKIP_MONKEY_PATCH"}
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    done = subprocess.run(
+        [*command, "-u", str(USERS), "-r", str(USERS), "--host", short_lived.anonymous.base],
+        env={**environment, "USERS_RECORD": str(file)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert file.is_file(), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def test_every_request_is_answered_as_expected(record: dict[str, Any]) -> None:
+    assert [sample for sample in record["samples"] if sample[1] != "OK"] == []
+    endpoints = {sample[0] for sample in record["samples"]}
+    assert endpoints == {
+        "POST /token",
+        "POST /token/refresh",
+        "GET /documents",
+        "GET /documents/{id}",
+        "POST /documents",
+        "PUT /documents/{id}",
+        "DELETE /documents/{id}",
+        "GET /wallets",
+        "POST /transfers",
+    }
+
+
+def test_each_user_has_an_account_of_its_own_and_refreshes_its_token(record: dict[str, Any]) -> None:
+    endpoints = Counter(sample[0] for sample in record["samples"])
+    assert endpoints["POST /token"] == USERS
+    assert endpoints["POST /token/refresh"] >= USERS
+    assert {read[0] for read in record["reads"]} == {f"account-{number:04}" for number in range(1, USERS + 1)}
+
+
+def test_final_read_finds_exactly_what_the_ledger_says(record: dict[str, Any]) -> None:
+    expected: dict[str, dict[str, list[int]]] = {account: {} for account, _, _ in record["reads"]}
+    for account, key, kind, version, outcome in record["operations"]:
+        if outcome != "OK" or kind == "TRANSFER":
+            continue
+        if kind == "DELETE":
+            del expected[account][key]
+        else:
+            expected[account][key] = [version, version]
+    assert [read[1] for read in record["reads"]] == [None] * USERS
+    assert {account: found for account, _, found in record["reads"]} == expected
+    assert any(expected.values())
+
+
+def test_foreign_reads_are_refused_and_own_reads_checked(record: dict[str, Any]) -> None:
+    probes = [line for file, line in record["lines"] if file == "probes.ndjson"]
+    outcomes = Counter(line["outcome"] for line in probes if line.get("probe"))
+    assert outcomes["refused"] > 0
+    assert outcomes["leaked"] == 0
+    assert sum(line.get("reads_checked", 0) for line in probes) > 0
+
+
+def test_websockets_deliver_every_write_and_end_with_their_users(record: dict[str, Any]) -> None:
+    [counts] = [line for file, line in record["lines"] if file == "websocket.ndjson"]
+    writes = [o for o in record["operations"] if o[4] == "OK" and o[2] != "TRANSFER"]
+    assert counts["delivered"] == len(writes)
+    assert (counts["missed"], counts["duplicated"], counts["reordered"]) == (0, 0, 0)
+    assert counts["connections"] == 0
+    assert record["nobody_left"]
+
+
+@contextmanager
+def server(handle: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[int]]]:
+    """Serves each connection with `handle`; yields its base URL, and a list of the connections so far."""
+    connections: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, address = listener.accept()
+                except OSError:
+                    return  # closed
+                connections.append(address[1])
+                with connection:
+                    handle(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Take the request and say nothing."""
+    connection.recv(65536)
+
+
+def answer(connection: socket.socket) -> None:
+    """Answer each request on the connection with 200."""
+    while connection.recv(65536):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def drip(connection: socket.socket) -> None:
+    """Send an answer a byte at a time, for as long as the client listens."""
+    connection.recv(65536)
+    closed = threading.Event()
+    try:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not closed.wait(0.02):
+            connection.sendall(b".")
+    except OSError:
+        closed.set()
+
+
+def _session(base: str) -> MeasuredSession:
+    return MeasuredSession(base, EventHook())
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_request_on_a_dropped_connection_goes_over_the_wire_once(method: str) -> None:
+    with server(hang_up) as (base, connections):
+        response = _session(base).request(method, "/documents/7")
+    assert len(connections) == 1
+    assert failure_cause(response) == "connection closed"
+    assert operation_outcome(response) is OperationOutcome.INDETERMINATE
+
+
+def test_refused_connection_is_surely_no_write() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    response = _session(base).request("PUT", "/documents/7", json={})
+    assert failure_cause(response) == "connection refused"
+    assert operation_outcome(response) is OperationOutcome.FAIL
+
+
+def test_connection_on_a_high_descriptor_is_kept() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+    try:
+        with ExitStack() as taken, server(answer) as (base, connections):
+            while (descriptor := os.dup(0)) < 1100:
+                taken.callback(os.close, descriptor)
+            os.close(descriptor)
+            session = _session(base)
+            assert [session.request("GET", "/").status_code for _ in range(5)] == [200] * 5
+            session.client.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(connections) == 1
+
+
+def test_answer_that_never_ends_is_cut_off_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DEADLINE_S", 0.3)
+    with server(drip) as (base, _):
+        response = _session(base).request("GET", "/documents")
+    assert failure_cause(response) == "timed out"
+    assert operation_outcome(response) is OperationOutcome.INDETERMINATE

@@ -1,0 +1,97 @@
+"""MigrationUser at work in a real Locust, with no more of the harness around it than records what it does.
+
+Writes what was recorded as JSON to the file that USERS_RECORD names.
+"""
+
+import os
+from typing import Any
+
+import gevent
+from locust import events, task
+
+from harness.clock import monotonic, wait_until
+from harness.core.blocks import BlockStream
+from harness.core.operations import unpack_operations
+from harness.core.samples import Outcome, SampleTable
+from harness.load import users
+from harness.load.messages import RunSettings
+from harness.load.recorder import recorder
+from harness.load.users import MigrationUser
+from harness.load.valve import valve
+
+# isort: split
+import json
+from pathlib import Path
+
+RUN = "run-of-the-test"
+
+
+PEOPLE: list[MigrationUser] = []
+
+
+class Person(MigrationUser):
+    foreign_read_ratio = 0.2
+
+    def on_start(self) -> None:
+        PEOPLE.append(self)
+        super().on_start()
+
+    @task(4)
+    def look(self) -> None:
+        self.list()
+
+    @task(4)
+    def view(self) -> None:
+        self.read()
+
+    @task(4)
+    def make(self) -> None:
+        self.create()
+
+    @task(4)
+    def change(self) -> None:
+        self.update()
+
+    @task(2)
+    def remove(self) -> None:
+        self.delete()
+
+    @task(2)
+    def pay(self) -> None:
+        self.transfer()
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _on_init(runner: Any, **_: Any) -> None:
+    valve.install(runner)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def _on_start(environment: Any, **_: Any) -> None:
+    count = environment.parsed_options.num_users
+    recorder.begin("w", RunSettings(RUN, RUN, 1, count, 5.0 * count, 0, 1, count), monotonic())
+    gevent.spawn_later(6.0, _finish, environment)
+
+
+def _finish(environment: Any) -> None:
+    valve.close()
+    wait_until(lambda: not recorder.in_flight and not valve.busy_users(), 10.0, gevent.sleep)
+    reads = list(users._read_everything_back())
+    environment.runner.stop()
+    gone = wait_until(lambda: not any(person._aside for person in PEOPLE), 5.0, gevent.sleep)
+    batch = recorder.take(monotonic())
+    blocks = {name: [block for of, block in batch.blocks if of == name] for name in ("samples", "operations")}
+    samples = SampleTable.join({}, [BlockStream.join("w", blocks["samples"])])
+    operations = list(unpack_operations({}, [BlockStream.join("w", blocks["operations"])]))
+    record = {
+        "samples": [
+            [samples.endpoints[endpoint], Outcome(outcome).name, samples.causes[cause]]
+            for endpoint, outcome, cause in zip(samples.endpoint, samples.outcome, samples.cause, strict=True)
+        ],
+        "operations": [[o.account, o.key, o.kind.name, o.version, o.outcome.name] for o in operations],
+        "reads": [[r.account, r.error, {f.key: [f.version, f.content] for f in r.found}] for r in reads],
+        "lines": batch.lines,
+        "nobody_left": gone,
+    }
+    Path(os.environ["USERS_RECORD"]).write_text(json.dumps(record))
+    environment.runner.quit()

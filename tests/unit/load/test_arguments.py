@@ -1,0 +1,175 @@
+"""Flags become a plan; secrets neither come by a flag nor travel."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import pytest
+from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser, setup_parser_arguments
+from locust.rpc import Message
+
+from harness.core.plan import Plan
+from harness.errors import UsageError
+from harness.load.arguments import add_arguments, plan_from, strip_secrets
+
+OWN = ("--host", "http://127.0.0.1:8000", "--alembic-config", "alembic.ini")
+URL = "postgresql://app:s3cr3t@127.0.0.1/shop"
+
+
+def parser(**how: Any) -> LocustArgumentParser:
+    """Locust's parser with our flags, reading no file."""
+    empty: LocustArgumentParser = get_empty_argument_parser(default_config_files=[])
+    setup_parser_arguments(empty)
+    add_arguments(empty, **how)
+    return empty
+
+
+def parse(*argv: str, **environment: str) -> Namespace:
+    options: Namespace = parser().parse_args(list(argv), env_vars=environment)
+    return options
+
+
+def plan(*argv: str, **environment: str) -> Plan:
+    return plan_from(parse(*argv, **environment), argv)
+
+
+def test_no_flags_make_the_default_plan() -> None:
+    assert plan() == Plan(upgrade="safe@head")
+
+
+def test_every_flag_reaches_the_plan() -> None:
+    made = plan(
+        *OWN,
+        *("--warmup-time", "1s", "--baseline-time", "1m", "--recover-time", "6", "--drain-time", "500ms"),
+        *("--upgrade", "r2", "--downgrade", "r1", "--prepare", "make seed", "--run-dir", "out"),
+        *("--lock-timeout", "500ms", "--statement-timeout", "2s", "--migration-retries", "3"),
+        *("--migration-deadline", "2min", "--gate", "p95 < 1s", "--gate", "p99 < 2s", "--no-gate", "stall"),
+        *("--require", "leaks", "--rows", "5", "--postgres-bin", "/pg", "--allow-host", "a", "--allow-host"),
+        *(
+            "b",
+            "--allow-database",
+            "shop",
+            "--allow-production",
+            "--target-rate",
+            "12.5",
+            "-u",
+            "7",
+            "-r",
+            "2",
+        ),
+        MUL_DATABASE_URL=URL,
+    )
+    assert made == Plan(
+        host="http://127.0.0.1:8000",
+        database_url=URL,
+        alembic_config="alembic.ini",
+        upgrade="r2",
+        downgrade="r1",
+        prepare="make seed",
+        users=7,
+        spawn_rate=2,
+        target_rate=12.5,
+        warmup_s=1,
+        baseline_s=60,
+        recover_s=6,
+        drain_s=0.5,
+        lock_timeout="500ms",
+        statement_timeout="2s",
+        migration_retries=3,
+        migration_deadline_s=120,
+        gates=("p95 < 1s", "p99 < 2s"),
+        no_gates=("stall",),
+        required=("leaks",),
+        rows=5,
+        postgres_bin="/pg",
+        allow_host=("a", "b"),
+        allow_database=("shop",),
+        allow_production=True,
+        run_root="out",
+    )
+
+
+def test_every_flag_has_an_environment_variable() -> None:
+    made = plan(MUL_PLACEBO="true", MUL_KEEP_DATABASE="true", MUL_RUN_DIR="elsewhere", MUL_GATE="p95 < 1s")
+    assert (made.placebo, made.keep_database, made.run_root) == (True, True, "elsewhere")
+    assert made.gates == ("p95 < 1s",)
+
+
+@pytest.mark.parametrize(
+    ("argv", "upgrade"),
+    [((), "safe@head"), (OWN, "head"), (("--alembic-config", "a.ini"), "head"), (("--upgrade", "x"), "x")],
+)
+def test_upgrade_depends_on_whose_service_it_is(argv: tuple[str, ...], upgrade: str) -> None:
+    assert plan(*argv, MUL_DATABASE_URL=URL).upgrade == upgrade
+
+
+def test_target_rate_zero_leaves_the_rate_to_the_locustfile() -> None:
+    assert plan("--target-rate", "0").target_rate is None
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--database-url", URL),
+        (f"--database-url={URL}",),
+        ("--database-url", "postgresql://127.0.0.1/shop?password=s3cr3t"),
+        ("--database-url", "host=127.0.0.1 password=s3cr3t"),
+    ],
+)
+def test_password_on_the_command_line_is_refused_unseen(argv: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="MUL_DATABASE_URL") as refusal:
+        plan(*OWN, *argv)
+    assert "s3cr3t" not in str(refusal.value)
+
+
+def test_url_without_a_password_may_be_a_flag() -> None:
+    assert plan(*OWN, "--database-url", "postgresql://app@127.0.0.1/shop").database_url is not None
+
+
+@pytest.mark.parametrize(
+    ("argv", "flag"),
+    [
+        (("--run-time", "10s"), "--run-time"),
+        (("--baseline-time", "1s"), "--baseline-time"),
+        (("--warmup-time", "soon"), "--warmup-time"),
+        (("--placebo", "--downgrade", "base"), "--downgrade"),
+    ],
+)
+def test_contradictions_name_their_flag(argv: tuple[str, ...], flag: str) -> None:
+    with pytest.raises(UsageError, match=flag):
+        plan(*argv)
+
+
+def test_the_web_page_cannot_give_a_revision_off_the_list() -> None:
+    options = parse()
+    options.upgrade = "unheard-of"
+    with pytest.raises(UsageError, match="safe@head, unsafe@head"):
+        plan_from(options, (), ("safe@head", "unsafe@head"))
+
+
+def test_abbreviations_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--warmup", "3s")
+    assert "unrecognized arguments: --warmup" in capsys.readouterr().err
+
+
+def test_the_web_page_shows_durations_and_revision_only() -> None:
+    ours = parser(upgrade_choices=["safe@head"])
+    shown = set(ours.args_included_in_web_ui) & {
+        action.dest for action in ours._actions if action.env_var and action.env_var.startswith("MUL_")
+    }
+    assert shown == {"warmup_time", "baseline_time", "recover_time", "upgrade"}
+
+
+def test_options_travel_without_secrets() -> None:
+    options = parse(*OWN, "--gate", "p95 < 1s", MUL_DATABASE_URL=URL, MUL_PREPARE="psql secret")
+    strip_secrets(options)
+    packed = Message("spawn", vars(options), "worker").serialize()
+    assert b"s3cr3t" not in packed
+    assert b"psql" not in packed
+
+
+def test_the_page_is_for_this_machine_unless_told_otherwise() -> None:
+    assert parse().web_host == "127.0.0.1"
+    assert parse("--web-host", "0.0.0.0").web_host == "0.0.0.0"

@@ -1,0 +1,238 @@
+"""The master's half, against workers that are played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from locust.event import Events
+from locust.runners import STATE_MISSING, STATE_RUNNING
+
+from harness.clock import monotonic, utc_now
+from harness.core.blocks import Block
+from harness.core.events import Kind
+from harness.core.plan import Plan
+from harness.core.record import FinalRead, Found, Record
+from harness.core.samples import pack_sample
+from harness.load import collector
+from harness.load.collector import LoadControl
+from harness.load.messages import Message, RunSettings, final_read_line
+from harness.store import RunDirectory, read_record
+
+SETTINGS = RunSettings("run", "canary", 1, 10, 80.0, 0, 1, 100)
+
+
+class PlayedWorker:
+    """Answers the master at once, except what is in `silent`; its clock is `clock_s` ahead."""
+
+    def __init__(self, name: str, clock_s: float = 0.0, silent: tuple[str, ...] = ()) -> None:
+        self.id = name
+        self.state = STATE_RUNNING
+        self.clock_s = clock_s
+        self.silent = silent
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+
+    def answers(self, kind: str, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        self.heard.append((kind, data))
+        clock = monotonic() + self.clock_s
+        answers: dict[str, list[tuple[str, dict[str, Any]]]] = {
+            Message.BEGIN: [(Message.JOINED, {"pid": 7, "zero": clock})],
+            Message.PING: [(Message.PONG, {"sent": data.get("sent"), "clock": clock})],
+            Message.DRAIN: [(Message.DRAINED, {"left": 0})],
+            Message.READ_BACK: [(Message.RECORDS, self.records()), (Message.READ, {})],
+            Message.FINISH: [(Message.FINAL, {"samples": 1, "operations": 0, "started": 1, "finished": 1})],
+        }
+        return [] if kind in self.silent else answers[kind]
+
+    def records(self) -> dict[str, Any]:
+        """A block of one sample of 100 ms, a health line, and a final read, all one second after its zero."""
+        payload = pack_sample(1.0, 0.1, 0.1, 0, 0, 0)
+        block = Block(self.id, 0, 1, payload, {"endpoints": {"0": "GET /"}})
+        read = final_read_line(FinalRead("a", 1.0, (Found("k", 1, "canary", 1),), worker=self.id))
+        health = {"worker": self.id, "users": 1, "in_flight": 0, "cpu_ratio": 0.1, "memory_mb": 50.0}
+        return {
+            "blocks": [["samples", block.encode()]],
+            "lines": [
+                ["health.ndjson", {"at": 1.0, **health, "late_ms": [0.1]}],
+                ["final_read.ndjson.gz", read],
+            ],
+            "seconds": 1.0,
+            "sent": 1,
+            "latencies": [0.1],
+            "errors": 0,
+        }
+
+
+class Clients(dict[str, PlayedWorker]):
+    """Locust's table of workers."""
+
+    ready: tuple[PlayedWorker, ...] = ()
+    spawning: tuple[PlayedWorker, ...] = ()
+
+    @property
+    def running(self) -> list[PlayedWorker]:
+        return [worker for worker in self.values() if worker.state == STATE_RUNNING]
+
+
+class PlayedMaster:
+    """As much of a MasterRunner as the control uses."""
+
+    def __init__(self, *workers: PlayedWorker) -> None:
+        self.clients = Clients({worker.id: worker for worker in workers})
+        self.handlers: dict[str, Callable[..., None]] = {}
+        self.user_count = 10
+
+    def get_worker_index(self, name: str) -> int:
+        return list(self.clients).index(name)
+
+    def register_message(self, kind: str, handler: Callable[..., None]) -> None:
+        self.handlers[kind] = handler
+
+    def send_message(self, kind: str, data: dict[str, Any], name: str) -> None:
+        for answer, content in self.clients[name].answers(kind, data):
+            self.hear(name, answer, {"run": data["run"], **content})
+
+    def hear(self, name: str, kind: str, data: dict[str, Any]) -> None:
+        self.handlers[kind](environment=None, msg=SimpleNamespace(node_id=name, data=data))
+
+
+class Stage:
+    """A control, its played workers and the run directory they write."""
+
+    def __init__(self, folder: Path, *workers: PlayedWorker) -> None:
+        self.master = PlayedMaster(*workers)
+        self.locust = Events()
+        environment: Any = SimpleNamespace(events=self.locust)
+        runner: Any = self.master
+        self.control = LoadControl(environment, runner)
+        self.directory = RunDirectory.create(Plan(run_root=str(folder)), utc_now())
+
+    def begin(self) -> None:
+        self.control.begin(self.directory, SETTINGS, monotonic())
+
+    def run(self) -> tuple[str, ...]:
+        self.begin()
+        self.control.drain(0.05)
+        self.control.read_back(0.05)
+        return self.control.finish(0.05)
+
+    def record(self) -> Record:
+        self.directory.close()
+        return read_record(self.directory.path)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(event.data) for event in self.record().events if event.kind == kind]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
+    """A stage on which nobody waits long for an answer that does not come."""
+    for name in ("_JOIN_S", "_PING_S", "_GRACE_S"):
+        monkeypatch.setattr(collector, name, 0.02)
+    return lambda *workers: Stage(tmp_path, *workers)
+
+
+def test_a_run_of_two_workers(stage: Callable[..., Stage]) -> None:
+    first, second = PlayedWorker("a"), PlayedWorker("b", clock_s=500.0)
+    played = stage(first, second)
+    assert played.run() == ()
+    record = played.record()
+    told = [worker.heard[0][1]["settings"] for worker in (first, second)]
+    assert [RunSettings.from_message(settings) for settings in told] == [
+        replace(SETTINGS, worker_index=0, worker_count=2),
+        replace(SETTINGS, worker_index=1, worker_count=2),
+    ]
+    assert len(record.samples) == 2
+    assert record.samples.at == pytest.approx([1.0, 1.0], abs=0.1)
+    assert [point.at for point in record.health] == pytest.approx([1.0, 1.0], abs=0.1)
+    assert {read.worker for read in record.final_reads} == {"a", "b"}
+    assert {read.at < 2 for read in record.final_reads} == {True}
+    assert [event["worker"] for event in played.events(Kind.WORKER_FINAL)] == ["a", "b"]
+
+
+def test_clocks(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("same"), PlayedWorker("ahead", clock_s=500.0))
+    played.begin()
+    joined = {event["worker"]: event for event in played.events(Kind.WORKER_JOINED)}
+    assert joined["same"]["offset_s"] == 0.0
+    assert joined["ahead"]["offset_s"] == pytest.approx(-500.0, abs=0.1)
+    assert joined["ahead"]["base_at"] == pytest.approx(0.0, abs=0.1)
+    assert joined["ahead"]["pid"] == 7
+
+
+def test_a_worker_that_never_begins_is_lost(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("a"), PlayedWorker("deaf", silent=(Message.BEGIN,)))
+    assert played.run() == ("deaf",)
+    assert played.events(Kind.WORKER_LOST) == [{"worker": "deaf"}]
+    assert played.control.lost_workers == ("deaf",)
+    assert len(played.record().samples) == 1
+
+
+def test_a_worker_that_does_not_deliver_is_named_and_if_gone_lost(stage: Callable[..., Stage]) -> None:
+    slow, dead = (
+        PlayedWorker("slow", silent=(Message.FINISH,)),
+        PlayedWorker("dead", silent=(Message.FINISH,)),
+    )
+    played = stage(slow, dead)
+    played.begin()
+    dead.state = STATE_MISSING
+    assert played.control.finish(0.02) == ("slow", "dead")
+    assert played.events(Kind.WORKER_LOST) == [{"worker": "dead"}]
+
+
+def test_drain_says_whether_nothing_was_left(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("a"), PlayedWorker("b", silent=(Message.DRAIN,)))
+    played.begin()
+    assert not played.control.drain(0.01)
+    played.master.hear("b", Message.DRAINED, {"run": "run", "left": 1})
+    assert not played.control.drain(0.01)
+    played.master.hear("b", Message.DRAINED, {"run": "run", "left": 0})
+    assert played.control.drain(0.01)
+
+
+def test_live_numbers(stage: Callable[..., Stage]) -> None:
+    first, second = PlayedWorker("a"), PlayedWorker("b")
+    played = stage(first, second)
+    played.begin()
+    assert played.control.live().p95_s is None
+    for worker, seconds, latency in ((first, 1.0, 0.1), (second, 0.5, 0.3)):
+        numbers = {"seconds": seconds, "latencies": [latency], "errors": 1}
+        played.master.hear(worker.id, Message.RECORDS, {"run": "run", **worker.records(), **numbers})
+    live = played.control.live()
+    assert (live.rate, live.errors, live.requests) == (3.0, 2, 2)
+    assert live.p95_s == pytest.approx(0.29)
+    assert played.control.users() == 10
+
+
+def test_what_the_master_adds_to_a_final_read(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("a"))
+    played.begin()
+    played.control.read_back(0.05, lambda read: replace(read, stored=read.found))
+    (read,) = played.record().final_reads
+    assert read.stored == read.found == (Found("k", 1, "canary", 1),)
+
+
+def test_messages_of_another_run_are_not_heard(stage: Callable[..., Stage]) -> None:
+    worker = PlayedWorker("a")
+    played = stage(worker)
+    played.begin()
+    played.master.hear("a", Message.RECORDS, {"run": "the run before", **worker.records()})
+    played.master.hear("stranger", Message.RECORDS, {"run": "run", **worker.records()})
+    played.control.finish(0.02)
+    played.master.hear("a", Message.RECORDS, {"run": "run", **worker.records()})
+    assert len(played.record().samples) == 0
+
+
+def test_a_worker_that_comes_late_is_said(
+    stage: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    played = stage(PlayedWorker("a"))
+    played.begin()
+    played.locust.worker_connect.fire(client_id="a")
+    assert not caplog.records
+    played.locust.worker_connect.fire(client_id="late")
+    assert "late came after the run had begun" in caplog.text

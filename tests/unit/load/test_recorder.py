@@ -1,0 +1,238 @@
+"""What users do becomes packed records, once each, with short causes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from harness.core.blocks import Block, BlockStream, read_blocks
+from harness.core.operations import OperationKind, OperationOutcome, unpack_operations
+from harness.core.record import FinalRead, Found
+from harness.core.samples import Outcome, SampleTable
+from harness.load.messages import RunSettings, final_read_of
+from harness.load.recorder import Batch, Recorder, cause_of
+
+ZERO = 1000.0
+SETTINGS = RunSettings("run", "canary", 1, 1, None, 0, 1, 1)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A recorder in a run of worker `w`, whose zero is instant 1000."""
+    recorder = Recorder()
+    recorder.begin("w", SETTINGS, ZERO)
+    return recorder
+
+
+def blocks_of(batch: Batch, stream: str) -> list[Block]:
+    return [block for name, block in batch.blocks if name == stream]
+
+
+def samples_of(*batches: Batch) -> SampleTable:
+    """The samples, having gone through encoding as on their way to the master."""
+    encoded = b"".join(block.encode() for batch in batches for block in blocks_of(batch, "samples"))
+    blocks, wrong = read_blocks(encoded)
+    assert wrong is None
+    return SampleTable.join({}, [BlockStream.join("w", blocks)])
+
+
+def lines_of(batch: Batch, file: str) -> list[dict[str, Any]]:
+    return [line for name, line in batch.lines if name == file]
+
+
+def test_a_request_is_in_flight_until_it_is_answered(recorder: Recorder) -> None:
+    token = recorder.sent("GET /documents", 1001.0, 1001.5)
+    assert recorder.in_flight == 1
+    recorder.answered(token, 1003.0, Outcome.ERROR, "HTTP 503")
+    batch = recorder.take(1004.0)
+    table = samples_of(batch)
+    assert (recorder.in_flight, recorder.started, recorder.finished, recorder.unfinished) == (0, 1, 1, 0)
+    assert (table.at[0], table.latency[0], table.service[0]) == pytest.approx((1.0, 2.0, 1.5))
+    assert (table.endpoints, table.causes[table.cause[0]]) == (("GET /documents",), "HTTP 503")
+    assert (batch.sent, batch.errors, batch.latencies, batch.seconds) == (1, 1, [2.0], 4.0)
+
+
+def test_what_is_left_in_flight_is_unfinished_with_its_age(recorder: Recorder) -> None:
+    token = recorder.sent("GET /documents", 1001.0, 1002.0)
+    assert recorder.abandon(1006.0) == 1
+    recorder.answered(token, 1007.0, Outcome.OK)
+    table = samples_of(recorder.take(1008.0))
+    assert (recorder.started, recorder.finished, recorder.unfinished) == (1, 0, 1)
+    assert (table.outcome[0], table.latency[0], table.service[0]) == pytest.approx((2, 5.0, 4.0))
+    assert len(table) == 1
+
+
+def test_names_are_sent_once_and_blocks_are_numbered(recorder: Recorder) -> None:
+    batches = []
+    for _ in range(3):
+        recorder.sample("push", 1001.0, 1001.0, 1002.0, Outcome.OK)
+        batches.append(recorder.take(1003.0))
+    assert [block.sequence for batch in batches for block in blocks_of(batch, "samples")] == [0, 1, 2]
+    assert [bool(block.tables) for batch in batches for block in blocks_of(batch, "samples")] == [1, 0, 0]
+    assert samples_of(*batches).endpoints == ("push",)
+    assert recorder.blocks == {"samples": 3, "operations": 0}
+
+
+def test_nothing_recorded_makes_no_block(recorder: Recorder) -> None:
+    assert recorder.take(1001.0).blocks == []
+
+
+def test_causes_beyond_what_a_record_holds_are_other(recorder: Recorder) -> None:
+    for number in range(300):
+        recorder.sample("x", 1001.0, 1001.0, 1002.0, Outcome.ERROR, f"cause {number}")
+    table = samples_of(recorder.take(1002.0))
+    causes = [table.causes[number] for number in table.cause]
+    assert (causes[0], causes[253], causes[254], causes[299]) == ("cause 0", "cause 253", "other", "other")
+
+
+def test_event_of_any_client(recorder: Recorder) -> None:
+    recorder.begin("w", SETTINGS, time.monotonic() - 100)
+    recorder.on_request("GET", "/a", 250.0, exception=None, start_time=time.time() - 10, context={})
+    recorder.on_request("GET", "/a", 250.0, exception=TimeoutError("after 10 s"))
+    table = samples_of(recorder.take(time.monotonic()))
+    assert table.at == pytest.approx([90, 99.75], abs=0.1)
+    assert table.latency == pytest.approx([0.25, 0.25])
+    assert [table.causes[number] for number in table.cause] == ["", "TimeoutError"]
+    assert table.endpoints == ("GET /a",)
+
+
+def test_event_after_the_wall_clock_was_set_back(recorder: Recorder) -> None:
+    recorder.begin("w", SETTINGS, time.monotonic() - 100)
+    recorder.on_request("GET", "/a", 250.0, start_time=time.time() + 3600)
+    assert samples_of(recorder.take(time.monotonic())).at == pytest.approx([99.75], abs=0.1)
+
+
+def test_event_of_our_own_session_is_not_counted_again(recorder: Recorder) -> None:
+    token = recorder.sent("GET /a", 1001.0, 1001.0)
+    recorder.answered(token, 1002.0, Outcome.OK)
+    recorder.on_request("GET", "/a", 1000.0, intended_at=1001.0, sent_at=1001.0, ended_at=1002.0)
+    assert len(samples_of(recorder.take(1003.0))) == recorder.started == 1
+
+
+def test_a_request_of_a_plain_session_is_counted_once(recorder: Recorder) -> None:
+    recorder.begin("w", SETTINGS, time.monotonic() - 100)
+    token = recorder.sent("GET /a", time.monotonic(), time.monotonic())
+    recorder.on_request("GET", "/a", 1.0, url="http://127.0.0.1/a")
+    recorder.forget(token)
+    assert len(samples_of(recorder.take(time.monotonic()))) == recorder.started == recorder.finished == 1
+
+
+def test_a_plain_session_that_answers_too_late_is_unfinished_only(recorder: Recorder) -> None:
+    recorder.begin("w", SETTINGS, time.monotonic() - 100)
+    token = recorder.sent("GET /a", time.monotonic() - 10, time.monotonic() - 10)
+    recorder.abandon(time.monotonic() - 5)
+    recorder.on_request("GET", "/a", 10_000.0, url="http://127.0.0.1/a")
+    recorder.forget(token)
+    assert list(samples_of(recorder.take(time.monotonic())).outcome) == [Outcome.UNFINISHED]
+    assert (recorder.started, recorder.finished, recorder.unfinished) == (1, 0, 1)
+
+
+class _Answer:
+    status_code = 503
+
+
+class HTTPError(Exception):
+    """As requests and geventhttpclient have it."""
+
+    response = _Answer()
+
+
+class RetriesExceededError(Exception):
+    """As geventhttpclient has it: what went wrong is inside."""
+
+    original = TimeoutError("timed out")
+
+
+class CatchResponseError(Exception):
+    """As Locust has it."""
+
+
+@pytest.mark.parametrize(
+    ("exception", "cause"),
+    [
+        (HTTPError("503 for url http://127.0.0.1/documents/81"), "HTTP 503"),
+        (RetriesExceededError("GET http://127.0.0.1/documents/81"), "TimeoutError"),
+        (ConnectionResetError(104, "reset by 127.0.0.1:51234"), "ConnectionResetError"),
+        (CatchResponseError("no row 8b3b1c1e-6d7e-4d0a-9f55-0a6c1d3f9b11 (12345)"), "no row # (#)"),
+        (CatchResponseError("token=abc refused"), "token=*** refused"),
+        ("Got a string at http://127.0.0.1/x?y", "Got a string at #"),
+        (CatchResponseError("long " * 100), ("long " * 16)),
+    ],
+)
+def test_cause(exception: object, cause: str) -> None:
+    assert cause_of(exception) == cause
+
+
+def test_operations(recorder: Recorder) -> None:
+    key = uuid.uuid4()
+    recorder.operation("a", key, OperationKind.UPDATE, 3, 1001.0, 1002.5, OperationOutcome.INDETERMINATE)
+    recorder.operation("b", key, OperationKind.CREATE, 1, 999.0, 1003.0, OperationOutcome.OK)
+    stream = BlockStream.join("w", blocks_of(recorder.take(1004.0), "operations"))
+    first, second = unpack_operations({"w": 0.0}, [stream])
+    assert (first.account, first.key, first.kind, first.version) == ("a", str(key), OperationKind.UPDATE, 3)
+    assert (first.invoked, first.ended, first.outcome) == (1.0, 2.5, OperationOutcome.INDETERMINATE)
+    assert (second.account, second.invoked) == ("b", 0.0)
+
+
+def test_probes_and_checked_reads(recorder: Recorder) -> None:
+    recorder.read_checked()
+    recorder.read_checked()
+    recorder.probe("a", "foreign_read", "leaked", "Bearer abc.def")
+    first, second = recorder.take(1002.0), recorder.take(1003.0)
+    lines = lines_of(first, "probes.ndjson")
+    assert [line.get("reads_checked") for line in lines] == [None, 2]
+    assert lines[0]["detail"] == "Bearer ***"
+    assert lines[1]["at"] == 2.0
+    assert lines_of(second, "probes.ndjson") == []
+
+
+def test_websockets_are_counted_once_there_was_one(recorder: Recorder) -> None:
+    assert lines_of(recorder.take(1000.5), "websocket.ndjson") == []
+    recorder.websocket_opened()
+    recorder.websocket_delivered(0.25)
+    recorder.websocket_missed(3)
+    recorder.websocket_duplicated()
+    recorder.websocket_reordered()
+    recorder.websocket_reconnected()
+    first = lines_of(recorder.take(1001.0), "websocket.ndjson")
+    counts = {"delivered": 1, "missed": 3, "duplicated": 1, "reordered": 1, "reconnects": 1}
+    assert first == [{"at": 1.0, "worker": "w", "connections": 1, "delays_s": [0.25], **counts}]
+    recorder.websocket_closed()
+    second = lines_of(recorder.take(1002.0), "websocket.ndjson")
+    assert second == [
+        {"at": 2.0, "worker": "w", "connections": 0, "delays_s": [], **dict.fromkeys(counts, 0)}
+    ]
+
+
+def test_final_read_survives_its_line(recorder: Recorder) -> None:
+    read = FinalRead("a", 1005.0, (Found("k", 2, "canary", 2),), "page 3: HTTP 503", None)
+    recorder.final_read(read)
+    (line,) = lines_of(recorder.take(1006.0), "final_read.ndjson.gz")
+    assert final_read_of(line) == FinalRead("a", 5.0, read.found, read.error, None, "w")
+
+
+def test_outside_of_a_run_nothing_is_kept(recorder: Recorder) -> None:
+    recorder.end()
+    recorder.answered(recorder.sent("x", 1.0, 1.0), 2.0, Outcome.OK)
+    recorder.sample("x", 1.0, 1.0, 2.0, Outcome.OK)
+    recorder.on_request("GET", "/", 1.0)
+    recorder.operation("a", uuid.uuid4(), OperationKind.CREATE, 1, 1.0, 2.0, OperationOutcome.OK)
+    recorder.probe("a", "canary", "leaked")
+    recorder.read_checked()
+    batch = recorder.take(3.0)
+    assert (batch.blocks, batch.lines, recorder.started) == ([], [], 0)
+
+
+def test_a_second_run_begins_from_nothing(recorder: Recorder) -> None:
+    old = recorder.sent("x", 1001.0, 1001.0)
+    recorder.read_checked()
+    recorder.begin("w", SETTINGS, 2000.0)
+    new = recorder.sent("y", 2001.0, 2001.0)
+    recorder.answered(old, 2002.0, Outcome.OK)
+    recorder.answered(new, 2002.0, Outcome.OK)
+    batch = recorder.take(2003.0)
+    assert samples_of(batch).endpoints == ("y",)
+    assert (recorder.started, batch.lines) == (1, [])

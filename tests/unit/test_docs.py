@@ -1,0 +1,55 @@
+"""README says what the code does: flags, gates, exit codes, files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from locust.argument_parser import get_empty_argument_parser
+
+from harness.cli import main
+from harness.core.gates import explain
+from harness.load.arguments import add_arguments
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def _flags() -> list[str]:
+    parser = get_empty_argument_parser()
+    add_arguments(parser)
+    known = {option for action in get_empty_argument_parser()._actions for option in action.option_strings}
+    found = [option for action in parser._actions for option in action.option_strings]
+    return [option for option in found if option.startswith("--") and option not in known]
+
+
+def test_there_are_flags_to_document() -> None:
+    assert "--upgrade" in _flags()
+
+
+@pytest.mark.parametrize("flag", _flags())
+def test_every_flag_is_in_the_readme(flag: str) -> None:
+    assert f"`{flag}" in README
+
+
+def test_every_flag_of_the_readmes_table_exists() -> None:
+    rows = re.findall(r"^\| `(--[a-z-]+)", README, re.MULTILINE)
+    assert set(rows) == set(_flags())
+
+
+def test_the_readme_has_the_gates_as_the_program_explains_them() -> None:
+    shown = README.split("<!-- gates: printed by `harness explain gates` -->")[1].split("<!-- /gates -->")[0]
+    assert shown.strip() == explain().strip()
+
+
+@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain"])
+def test_every_command_is_in_the_readme(command: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"harness {command}" in README
+
+
+def test_no_exit_code_is_missing_from_the_readme() -> None:
+    for code in (0, 1, 2, 3, 4, 130):
+        assert f"\n| {code} |" in README
