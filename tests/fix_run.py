@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LOCUSTFILE = ROOT / "locustfiles" / "migrate_under_load.py"
 
-SHORT = ("--warmup-time", "3s", "--baseline-time", "8s", "--recover-time", "6s", "--rows", "30000")
+SHORT = (
+    *("--warmup-time", "3s", "--baseline-time", "8s", "--recover-time", "6s"),
+    *("--target-rate", "110", "--rows", "30000"),
+)
 """Flags of the shortest run whose windows still hold enough samples to judge."""
 
 

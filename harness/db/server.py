@@ -3,7 +3,7 @@
 initdb and postgres are run directly, as an unprivileged account where the harness is root
 (`harness.db.binaries`), on 127.0.0.1 with a random password (scram-sha-256).
 
-A server's folder (`mul-pg-…` in the temporary folder) holds its data and the file `owner`, which the
+A server's folder (`mul-pg-…`, `harness.db.folder`) holds its data and the file `owner`, which the
 starting process keeps locked for as long as it lives. A free lock therefore means that the owner is gone,
 however it went, and `sweep` clears up after it.
 """
@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -33,19 +29,12 @@ import psycopg
 from psycopg import sql
 
 from harness.clock import wait_until
-from harness.db.binaries import (
-    Account,
-    Binaries,
-    check_reach,
-    find_binaries,
-    readable_binaries,
-    server_account,
-)
+from harness.db.binaries import Account, Binaries, find_binaries, readable_binaries, server_account
+from harness.db.folder import PREFIX, Folder, parents
 from harness.errors import SetupError, UsageError
 
 __all__ = ["Binaries", "EmbeddedServer", "find_binaries", "sweep"]
 
-PREFIX = "mul-pg-"
 INITDB_WITHIN_S = 60.0
 READY_WITHIN_S = 30.0
 PORT_ATTEMPTS = 5
@@ -55,9 +44,12 @@ SHUTDOWN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0))
 
 SETTINGS = {
     "deadlock_timeout": "1s",
+    "dynamic_shared_memory_type": "mmap",  # in the folder, so that a killed server leaves none behind
     "fsync": "on",
     "log_lock_waits": "on",
-    "shared_buffers": "128MB",
+    "max_wal_size": "4GB",
+    "min_wal_size": "1GB",  # as on a server that has run for long: segments are reused, not made anew
+    "shared_buffers": "512MB",
     "unix_socket_directories": "",
 }
 """As in production where it matters to a migration; no local socket, so no limit on the folder's path."""
@@ -67,76 +59,11 @@ NO_PROGRAMS = (
 )
 
 
-@dataclass
-class _Folder:
-    """One server's folder and the lock that says its owner lives."""
-
-    path: Path
-    owner: IO[str] = field(repr=False)
-
-    @property
-    def data(self) -> Path:
-        return self.path / "data"
-
-    @classmethod
-    def create(cls, account: Account | None) -> _Folder:
-        """Made under a hidden name and renamed once the lock is held, so `sweep` never sees it ownerless."""
-        parent = Path(tempfile.gettempdir()).resolve()
-        if account:
-            check_reach(parent, account, "Point TMPDIR to a folder it may enter, such as /tmp.")
-        hidden = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
-        owner = (hidden / "owner").open("w")
-        owner.write(f"{os.getpid()}\n")
-        owner.flush()
-        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path = hidden.rename(parent / hidden.name.removeprefix("."))
-        (path / "data").mkdir(mode=0o700)
-        if account:
-            path.chmod(0o711)
-            os.chown(path / "data", account.uid, account.gid)
-        return cls(path, owner)
-
-    @classmethod
-    def abandoned(cls, path: Path) -> _Folder | None:
-        """The folder of an owner that is gone, locked for us; None when it lives or is not ours to judge."""
-        with contextlib.ExitStack() as stack:
-            try:
-                if path.is_symlink() or path.stat().st_uid != os.geteuid():
-                    return None
-                owner = stack.enter_context((path / "owner").open())
-                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # locked by its owner, or removed by another sweep a moment ago
-                return None
-            stack.pop_all()
-            return cls(path, owner)
-
-    def postmaster(self) -> psutil.Process | None:
-        """The running server of this data folder, if it is one: a pid alone may be somebody else's by now."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            process = psutil.Process(pid)
-            is_ours = process.name() == "postgres" and str(self.data) in process.cmdline()
-        except (OSError, ValueError, psutil.Error):
-            return None
-        return process if is_ours else None
-
-    def remove(self) -> bool:
-        """Whether it is gone. Backends of a killed server may write for another moment, hence the retries."""
-
-        def gone() -> bool:
-            shutil.rmtree(self.path, ignore_errors=True)
-            return not self.path.exists()
-
-        removed = wait_until(gone, within=5, every=0.1)
-        self.owner.close()
-        return removed
-
-
 def sweep() -> list[Path]:
     """Stop the servers and remove the folders whose owner is gone; returns the removed folders."""
     removed = []
-    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
-        folder = _Folder.abandoned(path)
+    for path in (path for parent in parents() for path in parent.glob(f"{PREFIX}*")):
+        folder = Folder.abandoned(path)
         if folder is None:
             continue
         if postmaster := folder.postmaster():
@@ -184,7 +111,7 @@ class EmbeddedServer:
     """A running server; `stop` it, or use it as a context manager."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], folder: _Folder, version: str, port: int, password: str
+        self, process: subprocess.Popen[bytes], folder: Folder, version: str, port: int, password: str
     ) -> None:
         self._process = process
         self._folder = folder
@@ -215,7 +142,7 @@ class EmbeddedServer:
         binaries = readable_binaries(find_binaries(postgres_bin), account)
         wanted = {**SETTINGS, "max_connections": str(max_connections), **(settings or {})}
         password = secrets.token_urlsafe(24)
-        folder = _Folder.create(account)
+        folder = Folder.create(account)
         try:
             _create_cluster(binaries, folder, account, password)
             with (folder.data / "postgresql.conf").open("a") as config:
@@ -250,6 +177,18 @@ class EmbeddedServer:
             connection.execute(command)
         return self.database_url(name)
 
+    def settle(self) -> None:
+        """Write to disk what filling the databases left in memory.
+
+        Else the kernel writes it back some ten to thirty seconds later, and every commit waits meanwhile.
+        """
+        with _connect(self.port, self._password) as connection:
+            connection.execute("CHECKPOINT")
+        for path in self.data_dir.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # a segment that was recycled meanwhile
+                if path.is_file():
+                    _write_back(path)
+
     def alive(self) -> bool:
         """Whether the server process still runs."""
         return self._process.poll() is None
@@ -270,6 +209,14 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _write_back(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _url(port: int, password: str, database: str) -> str:
@@ -300,7 +247,7 @@ def _spawn(
     )
 
 
-def _create_cluster(binaries: Binaries, folder: _Folder, account: Account | None, password: str) -> None:
+def _create_cluster(binaries: Binaries, folder: Folder, account: Account | None, password: str) -> None:
     """initdb, without waiting for the disk: an empty cluster has nothing to lose.
 
     A ready-made cluster to copy would not be faster, and every server would bear the same system identifier.
@@ -329,7 +276,7 @@ def _create_cluster(binaries: Binaries, folder: _Folder, account: Account | None
 
 
 def _serve(
-    binaries: Binaries, folder: _Folder, account: Account | None, password: str, log: Path, port: int | None
+    binaries: Binaries, folder: Folder, account: Account | None, password: str, log: Path, port: int | None
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server and wait until it answers. A free port can be taken before the server has it."""
     for _ in range(PORT_ATTEMPTS):

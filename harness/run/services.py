@@ -110,6 +110,7 @@ def start_demo(
         process = _serve(port, environment, directory.log("service"))
         undo.callback(_end, process)
         _fill(plan, environment, directory.log("seed"))
+        server.settle()
         host = f"http://127.0.0.1:{port}"
         _wait_healthy(host, process, directory.log("service"), sleep)
         return Services(host, url, environment, server, process, undo.pop_all())
