@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.core.client import inside, ok_latencies, tail_with
+from harness.core.client import inside, tail_with
 from harness.core.durations import format_duration
 from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
@@ -29,7 +29,8 @@ __all__ = ["BUILT_IN", "BuiltIn"]
 HUB_LATE_S = 0.05
 ENDPOINT_EXCESS = 0.05
 ENDPOINT_FAILURES = 5
-RESAMPLES = 2000
+RESAMPLES = 1000
+BLOCK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -165,22 +166,30 @@ def _excess_interval(facts: Facts, phase: str, expression: Expression) -> tuple[
         return -np.inf, np.inf
     random = np.random.default_rng(facts.record.plan.seed)
     tail = inside(samples, tail_with(samples, recover, quantile_samples(0.95)))
-    observed = _resampled_p95(ok_latencies(tail), random)
-    before = _resampled_p95(ok_latencies(inside(samples, baseline)), random)
+    observed = _resampled_p95(tail, random)
+    before = _resampled_p95(inside(samples, baseline), random)
     low, high = np.quantile(observed - (expression.factor * before + expression.value), (0.025, 0.975))
     return float(low), float(high)
 
 
-def _resampled_p95(values: Floats, random: np.random.Generator) -> Floats:
-    """The p95 of resamples with replacement, drawn directly.
+def _resampled_p95(samples: SampleTable, random: np.random.Generator) -> Floats:
+    """The p95 of the answers that are ok, over resamples of half-second blocks with replacement.
 
-    The k-th smallest of n uniform draws is Beta(k, n + 1 − k), and a draw u picks the value of rank ⌊n·u⌋
-    (https://en.wikipedia.org/wiki/Order_statistic#Order_statistics_sampled_from_a_uniform_distribution).
+    Requests due in the same moment are slow together, so blocks are drawn and not requests: one stall of the
+    machine is one observation, however many requests it caught (Künsch, The Jackknife and the Bootstrap for
+    General Stationary Observations, 1989).
     """
-    n = len(values)
-    k = max(1, round(0.95 * n))
-    ranks = np.floor(n * random.beta(k, n + 1 - k, RESAMPLES)).astype(np.int64)
-    resampled: Floats = np.sort(values)[np.minimum(ranks, n - 1)]
+    ok = samples.where(samples.outcome == Outcome.OK)
+    order = np.argsort(ok.latency, kind="stable")
+    latency = ok.latency[order]
+    _, block = np.unique(np.floor(ok.at / BLOCK_S).astype(np.int64), return_inverse=True)
+    block = block[order]
+    count = int(block.max()) + 1
+    resampled = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        drawn = np.bincount(random.integers(count, size=count), minlength=count)
+        reached = np.cumsum(drawn[block])
+        resampled[number] = latency[np.searchsorted(reached, 0.95 * reached[-1])]
     return resampled
 
 

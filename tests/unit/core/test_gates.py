@@ -353,3 +353,10 @@ def test_the_explanation_names_every_gate_and_metric() -> None:
 def test_every_row_of_the_explanation_has_the_columns_of_its_head() -> None:
     widths = [line.count(" | ") for line in explain().splitlines() if line.startswith("| `")]
     assert widths == [1] * len(NAMES) + [4] * len(METRICS)
+
+
+def test_one_stall_of_the_machine_is_one_observation_to_the_recovery_gate() -> None:
+    tail = samples((37.0 + n / 80, 0.4 if 49.0 <= 37.0 + n / 80 < 49.4 else 0.02) for n in range(1200))
+    seen = result(a_record(table=joined(steady(end=37.0), tail)), "recovery")
+    assert (seen.observed or 0.0) > (seen.limit or 0.0)
+    assert seen.status == "pass"
