@@ -24,15 +24,16 @@ from locust import events
 from locust.env import Environment
 
 from harness.core.plan import Plan
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.load import hooks, web
-from harness.load.arguments import add_arguments, plan_from, strip_secrets
+from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 from harness.load.collector import LoadControl
 from harness.load.messages import RunSettings
 from harness.load.users import MigrationUser
 from harness.report import terminal
 from harness.run.controller import Progress
-from harness.run.preparation import Prepared, check, prepare, with_users
+from harness.run.preparation import Prepared, check, prepare, upgrade_choices
+from harness.run.services import free_port
 from harness.run.session import Finished, Session
 
 __all__ = ["MigrationUser"]
@@ -56,6 +57,10 @@ class Composition:
         self.options: Any = environment.parsed_options
         self.plan = plan
         self.load = load
+        self.choices = upgrade_choices(plan)
+        # One address for every run of this process, so that the web page may show it before the first.
+        self.port = None if plan.host else free_port()
+        environment.host = plan.host or f"http://127.0.0.1:{self.port}"
         self.prepared: Prepared | None = None
         self.session: Session | None = None
         self.finished: Finished | None = None
@@ -70,14 +75,12 @@ class Composition:
 
     def prepare(self) -> None:
         """Start what the run needs, before any user is spawned; raises HarnessError."""
-        self.prepared = prepare(self.plan, _say, gevent.sleep)
-        self.environment.host = self.prepared.services.host
+        self.prepared = prepare(self.plan, _say, gevent.sleep, self.port)
 
     def start(self) -> None:
         """Begin the run: the workers record, the controller walks its phases in a greenlet of its own."""
         if self.prepared is None:
             raise RuntimeError("the run was not prepared")
-        self.finished = None
         self.session = Session(self.prepared, self.load, gevent.sleep, self._show)
         settings = RunSettings(
             run_id=self.prepared.directory.run_id,
@@ -158,7 +161,8 @@ _composition: Composition | None = None
 
 @events.init_command_line_parser.add_listener
 def _on_parser(parser: Any, **_: Any) -> None:
-    add_arguments(parser)
+    """At start-up, and each time the web page is shown: its form then offers the known revisions."""
+    add_arguments(parser, _composition.choices if _composition is not None else None)
 
 
 @events.init.add_listener
@@ -190,6 +194,11 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
 def _with_recorded(plan: Plan, environment: Environment) -> Plan:
     """The plan, saying what its users record besides samples: plain Locust users keep no ledger."""
     ours = any(issubclass(user, MigrationUser) for user in environment.user_classes)
+    if ours and plan.users > SEEDED_ACCOUNTS:
+        raise UsageError(
+            f"--users is {plan.users}, but the service has {SEEDED_ACCOUNTS} accounts.",
+            f"Each user needs an account of its own: give at most {SEEDED_ACCOUNTS}.",
+        )
     return replace(plan, ledger=ours, isolation=ours, websocket=ours)
 
 
@@ -252,11 +261,11 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     if composition is None:
         return
     composition.stop("started again")
-    composition.refused = None
+    composition.refused = composition.finished = None
     try:
         if composition.prepared is None:
-            options: Any = environment.parsed_options
-            composition.plan = with_users(composition.plan, options.num_users, options.spawn_rate)
+            options = composition.options
+            composition.plan = plan_of_form(composition.plan, options, composition.choices)
             composition.prepare()
         composition.start()
     except HarnessError as error:

@@ -153,6 +153,13 @@ class DatabaseMigrator:
         """The heads of the scripts, sorted."""
         return tuple(sorted(self._script.get_heads()))
 
+    def targets(self) -> tuple[str, ...]:
+        """What an upgrade can be sent to by name: each branch's head, then every revision, newest first."""
+        revisions = list(self._script.walk_revisions())
+        labels = sorted({label for found in revisions for label in found.branch_labels})
+        heads = ("head",) if len(self.heads()) == 1 else ()
+        return (*heads, *(f"{label}@head" for label in labels), *(found.revision for found in revisions))
+
     def resolve(self, target: str, direction: Direction = "upgrade") -> tuple[str, ...]:
         """The revisions a target names: `head`, `heads`, `branch@head`, a label, the start of an id, `+1`,
         `-1`, `base` (which is no revision: ()). A relative target counts from where the database is."""

@@ -193,6 +193,17 @@ class EmbeddedServer:
         """Whether the server process still runs."""
         return self._process.poll() is None
 
+    def keep(self) -> Path:
+        """Leave it running when this process ends, until another start sweeps it; returns a password file.
+
+        https://www.postgresql.org/docs/current/libpq-pgpass.html
+        """
+        self._stopped = True
+        file = self._folder.path / "pgpass"
+        file.touch(mode=0o600)
+        file.write_text(f"127.0.0.1:{self.port}:*:postgres:{self._password}\n")
+        return file
+
     def stop(self) -> None:
         """Stop the server within a few seconds and remove its folder; a second call does nothing."""
         if self._stopped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from harness.core.durations import parse_duration
 from harness.core.plan import Plan
 from harness.errors import UsageError
 
-__all__ = ["add_arguments", "plan_from", "strip_secrets"]
+__all__ = ["add_arguments", "plan_from", "plan_of_form", "strip_secrets"]
 
 STOP_TIMEOUT_S = 1.0
 """Locust's own patience when it stops users. The valve has ended their work before, so it may be short; a
@@ -127,11 +128,10 @@ class _Flags:
         action.include_in_web_ui = web
 
 
-def plan_from(options: Namespace, argv: Sequence[str], upgrade_choices: Sequence[str] = ()) -> Plan:
+def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
     """The plan that Locust's parsed `options` make, checked. Raises UsageError, naming the flag.
 
-    `argv` is the command line without the program. `upgrade_choices` is checked again here, as the web page
-    may send anything.
+    `argv` is the command line without the program.
     """
     _refuse_password_in(argv)
     if options.run_time:
@@ -139,23 +139,18 @@ def plan_from(options: Namespace, argv: Sequence[str], upgrade_choices: Sequence
             "--run-time is given, but the phases of the run decide how long it lasts.",
             "Drop it, and give --warmup-time, --baseline-time and --recover-time.",
         )
-    upgrade = options.upgrade or _default_upgrade(options)
-    if upgrade_choices and upgrade not in upgrade_choices:
-        raise UsageError(f"--upgrade is {upgrade!r}.", f"Give one of: {', '.join(upgrade_choices)}.")
     plan = Plan(
         host=options.host or None,
         database_url=options.database_url or None,
         alembic_config=options.alembic_config or None,
-        upgrade=upgrade,
+        upgrade=options.upgrade or _default_upgrade(options),
         downgrade=options.downgrade or None,
         placebo=options.placebo,
         prepare=options.prepare or None,
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,
-        warmup_s=parse_duration(options.warmup_time, "--warmup-time"),
-        baseline_s=parse_duration(options.baseline_time, "--baseline-time"),
-        recover_s=parse_duration(options.recover_time, "--recover-time"),
+        **_phase_times(options),
         drain_s=parse_duration(options.drain_time, "--drain-time"),
         lock_timeout=options.lock_timeout or None,
         statement_timeout=options.statement_timeout or None,
@@ -174,6 +169,34 @@ def plan_from(options: Namespace, argv: Sequence[str], upgrade_choices: Sequence
     )
     plan.check()
     return plan
+
+
+def plan_of_form(plan: Plan, options: Namespace, upgrade_choices: Sequence[str]) -> Plan:
+    """`plan` with what the web page's start form may set; raises UsageError as `plan_from` does."""
+    upgrade = options.upgrade or plan.upgrade
+    _refuse_other_than(upgrade, upgrade_choices)
+    changed = replace(
+        plan,
+        users=options.num_users,
+        spawn_rate=options.spawn_rate,
+        upgrade=upgrade,
+        **_phase_times(options),
+    )
+    changed.check()
+    return changed
+
+
+def _phase_times(options: Namespace) -> dict[str, Any]:
+    return {
+        "warmup_s": parse_duration(options.warmup_time, "--warmup-time"),
+        "baseline_s": parse_duration(options.baseline_time, "--baseline-time"),
+        "recover_s": parse_duration(options.recover_time, "--recover-time"),
+    }
+
+
+def _refuse_other_than(upgrade: str, choices: Sequence[str]) -> None:
+    if upgrade not in choices:
+        raise UsageError(f"--upgrade is {upgrade!r}.", f"Give one of: {', '.join(choices)}.")
 
 
 def strip_secrets(options: Namespace) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from harness.run.analysis import analyze
 from harness.run.services import REFERENCE_ALEMBIC, Services, end_of_log, given_services, start_demo
 from harness.store import RunDirectory
 
-__all__ = ["Prepared", "check", "prepare"]
+__all__ = ["Prepared", "check", "prepare", "upgrade_choices"]
 
 Say = Callable[[str], None]
 
@@ -203,6 +203,9 @@ def _nothing(plan: Plan, revisions: list[str]) -> list[Noted]:
     return [(Kind.MIGRATION_BEGIN, {**episode, **begin}), (Kind.MIGRATION_END, {**episode, **end})]
 
 
-def with_users(plan: Plan, users: int, spawn_rate: float) -> Plan:
-    """The plan with the numbers a person gave in Locust's web page."""
-    return replace(plan, users=users, spawn_rate=spawn_rate)
+def upgrade_choices(plan: Plan) -> tuple[str, ...]:
+    """What a person may choose to upgrade to in the web page; the plan's own target comes first."""
+    if not plan.migrates:
+        return (plan.upgrade,)
+    targets = DatabaseMigrator(None, alembic_config=alembic_config(plan)).targets()
+    return tuple(dict.fromkeys((plan.upgrade, *targets)))

@@ -29,6 +29,7 @@ __all__ = ["REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "sta
 REFERENCE_ALEMBIC = Path(__file__).parent.parent / "target" / "alembic.ini"
 """The reference service's Alembic configuration."""
 
+DATABASE = "shop"
 HEALTHY_WITHIN_S = 30.0
 STOP_WITHIN_S = 5.0
 
@@ -65,6 +66,13 @@ class Services:
             return "service died"
         return None
 
+    def keep_database(self) -> str:
+        """Have the database outlive the run, until the next one; returns the command that opens it."""
+        if self.server is None:
+            raise ValueError("only a database that the harness started can be kept")
+        file = self.server.keep()
+        return f"PGPASSFILE={file} psql -h 127.0.0.1 -p {self.server.port} -U postgres {DATABASE}"
+
     def stop(self) -> None:
         """Stop what the harness started, last first. Idempotent, and bounded in time."""
         self.started.close()
@@ -96,7 +104,7 @@ def start_demo(
     )
     with ExitStack() as undo:
         undo.callback(server.stop)
-        url = server.create_database("shop")
+        url = server.create_database(DATABASE)
         # PGHOSTADDR or a service file in the environment would send even our own URL elsewhere.
         check_database(
             DatabaseUrl.parse(url),

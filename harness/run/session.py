@@ -101,6 +101,8 @@ class Session:
         finally:
             if self._announcer:
                 self._announcer.close()
+            if prepared.plan.keep_database and prepared.services.ours:
+                log.warning("The database is kept until the next run: %s", prepared.services.keep_database())
             prepared.close()
         verdict, view = analyze(prepared.directory.path)
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)

@@ -11,7 +11,7 @@ from locust.rpc import Message
 
 from harness.core.plan import Plan
 from harness.errors import UsageError
-from harness.load.arguments import add_arguments, plan_from, strip_secrets
+from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 
 OWN = ("--host", "http://127.0.0.1:8000", "--alembic-config", "alembic.ini")
 URL = "postgresql://app:s3cr3t@127.0.0.1/shop"
@@ -141,11 +141,25 @@ def test_contradictions_name_their_flag(argv: tuple[str, ...], flag: str) -> Non
         plan(*argv)
 
 
-def test_the_web_page_cannot_give_a_revision_off_the_list() -> None:
+def test_the_form_changes_users_durations_and_revision() -> None:
+    options = parse("--users", "5")
+    options.warmup_time, options.upgrade = "3s", "unsafe@head"
+    changed = plan_of_form(Plan(database_url=URL), options, ("safe@head", "unsafe@head"))
+    assert changed == Plan(database_url=URL, users=5, warmup_s=3.0, upgrade="unsafe@head")
+
+
+def test_the_form_offers_known_revisions_only() -> None:
     options = parse()
     options.upgrade = "unheard-of"
     with pytest.raises(UsageError, match="safe@head, unsafe@head"):
-        plan_from(options, (), ("safe@head", "unsafe@head"))
+        plan_of_form(Plan(), options, ("safe@head", "unsafe@head"))
+
+
+def test_the_form_cannot_contradict_itself() -> None:
+    options = parse()
+    options.baseline_time = "1s"
+    with pytest.raises(UsageError, match="--baseline-time"):
+        plan_of_form(Plan(), options, ("head",))
 
 
 def test_abbreviations_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
