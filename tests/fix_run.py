@@ -75,7 +75,7 @@ class Runs:
         process = subprocess.Popen(
             [*command, "--run-dir", str(self.root), *arguments],
             cwd=self.root,
-            env={**_without_test_settings(), **(environment or {})},
+            env={**without_test_settings(), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,7 +92,7 @@ class Runs:
         return run
 
 
-def _without_test_settings() -> dict[str, str]:
+def without_test_settings() -> dict[str, str]:
     """The environment of a person: the tests' own process does not let Locust patch it, a run must."""
     return {key: value for key, value in os.environ.items() if key != "LOCUST_SKIP_MONKEY_PATCH"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -31,6 +32,7 @@ from harness.load.valve import valve
 
 __all__ = ["LoadWorker", "install", "on_final_read"]
 
+PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
 """How often a worker ships its record; a killed worker loses no more than this."""
 
@@ -85,6 +87,17 @@ def _watched(request: Any) -> Any:
     return watched
 
 
+def _leave_with(parent: int) -> None:
+    """End this worker when the master that forked it is gone.
+
+    Locust's own clean-up forgets children that still run (locust/main.py, `kill_workers`); they would wait a
+    minute for the master's heartbeat.
+    """
+    while os.getppid() == parent:
+        gevent.sleep(PARENT_WATCH_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class LoadWorker:
     """The half that runs where the users are."""
 
@@ -106,6 +119,8 @@ class LoadWorker:
         """Listen to the master and to Locust's events. Users do nothing until a run begins."""
         valve.install(self._runner)
         valve.close()
+        if not self._local and getattr(self._environment.parsed_options, "processes", None):
+            gevent.spawn(_leave_with, os.getppid())
         events: Any = self._environment.events
         events.request.add_listener(recorder.on_request)
         if not self._local:  # in one process, the control decides when the record is whole

@@ -1,0 +1,91 @@
+"""Several load processes give the same verdict, and none is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from harness.clock import wait_until
+from tests.fix_run import LOCUSTFILE, SHORT, Run, Runs, without_test_settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def workers(port: int, runs: Runs) -> Iterator[list[subprocess.Popen[bytes]]]:
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--worker", "--master-port", str(port)]
+    with (runs.root / "workers.log").open("wb") as log:
+        started = [
+            subprocess.Popen(command, env=without_test_settings(), stdout=log, stderr=log, cwd=runs.root)
+            for _ in range(2)
+        ]
+    yield started
+    for worker in started:
+        if worker.poll() is None:
+            worker.kill()
+        worker.wait()
+
+
+def _assert_it_passed_on_two_workers(run: Run) -> None:
+    assert run.process.returncode == 0, run.output
+    load = run.verdict["load"]
+    assert (load["workers"], load["workers_lost"]) == (2, 0)
+    assert load["started"] == load["finished"] + load["unfinished"]
+    assert run.verdict["ledger"]["acknowledged"] > 50
+
+
+def test_two_processes_of_one_machine(runs: Runs) -> None:
+    run = runs.start("--processes", "2", *SHORT)
+    assert wait_until(lambda: "baseline" in run.phases(), within=60)
+    children = psutil.Process(run.process.pid).children(recursive=True)
+    run.wait()
+    _assert_it_passed_on_two_workers(run)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_a_master_and_two_workers(runs: Runs, port: int, workers: list[subprocess.Popen[bytes]]) -> None:
+    run = runs("--master", "--master-bind-port", str(port), "--expect-workers", "2", *SHORT)
+    _assert_it_passed_on_two_workers(run)
+    assert [worker.wait(timeout=15) for worker in workers] == [0, 0]
+
+
+def test_a_worker_that_dies_makes_the_verdict_say_so(
+    runs: Runs, port: int, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    run = runs.start("--master", "--master-bind-port", str(port), "--expect-workers", "2", *SHORT)
+    assert wait_until(lambda: "baseline" in run.phases(), within=60)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    assert run.wait() == 1, run.output
+    assert run.gate("generator")["status"] == "fail"
+    assert run.gate("lost_writes")["status"] == "inconclusive"
+    assert run.verdict["load"]["workers_lost"] == 1
+
+
+def test_a_refusal_leaves_no_process_behind(runs: Runs) -> None:
+    run = runs.start("--processes", "2", "--gate", "p59 < 1s")
+    assert run.wait(within_s=30) == 2, run.output
+    in_its_session = [p for p in psutil.process_iter() if _session(p) == run.process.pid]
+    _, alive = psutil.wait_procs(in_its_session, timeout=15)
+    assert alive == []
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
