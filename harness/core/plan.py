@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -103,6 +104,14 @@ class Plan:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
             )
+        for flag, value in (
+            ("--lock-timeout", self.lock_timeout),
+            ("--statement-timeout", self.statement_timeout),
+        ):
+            if value is not None and not re.fullmatch(r"\d+ ?(us|ms|s|min|h|d)?", value):
+                raise UsageError(
+                    f"{flag} is {value!r}.", "Write it as PostgreSQL does: 500ms, 2s, 1min; 0 is none."
+                )
         self._check_gate_names()
         self._check_own_service()
 
@@ -113,6 +122,11 @@ class Plan:
 
     def _check_own_service(self) -> None:
         if self.host is None:
+            if self.database_url:
+                raise UsageError(
+                    "A database is given, but no service on it: the reference service brings its own.",
+                    "Add --host, or leave out MUL_DATABASE_URL and --database-url.",
+                )
             return
         if self.keep_database:
             raise UsageError(

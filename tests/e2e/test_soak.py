@@ -26,9 +26,8 @@ def _repeat(runs: Runs, times: int, *arguments: str) -> list[Run]:
     for number in range(1, times + 1):
         run = runs(*arguments)
         unquiet = [g["name"] for g in run.verdict["gates"] if g["status"] in ("fail", "inconclusive")]
-        print(
-            f"{' '.join(arguments):<24} {number:>3}: {run.verdict['status']} {' '.join(unquiet)}", flush=True
-        )  # noqa: T201
+        words = [f"{' '.join(arguments):<24} {number:>3}:", run.verdict["status"], *unquiet]
+        print(*words, flush=True)  # noqa: T201
         done.append(run)
     return done
 

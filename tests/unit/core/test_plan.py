@@ -39,6 +39,9 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({"target_rate": 0.0}, "--target-rate"),
         ({"placebo": True, "downgrade": "v1"}, "--placebo"),
         ({"no_gates": ("stall",), "required": ("stall",)}, "'stall'"),
+        ({"lock_timeout": "soon"}, "--lock-timeout"),
+        ({"statement_timeout": "5 s; DROP TABLE t"}, "--statement-timeout"),
+        ({"database_url": "postgresql://a@127.0.0.1/x"}, "no service"),
         ({**OWN, "keep_database": True}, "--keep-database"),
         ({**OWN, "alembic_config": None}, "migrations"),
         ({**OWN, "database_url": None}, "database"),
@@ -48,6 +51,11 @@ def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str,
     with pytest.raises(UsageError, match=flag) as refused:
         a_plan(**changes).check()
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("timeout", ["500ms", "2s", "0", "1 min"])
+def test_timeouts_are_written_as_postgresql_does(timeout: str) -> None:
+    a_plan(lock_timeout=timeout, statement_timeout=timeout).check()
 
 
 def test_a_placebo_of_an_own_service_needs_no_database() -> None:
