@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from harness.environ import variable
 from harness.errors import HarnessError, UsageError
 
 __all__ = ["main"]
+
+BROKEN_PIPE = 141
+"""As a shell reports a program that SIGPIPE ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"harness: {error}\n")
         return error.exit_code
-    except BrokenPipeError:
-        return 0
+    except BrokenPipeError:  # the reader, such as head, has gone; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,15 +115,15 @@ def _doctor(options: argparse.Namespace) -> int:
     """
     from harness.run.doctor import examine
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     findings = examine(
         variable("MUL_DATABASE_URL"), options.host, options.alembic_config, options.postgres_bin
     )
     for finding in findings:
-        console.print(f"{finding.mark:<4} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True)
+        console.print(f"{finding.mark:<5} {finding.what}: {finding.found}", soft_wrap=True)
         if finding.remedy:
             console.print(f"       {finding.remedy}", soft_wrap=True)
-    return 0 if all(finding.ready for finding in findings) else 2
+    return 2 if any(finding.ready is False for finding in findings) else 0
 
 
 def _explain(_: argparse.Namespace) -> int:

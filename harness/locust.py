@@ -8,6 +8,7 @@ ignores one set in `test_stop`, and listeners of that event run in reverse order
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gevent
@@ -24,7 +26,7 @@ from locust import events
 from locust.env import Environment
 
 from harness.core.plan import Plan
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, SetupError, UsageError
 from harness.load import hooks, web
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 from harness.load.collector import LoadControl
@@ -40,6 +42,7 @@ __all__ = ["MigrationUser"]
 
 log = logging.getLogger("harness")
 
+CRASHED = 1
 INTERRUPTED = 130
 """Exit code of a run that a signal ended, as a shell would report it."""
 
@@ -67,6 +70,15 @@ class Composition:
         self.refused: HarnessError | None = None
         self.greenlet: gevent.Greenlet | None = None
         self.progress: Progress | None = None
+        self.interrupted = False
+        self._shown = False
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stop what was started, however the process ends. Idempotent."""
+        for prepared in (self.prepared, self.session.prepared if self.session else None):
+            if prepared is not None:
+                prepared.close()
 
     @property
     def automatic(self) -> bool:
@@ -81,6 +93,7 @@ class Composition:
         """Begin the run: the workers record, the controller walks its phases in a greenlet of its own."""
         if self.prepared is None:
             raise RuntimeError("the run was not prepared")
+        self._shown = False
         self.session = Session(self.prepared, self.load, gevent.sleep, self._show)
         settings = RunSettings(
             run_id=self.prepared.directory.run_id,
@@ -109,10 +122,12 @@ class Composition:
 
     @property
     def exit_code(self) -> int:
-        """The verdict's; 130 for a run that was ended before it could be judged."""
+        """The verdict's; without one, 130 after a signal, else 1: the harness itself failed."""
         if self.refused is not None:
             return self.refused.exit_code
-        return self.finished.exit_code if self.finished else INTERRUPTED
+        if self.finished is not None:
+            return self.finished.exit_code
+        return INTERRUPTED if self.interrupted else CRASHED
 
     def status(self) -> dict[str, object]:
         """What the web page shows."""
@@ -150,8 +165,9 @@ class Composition:
         sys.stderr.write(terminal.progress_line(**asdict(progress)) + "\n")
 
     def show_verdict(self) -> None:
-        """Print the verdict to standard output, once."""
-        if self.finished is not None:
+        """Print the verdict to standard output, once a run: Locust's `quit` event may come twice."""
+        if self.finished is not None and not self._shown:
+            self._shown = True
             report = _shown(self.finished.directory / "report.html")
             terminal.render(self.finished.view, terminal.console(), report)
 
@@ -199,7 +215,8 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
             f"--users is {plan.users}, but the service has {SEEDED_ACCOUNTS} accounts.",
             f"Each user needs an account of its own: give at most {SEEDED_ACCOUNTS}.",
         )
-    return replace(plan, ledger=ours, isolation=ours, websocket=ours)
+    sockets = any(issubclass(u, MigrationUser) and u.websocket_path for u in environment.user_classes)
+    return replace(plan, ledger=ours, isolation=ours, websocket=sockets)
 
 
 @contextmanager
@@ -209,13 +226,16 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        if log.getEffectiveLevel() <= logging.DEBUG:
-            log.debug("refused", exc_info=True)
-        sys.stderr.write(f"harness: {error}\n")
+        log.debug("refused", exc_info=True)
+        _say(str(error))
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        sys.stderr.write("harness: interrupted before the load began; everything started was stopped\n")
+        _say("interrupted before the load began; everything started was stopped")
         raise SystemExit(INTERRUPTED) from None
+    except Exception:
+        # Locust logs what a listener raises and goes on: users would wait for a run that never begins.
+        log.exception("The run could not be prepared, and the harness does not know why.")
+        raise SystemExit(CRASHED) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -240,19 +260,30 @@ def _silence_locusts_tables() -> None:
 
 
 def _install_signals(composition: Composition) -> None:
-    """Ctrl-C and SIGTERM end the run in order; with no run going on, they end Locust as they always do."""
+    """Ctrl-C and SIGTERM end the run in order; with no run going on, they end Locust as Ctrl-C does."""
 
     def interrupted(number: int) -> None:
         name = signal.Signals(number).name
+        composition.interrupted = True
         if composition.running:
             _say(f"{name}: ending the run; what was recorded is judged")
             composition.stop(name)
-        if number == signal.SIGINT and not composition.automatic:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.kill(os.getpid(), signal.SIGINT)
+            if composition.automatic and composition.environment.web_ui is None:
+                return  # the end of the run ends Locust
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.kill(os.getpid(), signal.SIGINT)
 
+    sys.excepthook = _say_interrupted
     gevent.signal_handler(signal.SIGINT, interrupted, signal.SIGINT)
     gevent.signal_handler(signal.SIGTERM, interrupted, signal.SIGTERM)
+
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while Locust waits for its workers is no fault that needs a traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        _say("interrupted")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 @events.test_start.add_listener
@@ -264,27 +295,41 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     composition.refused = composition.finished = None
     try:
         if composition.prepared is None:
-            options = composition.options
-            composition.plan = plan_of_form(composition.plan, options, composition.choices)
+            plan = plan_of_form(composition.plan, composition.options, composition.choices)
+            composition.plan = _with_recorded(plan, environment)
             composition.prepare()
         composition.start()
     except HarnessError as error:
-        composition.refused = error
-        sys.stderr.write(f"harness: {error}\n")
-        if environment.runner is not None:
-            gevent.spawn_later(0.1, environment.runner.stop)
+        _give_up(composition, error)
+    except Exception as error:  # Locust would log it and spawn users for a run that never begins
+        log.exception("The run could not begin.")
+        _give_up(composition, SetupError(f"The run could not begin: {type(error).__name__}."))
+
+
+def _give_up(composition: Composition, error: HarnessError) -> None:
+    """Say why there is no run, and end the test that Locust is about to start."""
+    composition.refused = error
+    _say(str(error))
+    composition.close()
+    runner = composition.environment.runner
+    if runner is not None:
+        gevent.spawn_later(0.1, runner.quit if composition.automatic else runner.stop)
 
 
 @events.test_stop.add_listener
 def _on_test_stop(**_: Any) -> None:
-    if _composition is not None and _composition.running and not _composition.automatic:
-        gevent.spawn(_composition.stop, "stopped in the web page")
+    """Somebody pressed Stop, or the last worker is gone: a run without load has nothing to say."""
+    composition = _composition
+    if composition is not None and composition.running:
+        page = composition.environment.web_ui is not None
+        gevent.spawn(composition.stop, "stopped in the web page" if page else "Locust stopped the users")
 
 
 def _on_quitting_early(**_: Any) -> None:
     """Runs before Locust's master tells its workers to quit: a run that is not over yet is ended in order."""
     if _composition is not None:
         _composition.stop("Locust is quitting")
+        _composition.close()
 
 
 @events.quitting.add_listener

@@ -76,6 +76,8 @@ class FakeChild:
     script: list[list[Mapping[str, Any]]]
     code: int | None
     order: Order = field(default_factory=Order)
+    backend_pids: Sequence[int] = (4711,)
+    unreadable: int = 0
     started: int = 0
     stopped: int = 0
 

@@ -41,6 +41,7 @@ class Kind:
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
     WORKER_FINAL = "worker_final"  # worker, samples, operations (blocks sent), started, finished, unfinished
     WORKER_LOST = "worker_lost"  # worker
+    WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing
     SERVICE_DIED = "service_died"  # name, exit_code
     STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
     RUN_END = "run_end"  # complete (bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -98,8 +99,7 @@ class Plan:
             ("--migration-deadline", self.migration_deadline_s, 1.0),
         ):
             _at_least(flag, seconds, least, " seconds")
-        if self.target_rate is not None and self.target_rate <= 0:
-            raise UsageError(f"--target-rate is {self.target_rate:g}.", "Give a rate above 0 per second.")
+        self._check_rates()
         if self.placebo and self.downgrade:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
@@ -114,6 +114,18 @@ class Plan:
                 )
         self._check_gate_names()
         self._check_own_service()
+
+    def _check_rates(self) -> None:
+        for flag, rate in (("--target-rate", self.target_rate), ("--spawn-rate", self.spawn_rate)):
+            if rate is not None and not (math.isfinite(rate) and rate > 0):
+                raise UsageError(f"{flag} is {rate:g}.", "Give a rate above 0 per second.")
+        spawning_s = self.users / self.spawn_rate
+        if spawning_s > max(self.warmup_s, 1.0):
+            raise UsageError(
+                f"{self.users} users at --spawn-rate {self.spawn_rate:g} take {spawning_s:.0f} s to spawn, "
+                f"longer than --warmup-time {self.warmup_s:g}s: the baseline would measure the ramp-up.",
+                "Raise one of them.",
+            )
 
     def _check_gate_names(self) -> None:
         both = sorted(set(self.no_gates) & set(self.required))

@@ -22,11 +22,13 @@ __all__ = ["analyze", "judged"]
 def judged(
     path: Path, gates: tuple[str, ...] = (), no_gates: tuple[str, ...] = ()
 ) -> tuple[Record, Verdict, View]:
-    """Read a run directory and judge it, with other gates than its plan's where any are given."""
+    """Read a run directory and judge it, by `gates` and without `no_gates` besides what its plan says."""
     record = read_record(path)
     if gates or no_gates:
         plan = replace(
-            record.plan, gates=gates or record.plan.gates, no_gates=no_gates or record.plan.no_gates
+            record.plan,
+            gates=(*record.plan.gates, *gates),
+            no_gates=(*record.plan.no_gates, *no_gates),
         )
         record = replace(record, plan=plan)
     verdict = judge(record)

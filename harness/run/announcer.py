@@ -6,6 +6,7 @@ may be stuck behind the very lock that is announced, and the controller must not
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -13,7 +14,10 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
+
+from harness.run.http import open_url
 
 __all__ = ["Announcer"]
 
@@ -41,7 +45,8 @@ class Announcer:
 
     def close(self, within_s: float = 2.0) -> None:
         """Send what is queued, for at most `within_s` seconds."""
-        self._waiting.put(None)
+        with contextlib.suppress(queue.Full):  # nobody takes them: the thread is a daemon and may be left
+            self._waiting.put_nowait(None)
         self._thread.join(within_s)
 
     def _work(self) -> None:
@@ -50,7 +55,8 @@ class Announcer:
                 self._post(
                     "/migration-events", json.dumps(message).encode(), "application/json", self._bearer()
                 )
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, HTTPException, ValueError, KeyError) as error:
+                self._token = None  # it may have expired
                 log.warning("An announcement was not taken: %s", type(error).__name__)
 
     def _bearer(self) -> str:
@@ -63,5 +69,5 @@ class Announcer:
     def _post(self, path: str, body: bytes, kind: str, bearer: str | None = None) -> bytes:
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
         request = urllib.request.Request(self._host + path, body, headers)
-        with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+        with open_url(request, self._timeout_s) as answer:
             return bytes(answer.read())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.plan import Plan
-from harness.db.guard import connect, identify
+from harness.db.guard import check_http_host, connect, identify
 from harness.db.migrator import DatabaseMigrator
 from harness.db.server import find_binaries
 from harness.db.settings import may_monitor
@@ -23,17 +23,17 @@ DESCRIPTORS_WANTED = 4096
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is ready, what was found, and what to do about it."""
+    """One thing looked at: whether it is ready (None: a run goes without it), what was found, what to do."""
 
     what: str
-    ready: bool
+    ready: bool | None
     found: str
     remedy: str = ""
 
     @property
     def mark(self) -> str:
         """For the terminal."""
-        return "ok" if self.ready else "NO"
+        return "note" if self.ready is None else "ok" if self.ready else "NO"
 
 
 def examine(
@@ -73,9 +73,10 @@ def _database(database_url: str) -> Iterator[Finding]:
         yield Finding("database", False, error.message, error.remedy)
         return
     yield Finding("database", True, f"{url.masked} answers, server version {identity.server_version}")
-    grant = "" if monitor else "As a superuser: GRANT pg_monitor TO CURRENT_ROLE_OF_THE_URL;"
-    found = "the role may see every session" if monitor else "the role sees only its own sessions"
-    yield Finding("privileges", monitor, found, grant)
+    role = url.resolved().user
+    grant = "" if monitor else f'As a superuser: GRANT pg_monitor TO "{role}";'
+    found = f"{role} may see every session" if monitor else f"{role} sees only its own sessions"
+    yield Finding("privileges", monitor or None, found, grant)
 
 
 def _migration(database_url: str | None, alembic_config: Path | None) -> Iterator[Finding]:
@@ -93,6 +94,7 @@ def _migration(database_url: str | None, alembic_config: Path | None) -> Iterato
 
 def _service(host: str) -> Iterator[Finding]:
     try:
+        check_http_host(host, started_by_us=True, allow_hosts=(), allow_production=True)
         given_services(Plan(host=host))
     except HarnessError as error:
         yield Finding("service", False, error.message, error.remedy)

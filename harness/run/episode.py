@@ -16,9 +16,6 @@ __all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "Place
 LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a `lock_timeout` (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
-WRONG_DATABASE = 3
-"""The tracer's exit code when the migration went to another database than the guarded one."""
-
 BACK_OFF_S = 1.0
 """Wait before the first retry; it doubles with each further one, up to 30 s, give or take a quarter."""
 
@@ -43,6 +40,14 @@ class Child(Protocol):
     @property
     def order(self) -> Order:
         """What it runs."""
+
+    @property
+    def backend_pids(self) -> Sequence[int]:
+        """PostgreSQL's processes that serve it, as far as its records were read."""
+
+    @property
+    def unreadable(self) -> int:
+        """Lines of its trace that could not be read."""
 
     def start(self) -> None:
         """Start it."""
@@ -144,6 +149,7 @@ class MigrationEpisode:
         self._read_relfilenodes = relfilenodes
         self._expected: set[str] = set()
         self._relfilenodes: Mapping[int, int] = {}
+        self._wrong_database = False
         self._note = note
         self._announce = announce
         self._zero = zero
@@ -180,14 +186,8 @@ class MigrationEpisode:
     def begin(self) -> None:
         """Look where the database is, then start the first attempt."""
         self._began = self.now
-        try:
-            self._expected = set(self._resolve())
-            self._relfilenodes = self._read_relfilenodes()
-            self._start()
-        except HarnessError as error:
-            self._end("failed", None, str(error))
-            return
         self._announce("started", revision=self._target)
+        self._try_to_start()
 
     def step(self) -> None:
         """Take in what the tracer wrote; end, retry or stop as things are."""
@@ -195,7 +195,7 @@ class MigrationEpisode:
             return
         if self._retry_at is not None:
             if self.now >= self._retry_at:
-                self._start()
+                self._try_to_start()
         elif self._child is not None:
             code = self._child.poll()
             self._take_in(self._child.records())
@@ -209,22 +209,32 @@ class MigrationEpisode:
         if not self.ended:
             self._stop("stopped", "The run ended while it was running.")
 
+    def _try_to_start(self) -> None:
+        try:
+            self._start()
+        except HarnessError as error:  # the database does not answer, or has no connection to spare
+            self._end("failed", None, str(error))
+
     def _start(self) -> None:
+        if self._attempt == 0:
+            self._expected = set(self._resolve())
+            self._relfilenodes = self._read_relfilenodes()
         self._attempt += 1
         self._retry_at = None
         self._last_sqlstate = None
-        self._child = self._make_child(self._attempt)
+        child = self._make_child(self._attempt)
         self._note(
             Kind.MIGRATION_BEGIN,
             episode=self._number,
             direction=self.direction,
             target=self._target,
             attempt=self._attempt,
-            command=list(self._child.order.command),
+            command=list(child.order.command),
             revisions_before=list(self._revisions()),
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
         )
-        self._child.start()
+        child.start()
+        self._child = child
 
     def _take_in(self, records: Sequence[Mapping[str, Any]]) -> None:
         for record in records:
@@ -246,14 +256,19 @@ class MigrationEpisode:
             )
         elif kind == "end":
             self._statement = None
-            self._last_sqlstate = record.get("sqlstate") or self._last_sqlstate
+            self._last_sqlstate = record.get("sqlstate")  # of the last statement: an earlier one was survived
+        elif kind == "wrong_database":
+            self._wrong_database = True
 
     def _ended_with(self, code: int) -> None:
         if code != 0 and self._last_sqlstate == LOCK_NOT_AVAILABLE and self._attempt <= self._retries:
             back_off = min(BACK_OFF_S * 2 ** (self._attempt - 1), 30.0)
             self._retry_at = self.now + back_off * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries
+            self._child = None
             return
-        status = "ok" if code == 0 else "wrong_database" if code == WRONG_DATABASE else "failed"
+        if code < 0 and self._child is not None:  # a backend outlives a client that was killed
+            self._terminate(self._child.backend_pids)
+        status = "wrong_database" if self._wrong_database else "ok" if code == 0 else "failed"
         self._end(status, code, "" if code == 0 else f"Its process ended with exit code {code}.")
 
     def _stop(self, status: str, message: str) -> None:
@@ -272,7 +287,8 @@ class MigrationEpisode:
             status=status,
             exit_code=code,
             revisions_after=after,
-            reached=after is not None and self._reached(set(after)),
+            reached=None if after is None else self._reached(set(after)),
+            unreadable=self._child.unreadable if self._child else 0,
             sqlstate=self._last_sqlstate if status != "ok" else None,
             message=message,
         )
@@ -280,8 +296,13 @@ class MigrationEpisode:
         self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
         self._announce("finished" if status == "ok" else "failed", revision=self._target)
 
-    def _reached(self, after: set[str]) -> bool:
-        """An upgrade may leave other branches where they are; a downgrade leaves nothing above its target."""
+    def _reached(self, after: set[str]) -> bool | None:
+        """An upgrade may leave other branches where they are; a downgrade leaves nothing above its target.
+
+        None after an upgrade that left no version table where it is looked for: env.py may keep another.
+        """
+        if self.direction == "upgrade" and self.status == "ok" and not after:
+            return None
         return self._expected <= after if self.direction == "upgrade" else self._expected == after
 
     def _revisions_after(self) -> list[str] | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.plan import Plan
+from harness.core.secrets import mask
 from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
 from harness.db.migrator import RELATIVE, DatabaseMigrator
 from harness.db.url import DatabaseUrl
@@ -137,25 +140,48 @@ def _identity(services: Services, directory: RunDirectory) -> Identity | None:
 def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory, say: Say) -> None:
     if not plan.prepare:
         return
-    say(f"preparing: {plan.prepare}")
+    shown = mask(plan.prepare)
+    say(f"preparing: {shown}")
     log = directory.log("prepare")
     with log.open("wb") as output:
-        result = subprocess.run(
-            shlex.split(plan.prepare),
-            env=child_environment({**services.environment, **_database_environment(services.database_url)}),
+        code = _run(_words(plan.prepare), _prepare_environment(services), output)
+    if code != 0:
+        raise UsageError(f"--prepare {shown!r} ended with exit code {code}.", end_of_log(log))
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--prepare cannot be read: {error}.", "Quote it as for a shell.") from None
+
+
+def _run(command: list[str], environment: Mapping[str, str], output: IO[bytes]) -> int:
+    """Run a command in a session of its own, which ends with us; returns its exit code."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=child_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
+            start_new_session=True,
         )
-    if result.returncode != 0:
+    except OSError as error:
         raise UsageError(
-            f"--prepare {plan.prepare!r} ended with exit code {result.returncode}.", end_of_log(log)
-        )
+            f"--prepare: {command[0]} cannot be run: {error.strerror}.", "Check its path."
+        ) from None
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
-def _database_environment(database_url: str | None) -> Mapping[str, str]:
-    return {"MUL_DATABASE_URL": database_url} if database_url else {}
+def _prepare_environment(services: Services) -> Mapping[str, str]:
+    url = services.database_url
+    return {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
 
 
 def _migrator(plan: Plan, services: Services) -> DatabaseMigrator | None:

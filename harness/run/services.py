@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,7 @@ from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
 from harness.errors import SetupError
+from harness.run.http import open_url
 from harness.store import RunDirectory
 
 __all__ = ["REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "start_demo"]
@@ -137,11 +138,13 @@ def end_of_log(log: Path, lines: int = 12) -> str:
     return mask("\n".join(text.splitlines()[-lines:]))
 
 
-def _target(arguments: list[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _target(
+    arguments: list[str], environment: Mapping[str, str], log: IO[bytes], stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "harness.target", *arguments],
         env=child_environment(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -165,7 +168,8 @@ def _fill(plan: Plan, environment: Mapping[str, str], log: Path) -> None:
 
 def _serve(port: int, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return _target(["serve", "--port", str(port)], environment, output)
+        arguments = ["serve", "--port", str(port), "--end-with-input"]
+        return _target(arguments, environment, output, stdin=subprocess.PIPE)
 
 
 def _wait_healthy(host: str, process: subprocess.Popen[bytes], log: Path, sleep: Sleep) -> None:
@@ -182,27 +186,28 @@ def _wait_healthy(host: str, process: subprocess.Popen[bytes], log: Path, sleep:
 
 def _healthy(host: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{host}/health", timeout=2) as answer:
+        with open_url(f"{host}/health", 2) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
 def _answers(host: str) -> bool:
     """Whether any HTTP answer comes back, whatever its status."""
     try:
-        with urllib.request.urlopen(host, timeout=2):
+        with open_url(host, 2):
             return True
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask a process to end; kill it when it does not."""
     for ask in (process.terminate, process.kill):
-        if process.poll() is not None:
-            return
-        ask()
-        wait_until(lambda: process.poll() is not None, STOP_WITHIN_S)
+        if process.poll() is None:
+            ask()
+            wait_until(lambda: process.poll() is not None, STOP_WITHIN_S)
+    if process.stdin is not None:
+        process.stdin.close()

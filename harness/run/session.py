@@ -98,14 +98,25 @@ class Session:
                 processes=prepared.services.pids(),
             )
             self.controller.run(self._episodes)
+        except Exception as error:
+            log.exception("The run broke off; what was recorded is judged.")
+            self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")
         finally:
-            if self._announcer:
-                self._announcer.close()
-            if prepared.plan.keep_database and prepared.services.ours:
-                log.warning("The database is kept until the next run: %s", prepared.services.keep_database())
-            prepared.close()
+            self._clean_up()
         verdict, view = analyze(prepared.directory.path)
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
+
+    def _clean_up(self) -> None:
+        """Stop what was started; what cannot be removed costs a warning, not the verdict."""
+        prepared = self.prepared
+        if self._announcer:
+            self._announcer.close()
+        if prepared.plan.keep_database and prepared.services.ours:
+            log.warning("The database is kept until the next run: %s", prepared.services.keep_database())
+        try:
+            prepared.close()
+        except SetupError as error:
+            log.warning("%s", error)
 
     def _plan_episodes(self) -> list[EpisodeRun]:
         plan, note = self.prepared.plan, self.controller.note

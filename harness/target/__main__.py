@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import sys
+import threading
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     # Imported here: serving needs no Alembic and seeding no web framework, and each costs half a second.
     if arguments.command == "serve":
+        if arguments.end_with_input:
+            threading.Thread(target=_end_with_input, daemon=True).start()
         _serve(arguments.host, arguments.port, arguments.workers)
     else:
         from harness.target.seed import seed
@@ -33,6 +39,12 @@ def _serve(host: str, port: int, workers: int) -> None:
     )
 
 
+def _end_with_input() -> None:
+    """The process that started this one holds the other end; however that process ends, so does this one."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m harness.target", description="The reference service.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, required=True)
     serve.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    serve.add_argument("--end-with-input", action="store_true", help="end when standard input is closed")
     seed = commands.add_parser("seed", help="create the schema v1 and fill an empty database")
     seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")
     seed.add_argument("--accounts", type=int, default=1_000, help="accounts that share them (default 1,000)")

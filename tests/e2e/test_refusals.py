@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,9 @@ REFUSALS = [
     Refusal("contradiction", ("--placebo", "--downgrade", "v1"), 2, ("--placebo", "--downgrade")),
     Refusal("run time", ("--run-time", "10s"), 2, ("--run-time",)),
     Refusal("required but not to be judged", ("--placebo", "--require", "migration"), 2, ("migration",)),
-    Refusal("a host that is not loopback", ("--host", "http://203.0.113.7"), 2, ("--alembic-config",)),
+    Refusal("a host without migrations", ("--host", "http://127.0.0.1:9"), 2, ("--alembic-config",)),
+    Refusal("a slow ramp-up", ("--users", "500", "--spawn-rate", "1"), 2, ("--warmup-time", "--spawn-rate")),
+    Refusal("a timeout PostgreSQL does not take", ("--lock-timeout", "soon"), 2, ("--lock-timeout", "500ms")),
     Refusal("not PostgreSQL", OWN, 2, ("mysql",), f"mysql://u:{SECRET}@127.0.0.1/shop"),
     Refusal(
         "password on the command line",
@@ -88,18 +92,38 @@ def closed_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def test_a_database_that_does_not_answer_is_named(runs: Runs, database: str, closed_port: int) -> None:
-    run = runs(
-        *OWN[2:],
-        "--host",
-        "http://127.0.0.1:9",
-        "--allow-database",
-        "shop",
-        environment={"MUL_DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:{closed_port}/shop"},
-    )
+@pytest.fixture
+def service() -> Iterator[str]:
+    """Something that answers HTTP, whatever it is asked."""
+    handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {"do_GET": lambda r: r.send_error(404)})
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_database_that_does_not_answer_is_named(runs: Runs, service: str, closed_port: int) -> None:
+    url = f"postgresql://u:{SECRET}@127.0.0.1:{closed_port}/shop"
+    run = runs(*OWN[2:], "--host", service, "--allow-database", "shop", environment={"MUL_DATABASE_URL": url})
     assert run.process.returncode == 2, run.output
+    assert str(closed_port) in run.output
     assert SECRET not in run.output
     assert "Traceback" not in run.output
+
+
+def test_a_service_that_does_not_answer_is_named(runs: Runs, closed_port: int) -> None:
+    host = f"http://127.0.0.1:{closed_port}"
+    run = runs("--host", host, "--placebo")
+    assert run.process.returncode == 2, run.output
+    assert f"Nothing answers at {host}" in run.output
+
+
+def test_a_prepare_command_that_cannot_be_run_is_named_without_its_secrets(runs: Runs, service: str) -> None:
+    run = runs("--host", service, "--placebo", "--prepare", f"./no-such-script PGPASSWORD={SECRET}")
+    assert run.process.returncode == 2, run.output
+    assert "./no-such-script cannot be run" in run.output
+    assert SECRET not in run.output
+    assert SECRET not in (run.directory / "plan.json").read_text()
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(runs: Runs) -> None:

@@ -89,6 +89,32 @@ def test_a_port_in_use_shows_the_end_of_the_services_log(directory: RunDirectory
         services.start_demo(Plan(rows=1000), directory, port=taken.getsockname()[1])
 
 
+ABANDON = """
+import os, signal, sys
+from harness.clock import utc_now
+from harness.core.plan import Plan
+from harness.run.services import start_demo
+from harness.store import RunDirectory
+plan = Plan(rows=1000, run_root=sys.argv[1])
+print(*start_demo(plan, RunDirectory.create(plan, utc_now())).pids().values(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_harness_leaves_no_service_and_no_server_after_the_next_start(tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", ABANDON, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    postgresql, service = map(int, killed.stdout.split())
+    assert wait_until(lambda: _is_gone(service), within=10)
+    sweep()
+    assert wait_until(lambda: _is_gone(postgresql), within=10)
+
+
+def _is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 KEEP = """
 import sys
 from harness.clock import utc_now

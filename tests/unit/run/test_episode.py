@@ -144,12 +144,54 @@ def test_abort_stops_a_running_one_once(clock: FakeClock, notes: Notes) -> None:
 def test_another_database_than_the_guarded_one_has_a_status_of_its_own(
     clock: FakeClock, notes: Notes
 ) -> None:
-    episode = _episode(clock, notes, [FakeChild([[]], 3)])
+    episode = _episode(clock, notes, [FakeChild([[{"kind": "wrong_database", "mono": 101.0}]], 3)])
     _walk(episode, clock)
     assert episode.status == "wrong_database"
 
 
-def test_an_unknown_revision_afterwards_is_not_reached(clock: FakeClock, notes: Notes) -> None:
+def test_an_exit_code_of_three_alone_is_a_failure(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[BEGIN]], 3)])
+    _walk(episode, clock)
+    assert episode.status == "failed"
+
+
+def test_a_lock_it_did_without_is_no_reason_to_retry(clock: FakeClock, notes: Notes) -> None:
+    survived = [NO_LOCK, {**NO_LOCK, "sqlstate": None}]
+    episode = _episode(clock, notes, [FakeChild([survived], 1)], retries=5)
+    _walk(episode, clock)
+    assert (episode.status, notes.of(Kind.MIGRATION_END)[0]["sqlstate"]) == ("failed", None)
+
+
+def test_the_backends_of_a_killed_process_are_ended(clock: FakeClock, notes: Notes) -> None:
+    ended: list[int] = []
+    episode = _episode(clock, notes, [FakeChild([[BEGIN]], -9)])
+    episode._terminate = ended.extend
+    _walk(episode, clock)
+    assert (episode.status, ended) == ("failed", [4711])
+
+
+def test_a_version_table_that_is_not_there_leaves_the_target_unknown(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[BEGIN]], 0)], revisions=[])
+    _walk(episode, clock)
+    assert notes.of(Kind.MIGRATION_END)[0]["reached"] is None
+
+
+def test_a_database_without_a_connection_to_spare_fails_the_retry(clock: FakeClock, notes: Notes) -> None:
+    answers: list[list[str] | None] = [["r0"], None, None]
+
+    def revisions() -> list[str]:
+        answer = answers.pop(0)
+        if answer is None:
+            raise SetupError("Too many clients already.")
+        return answer
+
+    episode = _episode(clock, notes, [FakeChild([[NO_LOCK]], 1), FakeChild([[BEGIN]], 0)], retries=1)
+    episode._revisions = revisions
+    _walk(episode, clock)
+    assert "Too many clients" in notes.of(Kind.MIGRATION_END)[0]["message"]
+
+
+def test_an_unknown_revision_afterwards_is_neither_reached_nor_not(clock: FakeClock, notes: Notes) -> None:
     answers: list[list[str] | None] = [["r0"], None]
 
     def revisions() -> list[str]:
@@ -162,7 +204,7 @@ def test_an_unknown_revision_afterwards_is_not_reached(clock: FakeClock, notes: 
     episode._revisions = revisions
     _walk(episode, clock)
     end = notes.of(Kind.MIGRATION_END)[0]
-    assert (end["revisions_after"], end["reached"]) == (None, False)
+    assert (end["revisions_after"], end["reached"]) == (None, None)
 
 
 def test_a_placebo_marks_a_window_of_ten_seconds(clock: FakeClock, notes: Notes) -> None:
