@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -144,6 +145,7 @@ def read_record(path: Path) -> Record:
         ),
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
+        incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
     )
 
 
@@ -160,12 +162,15 @@ def _lines(path: Path, name: str, missing: list[str], optional: bool = False) ->
         if not optional:
             missing.append(f"{name} is not there")
         return
+    read = 0
     try:
         with gzip.open(file, "rb") if name.endswith(".gz") else file.open("rb") as lines:
             for line in lines:
-                yield json.loads(line)
-    except (ValueError, EOFError):
-        missing.append(f"the last line of {name} is torn")
+                value = json.loads(line)
+                read += 1
+                yield value
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error):
+        missing.append(f"line {read + 1} of {name} is unreadable; nothing after it was read")
 
 
 def _streams(path: Path, name: str, events: Iterable[Event], missing: list[str]) -> list[BlockStream]:

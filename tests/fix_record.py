@@ -27,6 +27,7 @@ __all__ = [
     "events",
     "found",
     "healthy",
+    "idle_trace",
     "joined",
     "samples",
     "steady",
@@ -177,6 +178,12 @@ def trace_records(start: float = 27.0, end: float = 28.0, revision: str = "0002"
     ]
 
 
+def idle_trace() -> list[dict[str, Any]]:
+    """The records of a tracer that was there all the time and saw no statement."""
+    hello, hooked, *_, bye = trace_records()
+    return [hello, hooked, bye]
+
+
 def events(
     plan: Plan | None = None,
     *,
@@ -227,8 +234,6 @@ def _upgrade(plan: Plan, end: Mapping[str, Any], trace: Sequence[Mapping[str, An
         "reached": True,
         "message": "",
         "sqlstate": None,
-        "traced": True,
-        "why_untraced": None,
         **end,
     }
     return [
@@ -247,7 +252,7 @@ def _downgrade(plan: Plan) -> list[Event]:
             Event(float(r["mono"]) - ZERO, Kind.TRACE, {"episode": 2, "record": r})
             for r in trace_records(54.0, 55.0)
         ),
-        Event(55.1, Kind.MIGRATION_END, {**ended, "traced": True}),
+        Event(55.1, Kind.MIGRATION_END, ended),
     ]
 
 

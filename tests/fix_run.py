@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent
 LOCUSTFILE = ROOT / "locustfiles" / "migrate_under_load.py"
 
 SHORT = (
-    *("--warmup-time", "3s", "--baseline-time", "8s", "--recover-time", "6s"),
-    *("--target-rate", "110", "--rows", "30000"),
+    *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s"),
+    *("--target-rate", "120", "--rows", "30000"),
 )
 """Flags of the shortest run whose windows still hold enough samples to judge."""
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.core.client import inside, tail_with
 from harness.core.durations import format_duration
+from harness.core.events import Kind
 from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
 from harness.core.gate import Gate, expressed, inconclusive, judge_expression
@@ -81,8 +82,9 @@ def _against_baseline(gate: Gate) -> Gate:
 
 
 def _errors(plan: Plan) -> Iterator[Gate]:
-    for phase, _ in _phases(plan):
-        yield _against_baseline(_errors_of(phase))
+    for migrate, recover in _phases(plan):
+        yield _against_baseline(_errors_of(migrate))
+        yield _against_baseline(_errors_of(recover))
 
 
 def _errors_of(phase: str) -> Gate:
@@ -219,6 +221,8 @@ def _ending(migration: Migration) -> tuple[str, str]:
         case "ok" if migration.reached is False:
             at = ", ".join(migration.revisions_after or ()) or "base"
             return "fail", said or f"it ended, but the database is at {at}, not at {migration.target}"
+        case "ok" if migration.reached is None:
+            return "inconclusive", "it ended ok, but the version table could not be read"
         case "ok":
             return "pass", "" if migration.traced else f"it was not traced: {migration.why_untraced}"
         case "nothing":
@@ -259,6 +263,9 @@ def _fit(facts: Facts) -> GateResult:
 def _unfit(found: Fitness, facts: Facts) -> Iterator[str]:
     if facts.lost_workers:
         yield f"workers lost: {', '.join(sorted(facts.lost_workers))}"
+    late = sorted({str(e.data["worker"]) for e in facts.record.events if e.kind == Kind.WORKER_LATE})
+    if late:
+        yield f"workers that came after the run had begun took users away: {', '.join(late)}"
     if found.ticks >= METRICS["hub_late_p99"].minimum and (found.late_p99_s or 0.0) > HUB_LATE_S:
         yield f"its own ticks came late: p99 {format_duration(found.late_p99_s or 0.0)}"
     if found.busy_ratio is not None and found.busy_ratio > 0.5:
@@ -268,7 +275,8 @@ def _unfit(found: Fitness, facts: Facts) -> Iterator[str]:
 BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         "errors",
-        "excess over baseline: > 1 % of all, or for any endpoint ≥ 5 failures and > 5 %",
+        "excess over baseline: > 1 % of all, or for any endpoint ≥ 5 failures and > 5 %, in the impact window"
+        " or in recover",
         "client",
         _errors,
     ),

@@ -119,29 +119,28 @@ def broken_before(samples: SampleTable, window: Window) -> tuple[str, ...]:
 
 
 def stall(samples: SampleTable, window: Window, endpoint: str | None = None) -> float | None:
-    """The longest time an arrival was due and not answered ok, the largest over endpoints; None if none was.
+    """The longest wait for an ok answer, or run of arrivals that got none, of any endpoint; None without one.
 
-    An arrival answered ok waited for its latency. One that was not waited until the endpoint's first ok
-    answer that ended at or after its own end, or to the end of the window if none came. Endpoints that were
-    broken before the window are left out: nothing in it made them wait.
+    Of each endpoint's arrivals, in order of their intended start: one answered ok waited for its latency; a
+    run of consecutive ones that were not lasts from the first one's intended start to the latest end among
+    them. So an error between two answers counts for its own duration, and an outage for as long as it was
+    seen. Failures of endpoints that were broken before the window are left out: nothing in it broke them.
     """
     arrivals = inside(samples, window, endpoint)
-    answered = arrivals.outcome == Outcome.OK
-    waits = [arrivals.latency[answered]]
-    broken = broken_before(samples, window)
-    for number in map(int, np.unique(arrivals.endpoint[~answered])):
-        if samples.endpoints[number] not in broken:
-            failed = arrivals.where(~answered & (arrivals.endpoint == number))
-            waits.append(_waits(samples, failed, number, window))
-    return max((float(np.max(some)) for some in waits if len(some)), default=None)
+    broken = [samples.endpoints.index(name) for name in broken_before(samples, window)]
+    counted = (arrivals.outcome == Outcome.OK) | ~np.isin(arrivals.endpoint, broken)
+    return float(np.max(_waits(arrivals.where(counted)))) if np.any(counted) else None
 
 
-def _waits(samples: SampleTable, failed: SampleTable, endpoint: int, window: Window) -> Floats:
-    ok = (samples.endpoint == endpoint) & (samples.outcome == Outcome.OK)
-    answers = np.append(np.sort(samples.end[ok]), np.inf)
-    answered_at = answers[np.searchsorted(answers, failed.end, side="left")]
-    never = np.maximum(window.end, failed.end)
-    waits: Floats = np.where(np.isinf(answered_at), never, answered_at) - failed.at
+def _waits(arrivals: SampleTable) -> Floats:
+    """The latency of each arrival answered ok, and the length of each run of an endpoint's others."""
+    ordered = arrivals.where(np.argsort(arrivals.endpoint, kind="stable"))
+    ok = ordered.outcome == Outcome.OK
+    begins = np.ones(len(ordered), np.bool_)
+    begins[1:] = ok[1:] | ok[:-1] | (np.diff(ordered.endpoint) != 0)
+    first = np.flatnonzero(begins)
+    runs = np.maximum.reduceat(ordered.end, first) - ordered.at[first]
+    waits: Floats = np.where(ok[first], ordered.latency[first], runs)
     return waits
 
 

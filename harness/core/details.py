@@ -16,10 +16,10 @@ from harness.core.ledger import Ledger
 from harness.core.migrations import Migration
 from harness.core.operations import Operation
 from harness.core.samples import Outcome
-from harness.core.secrets import mask
+from harness.core.secrets import mask, mask_command
 from harness.core.timeline import Window
 from harness.core.trace import RevisionRun, Statement
-from harness.core.verdict import rounded, without_paths
+from harness.core.verdict import rounded, safe_text, without_paths
 
 __all__ = ["details"]
 
@@ -56,13 +56,13 @@ def _migration(migration: Migration | None) -> Json | None:
         return None
     own = migration.trace.migration_statements
     return {
-        "command": [mask(part) for part in without_paths(migration.command)],
+        "command": mask_command(without_paths(migration.command)),
         "direction": migration.direction,
         "target": migration.target,
         "from": _revisions(migration.revisions_before),
         "to": _revisions(migration.revisions_after),
         "status": migration.status,
-        "message": without_paths(mask(migration.message)),
+        "message": migration.message,
         "sqlstate": migration.sqlstate,
         "attempts": migration.attempts,
         "traced": migration.traced,
@@ -84,7 +84,7 @@ def _revision(migration: Migration, run: RevisionRun) -> Json:
     return {
         "revision": run.revision,
         "down_revisions": list(run.down_revisions),
-        "doc": run.doc,
+        "doc": None if run.doc is None else safe_text(run.doc),
         "started_at": rounded(migration.at(run.started_mono)),
         "ended_at": rounded(migration.at(run.ended_mono)),
         "ok": run.ok,
@@ -95,7 +95,7 @@ def _statement(migration: Migration, statement: Statement) -> Json:
     return {
         "n": statement.n,
         "revision": statement.revision,
-        "sql": statement.sql,
+        "sql": mask(statement.sql),
         "started_at": rounded(migration.at(statement.started_mono)),
         "duration_s": rounded(statement.duration_s),
         "committed_at": rounded(migration.at(statement.committed_mono)),
@@ -105,7 +105,7 @@ def _statement(migration: Migration, statement: Statement) -> Json:
         "transaction": statement.transaction,
         "lock_timeout_s": rounded(statement.lock_timeout_s),
         "sqlstate": statement.sqlstate,
-        "error": None if statement.error is None else mask(statement.error),
+        "error": None if statement.error is None else safe_text(statement.error),
         "locks": [
             {"relation": lock.relation, "kind": lock.kind, "mode": lock.mode, "hold_s": rounded(lock.hold_s)}
             for lock in statement.locks

@@ -37,12 +37,12 @@ class Kind:
     # episode, direction, target, command[], revisions_before[], attempt, relfilenodes{oid: file node}
     MIGRATION_BEGIN = "migration_begin"
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
-    MIGRATION_END = "migration_end"  # episode, status, exit_code, revisions_after[], reached, message
+    # episode, status, exit_code, revisions_after[], reached (null: unknown), sqlstate, unreadable, message
+    MIGRATION_END = "migration_end"
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
     WORKER_FINAL = "worker_final"  # worker, samples, operations (blocks sent), started, finished, unfinished
     WORKER_LOST = "worker_lost"  # worker
     WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing
-    SERVICE_DIED = "service_died"  # name, exit_code
     STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
     RUN_END = "run_end"  # complete (bool)
 

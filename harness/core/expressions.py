@@ -113,7 +113,12 @@ def _selector(text: str, selector: str) -> Selector:
         raise UsageError(f"--gate {text!r}: {metric} is of the whole run.", f"Write {metric} without labels.")
     if METRICS[metric].needs == "migration" and "name" in labels:
         raise UsageError(f"--gate {text!r}: {metric} is of no endpoint.", "Leave the label name out.")
-    return Selector(metric, _phase(text, labels.get("phase")), labels.get("name"))
+    phase = _phase(text, labels.get("phase"))
+    if METRICS[metric].needs == "migration" and phase not in (None, "migrate", "rollback"):
+        raise UsageError(
+            f"--gate {text!r}: nothing migrates in phase {phase}.", "Write phase=migrate or phase=rollback."
+        )
+    return Selector(metric, phase, labels.get("name"))
 
 
 def _labels(text: str, inside: str) -> dict[str, str]:
@@ -126,7 +131,10 @@ def _labels(text: str, inside: str) -> dict[str, str]:
                 f"--gate {text!r}: {inside[position:].strip()!r} is not a label.",
                 'Write label=value or label="value".',
             )
-        labels[_label(text, found["label"])] = found["bare"] if found["quoted"] is None else found["quoted"]
+        label = _label(text, found["label"])
+        if label in labels:
+            raise UsageError(f"--gate {text!r}: the label {label} is given twice.", "Give it once.")
+        labels[label] = found["bare"] if found["quoted"] is None else found["quoted"]
         position = found.end()
     return labels
 

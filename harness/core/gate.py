@@ -13,7 +13,7 @@ from harness.core.facts import Facts
 from harness.core.metrics import METRICS, Measured, Selector, measure, window_of
 from harness.core.plan import SLICE_S
 from harness.core.timeline import Window
-from harness.core.verdict import GateResult
+from harness.core.verdict import GateResult, safe_text
 
 __all__ = ["Gate", "expressed", "inconclusive", "judge_expression"]
 
@@ -43,7 +43,8 @@ class Gate:
         try:
             found = self.judge(facts)
         except Exception as error:  # noqa: BLE001 - one gate's fault must not hide what the others found
-            found = inconclusive(f"it could not be computed: {type(error).__name__}: {error}")
+            what = safe_text(f"{type(error).__name__}: {error}")
+            found = inconclusive(f"it could not be computed: {what}")
         return replace(found, name=self.name, expression=self.expression)
 
 

@@ -6,6 +6,8 @@ When the generator itself was unfit, what its clients saw is no evidence of the 
 - a *red* client gate becomes inconclusive too, unless it would be red even if the generator's worst lateness
   were taken off what was observed: a stall of eight seconds is not made by ticks that came 80 ms late;
 - ledger, isolation and migration are seen by other evidence than the clients' timing, and keep their status.
+
+When samples never came, a passing client gate becomes inconclusive: what is missing may be what was bad.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from harness.core.gates import check_gates
 from harness.core.generator import fitness
 from harness.core.migrations import migrations_of
 from harness.core.record import Record
+from harness.core.secrets import mask
 from harness.core.timeline import Timeline, cut
-from harness.core.verdict import GateResult, Verdict, exit_code, worst
+from harness.core.verdict import GateResult, Verdict, exit_code, safe_text, worst
 
 __all__ = ["judge", "timeline_of"]
 
@@ -40,6 +43,7 @@ def judge(record: Record) -> Verdict:
     gates = check_gates(record.plan)
     facts = facts_of(record)
     results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
+    results = _without_samples(gates, results, facts.record.incomplete_samples)
     complete = _complete(record.events)
     stop = facts.first(Kind.STOP)
     status = worst(results, complete)
@@ -50,8 +54,8 @@ def judge(record: Record) -> Verdict:
         exit_code=int(exit_code(status, None if stop is None else str(stop.data.get("cause")), refused)),
         complete=complete,
         interrupted_in=None if complete else _last_phase(record.events),
-        gates=tuple(results),
-        limits=tuple(_limits(gates, facts)),
+        gates=tuple(replace(result, why=mask(result.why)) for result in results),
+        limits=tuple(mask(limit) for limit in _limits(gates, facts)),
         details=details(facts),
     )
 
@@ -91,6 +95,19 @@ def _in_doubt(result: GateResult, why: str, late_s: float | None) -> GateResult:
     return replace(result, status="inconclusive", why=f"{told}; {result.why}" if result.why else told)
 
 
+def _without_samples(
+    gates: Sequence[Gate], results: Sequence[GateResult], workers: Sequence[str]
+) -> list[GateResult]:
+    """The results, no pass among those of the clients whose samples are not all there."""
+    why = f"it passed, but samples of {', '.join(workers)} are missing"
+    return [
+        replace(result, status="inconclusive", why=f"{why}; {result.why}" if result.why else why)
+        if workers and gate.family == "client" and result.status == "pass"
+        else result
+        for gate, result in zip(gates, results, strict=True)
+    ]
+
+
 def _red_anyway(result: GateResult, late_s: float | None) -> bool:
     """Whether a red latency or stall exceeds its limit by more than the generator's worst lateness."""
     if result.status != "fail" or result.unit != "s" or None in (late_s, result.observed, result.limit):
@@ -128,7 +145,7 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
         if migration.trace.blind:
             yield (
                 f"Locks and rewrites of some statements of the {migration.direction} are not known:"
-                f" {migration.trace.blind[0]}."
+                f" {safe_text(migration.trace.blind[0])}."
             )
 
 
@@ -150,9 +167,8 @@ def _limits_of_load(facts: Facts) -> Iterator[str]:
     if facts.lost_workers:
         yield f"Workers {', '.join(sorted(facts.lost_workers))} were lost with what they had not yet sent."
     for event in facts.record.events:
-        if event.kind == Kind.SERVICE_DIED:
-            name, code = event.data.get("name"), event.data.get("exit_code")
-            yield f"The service {name} ended with exit code {code}, {event.at:.1f} s after the start."
+        if event.kind == Kind.STOP and event.data.get("cause") != "completed":
+            yield f"The run ended early, {event.at:.1f} s after its start: {event.data.get('cause')}."
     for migration in facts.migrations:
         window = facts.timeline.window(migration.phase)
         for endpoint in broken_before(facts.record.samples, window) if window else ():

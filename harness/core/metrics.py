@@ -211,7 +211,7 @@ def _lost_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measur
 
 
 def _unjudged_writes(facts: Facts) -> Iterator[str]:
-    """Why there may be losses that were not seen."""
+    """Why there may be lost or unexpected writes that were not seen."""
     ledger = facts.ledger
     if ledger.unread:
         everybody = len(ledger.unread) + ledger.accounts_read
@@ -226,7 +226,7 @@ def _unexpected_writes(facts: Facts, _window: Window, _endpoint: str | None) -> 
     ledger = facts.ledger
     if not ledger.accounts_read:
         return Measured(None, 0, "no account was read back")
-    why = f"the operations of {len(ledger.unsure)} accounts are not all known" if ledger.unsure else ""
+    why = "; ".join(_unjudged_writes(facts))
     value = float(ledger.unexpected)
     return Measured((value or None) if why else value, ledger.accounts_read, why)
 
@@ -242,6 +242,8 @@ def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
         return Measured(
             None, samples, f"all {found.probes} foreign reads ended in an error, none in a refusal"
         )
+    if not found.refused:
+        return Measured(None, samples, "no foreign read was refused: isolation was not probed")
     return Measured(0.0, samples)
 
 
@@ -307,7 +309,13 @@ METRICS: dict[str, Metric] = {
         _client("throughput", "requests answered ok per second", "/s", RATIO_SAMPLES, _throughput),
         _client("rate", "requests sent per second", "/s", RATIO_SAMPLES, _rate),
         _client("requests", "requests that were due or under way", "count", 0, _requests),
-        _client("stall", "longest time an arrival was due and not answered ok", "s", 1, _stall),
+        _client(
+            "stall",
+            "longest wait for an ok answer, or run of arrivals that got none, of any endpoint",
+            "s",
+            1,
+            _stall,
+        ),
         Metric(
             "lost_writes",
             "acknowledged writes that are not there at the end, or not shown",

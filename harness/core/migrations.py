@@ -10,6 +10,7 @@ from harness.core.events import Event, Kind
 from harness.core.timeline import Episode
 from harness.core.trace import Trace
 from harness.core.trace_fold import build
+from harness.core.verdict import safe_text
 
 __all__ = ["Migration", "migrations_of"]
 
@@ -17,7 +18,7 @@ __all__ = ["Migration", "migrations_of"]
 @dataclass(frozen=True)
 class Migration:
     """One episode. `zero` is the monotonic clock at the start of the run; `status` is None when its end is
-    unknown.
+    unknown. `message` and `why_untraced` hold no credential and no absolute path.
 
     `status`: ok | failed | deadline | stopped | nothing | wrong_database.
     """
@@ -82,12 +83,14 @@ class Migration:
     @property
     def episode(self) -> Episode:
         """Its instants, for the timeline."""
+        # One that failed after a commit went on until its process ended.
+        finished = self.status == "ok" or self.end_at is None
         return Episode(
             self.number,
             self.direction,
             self.begin_at,
             self.first_statement_at,
-            self.last_commit_at,
+            self.last_commit_at if finished else None,
             self.end_at,
         )
 
@@ -108,10 +111,10 @@ def _migration(number: int, events: Sequence[Event], zero: float) -> Migration:
     first, last = begins[0], begins[-1]
     relfilenodes = {int(oid): int(node) for oid, node in (first.data.get("relfilenodes") or {}).items()}
     records = [event.data["record"] for event in events if event.kind == Kind.TRACE]
-    trace = build(records, relfilenodes=relfilenodes or None)
     end = next((event for event in reversed(events) if event.kind == Kind.MIGRATION_END), None)
     told: Mapping[str, Any] = end.data if end else {}
-    why = told.get("why_untraced") or trace.why_incomplete or ""
+    unreadable = int(told.get("unreadable") or 0)
+    trace = build(records, unreadable=unreadable, relfilenodes=relfilenodes or None)
     return Migration(
         number=number,
         direction=str(first.data["direction"]),
@@ -124,12 +127,12 @@ def _migration(number: int, events: Sequence[Event], zero: float) -> Migration:
         status=told.get("status"),
         reached=told.get("reached"),
         exit_code=told.get("exit_code"),
-        message=str(told.get("message") or ""),
+        message=safe_text(str(told.get("message") or "")),
         sqlstate=told.get("sqlstate"),
         revisions_before=_names(first.data.get("revisions_before")),
         revisions_after=_names(told.get("revisions_after")),
-        traced=bool(told.get("traced", trace.complete)),
-        why_untraced=str(why),
+        traced=trace.complete,
+        why_untraced=safe_text(trace.why_incomplete or ""),
         trace=trace,
         zero=zero,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from harness.core.blocks import BlockStream
-from harness.core.samples import TICK_S
+from harness.core.samples import TICK_S, U32
 
 __all__ = [
     "OPERATION",
@@ -61,10 +61,9 @@ class Operation:
 def pack_operation(
     account: int, kind: int, outcome: int, version: int, invoked_s: float, ended_s: float, key: uuid.UUID
 ) -> bytes:
-    """One record; instants are seconds since the worker's zero."""
-    return OPERATION.pack(
-        account, kind, outcome, version, int(invoked_s * 1e5 + 0.5), int(ended_s * 1e5 + 0.5), key.bytes
-    )
+    """One record; instants are seconds since the worker's zero, clamped to what the record can hold."""
+    instants = (min(max(int(seconds * 1e5 + 0.5), 0), U32) for seconds in (invoked_s, ended_s))
+    return OPERATION.pack(account, kind, outcome, version, *instants, key.bytes)
 
 
 def unpack_operations(base_at: Mapping[str, float], streams: Sequence[BlockStream]) -> Iterator[Operation]:

@@ -87,7 +87,7 @@ class Record:
     """A run directory's content. `missing` names, in words for a person, what should be there and is not.
 
     `incomplete_workers` are those of whose operations some blocks never came: what they wrote is not all
-    known.
+    known. `incomplete_samples` are those of whose samples some never came: how they were answered is not.
     """
 
     plan: Plan
@@ -102,3 +102,4 @@ class Record:
     websocket: tuple[WebSocketPoint, ...] = ()
     missing: tuple[str, ...] = ()
     incomplete_workers: tuple[str, ...] = ()
+    incomplete_samples: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from harness.core.blocks import BlockStream
 
-__all__ = ["SAMPLE", "TICK_S", "Outcome", "SampleTable", "pack_sample"]
+__all__ = ["SAMPLE", "TICK_S", "U32", "Outcome", "SampleTable", "pack_sample"]
 
 TICK_S = 1e-5
 """Seconds in one unit of a packed instant."""
@@ -33,7 +33,8 @@ _DTYPE = np.dtype(
         ("cause", "u1"),
     ]
 )
-_U32 = 0xFFFFFFFF
+U32 = 0xFFFFFFFF
+"""The largest packed instant or duration."""
 
 
 class Outcome(IntEnum):
@@ -52,7 +53,7 @@ def pack_sample(
     try:  # clamping first would cost more than all the rest, on every request
         return SAMPLE.pack(at, latency, service, endpoint, outcome, cause)
     except struct.error:
-        return SAMPLE.pack(*(min(max(n, 0), _U32) for n in (at, latency, service)), endpoint, outcome, cause)
+        return SAMPLE.pack(*(min(max(n, 0), U32) for n in (at, latency, service)), endpoint, outcome, cause)
 
 
 Floats = npt.NDArray[np.float64]

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["MASK", "mask"]
+__all__ = ["MASK", "mask", "mask_command"]
 
 MASK = "***"
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # scheme://user:password@host, where the password may itself hold an '@'
-    (re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@", re.IGNORECASE), rf"\g<keep>:{MASK}@"),
-    (re.compile(r"(?P<keep>\bBearer\s+)[\w.~+/=-]+", re.IGNORECASE), rf"\g<keep>{MASK}"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), MASK),  # a JSON Web Token
-    (
-        re.compile(
-            r"(?P<keep>\b(?:password|passwd|secret|(?:access_|refresh_)?token)\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;'\"]+)",
-            re.IGNORECASE,
-        ),
-        rf"\g<keep>{MASK}",
-    ),
+_NAME = r"(?:password|passwd|secret|secret_?key|token|api[_-]?key)"
+"""The end of a name, so that PGPASSWORD, client_secret and access_token are names too."""
+
+_QUOTED = r"'(?:[^']|'')*'?|\"(?:[^\"\\]|\\.)*\"?"
+"""A quoted value; a text that was cut off may lack its end."""
+
+_VALUE = rf"(?:{_QUOTED}|[^\s&,;'\"]+)"
+
+_OPTION = re.compile(rf"--[\w-]*{_NAME}", re.IGNORECASE)
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
+    for pattern, replacement in (
+        # scheme://user:password@host, where the password may itself hold an '@' or a '/';
+        # bounded, as a text of many URLs would take quadratic time
+        (r"(?P<keep>[a-z][a-z0-9+.-]{0,30}://[^\s:/@'\"]*):[^\s'\"]{0,1000}@", rf"\g<keep>:{MASK}@"),
+        (r"(?P<keep>\bBearer\s+)[\w.~+/=-]+", rf"\g<keep>{MASK}"),
+        (r"\b(?-i:eyJ)[\w-]+\.[\w-]+\.[\w-]*", MASK),  # a JSON Web Token
+        # name=value, name: value, "name": "value"
+        (rf"(?P<keep>{_NAME}['\"]?\s*[=:][=>]?\s*){_VALUE}", rf"\g<keep>{MASK}"),
+        # --name value
+        (rf"(?P<keep>--[\w-]{{0,30}}{_NAME}\s+)(?!--|[=:]){_VALUE}", rf"\g<keep>{MASK}"),
+        # SQL: ALTER ROLE app PASSWORD 'value'
+        (rf"(?P<keep>\bpassword\s+)(?:E|U&)?(?:{_QUOTED})", rf"\g<keep>{MASK}"),
+    )
 )
 
 
@@ -32,3 +46,17 @@ def mask(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def mask_command(arguments: Iterable[str]) -> list[str]:
+    """The arguments with every credential masked, also one that follows its option as its own argument.
+
+    >>> mask_command(["tool", "--password", "s3cr3t", "up"])
+    ['tool', '--password', '***', 'up']
+    """
+    masked: list[str] = []
+    option = ""
+    for argument in arguments:
+        masked.append(MASK if _OPTION.fullmatch(option) else mask(argument))
+        option = argument
+    return masked

@@ -32,6 +32,7 @@ class Episode:
 
     All instants are seconds since the start of the run, None when it never came to that. A placebo's
     episode has a pretended `first_statement_at`, so that it is judged over a window of the same length.
+    `last_commit_at` is None for a migration that failed, even if it had committed before.
     """
 
     number: int
@@ -57,7 +58,8 @@ class Episode:
     def impact_window(self) -> Window | None:
         """What gates judge: `[first statement, max(last commit + 2 s, first statement + 10 s))`.
 
-        Where nothing was committed, the end of the migration's process takes the last commit's place.
+        Where nothing was committed, or the migration did not end ok, the end of its process takes the last
+        commit's place.
         """
         if self.first_statement_at is None:
             return None

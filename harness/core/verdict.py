@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["SCHEMA", "ExitCode", "GateResult", "Verdict", "exit_code", "rounded", "without_paths", "worst"]
+from harness.core.secrets import mask
+
+__all__ = [
+    "SCHEMA",
+    "ExitCode",
+    "GateResult",
+    "Verdict",
+    "exit_code",
+    "rounded",
+    "safe_text",
+    "without_paths",
+    "worst",
+]
 
 SCHEMA = 1
 """Version of `verdict.json`; consumers ignore keys they do not know."""
@@ -118,6 +130,19 @@ def rounded(value: float | None) -> float | None:
     return round(float(value), _DIGITS)
 
 
+def safe_text(text: str) -> str:
+    """What a program said, as `verdict.json` has it: credentials masked, absolute paths cut.
+
+    >>> safe_text("/srv/shop/env.py: postgresql://app:s3cr3t@db/shop refused")
+    '…/env.py: postgresql://app:***@db/shop refused'
+    """
+    return _without_paths(mask(text))
+
+
+def _without_paths(text: str) -> str:
+    return _ABSOLUTE.sub(r"…/\1", text)
+
+
 def without_paths(value: Any) -> Any:
     """The value with every absolute path in its texts cut down to its last part.
 
@@ -125,7 +150,7 @@ def without_paths(value: Any) -> Any:
     ['alembic', '-c', '…/alembic.ini']
     """
     if isinstance(value, str):
-        return _ABSOLUTE.sub(r"…/\1", value)
+        return _without_paths(value)
     if isinstance(value, Mapping):
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

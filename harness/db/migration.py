@@ -9,6 +9,7 @@ second.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+import psycopg
+
 from harness.clock import Sleep, wait_until
 from harness.core.trace import Record, parse
 from harness.db.guard import Identity, connect
 from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
+from harness.errors import SetupError
 
 __all__ = [
     "WRONG_DATABASE",
@@ -34,6 +38,8 @@ __all__ = [
     "read_relfilenodes",
     "terminate_backends",
 ]
+
+log = logging.getLogger("harness")
 
 TRACER = Path(__file__).parent / "tracer"
 
@@ -50,7 +56,7 @@ class MigrationOrder:
     `environment` is laid over the parent's for the child, for an env.py that reads its URL there.
     `lock_timeout` and `statement_timeout` (`5s`, `500ms`) are session defaults, which a SET of the migration
     overrides; they do not reach a connection whose URL has an `options` of its own. `expect_database` is
-    `expectation(identity)`. `cwd` is the folder of the ini file unless given.
+    `expectation(identity)`. The command runs in the folder of the ini file.
     """
 
     direction: Literal["upgrade", "downgrade"]
@@ -63,15 +69,12 @@ class MigrationOrder:
     lock_timeout: str | None = None
     statement_timeout: str | None = None
     expect_database: str | None = None
-    x_args: tuple[str, ...] = ()
-    cwd: Path | None = None
 
     @property
     def command(self) -> tuple[str, ...]:
         """The command line. `-P`: a folder named alembic beside the ini must not shadow the library."""
         ini = str(self.alembic_config.absolute())
-        options = [part for argument in self.x_args for part in ("-x", argument)]
-        return (sys.executable, "-P", "-m", "alembic", "-c", ini, *options, self.direction, self.target)
+        return (sys.executable, "-P", "-m", "alembic", "-c", ini, self.direction, self.target)
 
     @property
     def application_name(self) -> str:
@@ -158,17 +161,13 @@ class MigrationChild:
         with self.order.log_file.open("ab") as log:
             self._process = self._spawn(
                 self.order.command,
-                cwd=self.order.cwd or self.order.alembic_config.absolute().parent,
+                cwd=self.order.alembic_config.absolute().parent,
                 env=self.order.child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
 
     def poll(self) -> int | None:
         """The exit code, None while it runs; negative is the number of the signal that killed it."""
@@ -198,28 +197,37 @@ class MigrationChild:
         """End it within about three times `grace_s`: SIGINT, then `terminate(backend_pids)`, then SIGKILL.
 
         psycopg2 does not answer SIGINT within a statement, and a backend outlives its killed client, so
-        `terminate` is called after SIGKILL too. Returns what it took and the records since the last
-        `records()`.
+        `terminate` is called after SIGKILL too. An error of `terminate` is logged: SIGKILL follows all the
+        same. Returns what it took and the records since the last `records()`.
         """
         found: list[Record] = []
         steps: list[tuple[Stopped, Callable[[], object]]] = [
             ("interrupted", lambda: self._signal(signal.SIGINT)),
-            ("terminated", lambda: terminate(self.backend_pids)),
+            ("terminated", lambda: self._terminate(terminate)),
             ("killed", lambda: self._signal(signal.SIGKILL)),
         ]
         how: Stopped = "ended"
-        for name, step in steps:
-            found += self.records()
-            if self.poll() is not None:
-                break
-            how = name
-            step()
-            wait_until(lambda: self.poll() is not None, grace_s, sleep)
-        self._signal(signal.SIGKILL)  # what the command itself had started
+        try:
+            for name, step in steps:
+                found += self.records()
+                if self.poll() is not None:
+                    break
+                how = name
+                step()
+                wait_until(lambda: self.poll() is not None, grace_s, sleep)
+        finally:
+            self._signal(signal.SIGKILL)  # also what the command itself had started
         found += self.records()
         if how == "killed":
-            terminate(self.backend_pids)
+            self._terminate(terminate)
         return how, found
+
+    def _terminate(self, terminate: Callable[[Sequence[int]], object]) -> None:
+        try:
+            terminate(self.backend_pids)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process must be killed
+            said = error if isinstance(error, SetupError) else type(error).__name__
+            log.warning("The migration's backends could not be ended: %s", said)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -237,16 +245,27 @@ def expectation(identity: Identity) -> str:
 
 def terminate_backends(url: DatabaseUrl, pids: Sequence[int]) -> int:
     """`pg_terminate_backend` for those of `pids` that are clients of this database; returns how many there
-    were."""
+    were. Raises SetupError when the database does not answer or the role may not do it."""
     if not pids:
         return 0
-    with connect(url, application_name="mul-terminate") as connection:
-        found = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid = ANY(%s) AND datname = current_database() AND backend_type = 'client backend'",
-            [list(pids)],
-        ).fetchall()
+    try:
+        with connect(url, application_name="mul-terminate") as connection:
+            found = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid = ANY(%s) AND datname = current_database() AND backend_type = 'client backend'",
+                [list(pids)],
+            ).fetchall()
+    except psycopg.Error as error:
+        user = url.resolved().user
+        raise SetupError(
+            f"The migration's backends could not be ended as {user}: {_reason(error)}.",
+            f"Connect as the migration's role, or GRANT pg_signal_backend TO {user}.",
+        ) from None
     return len(found)
+
+
+def _reason(error: psycopg.Error) -> str:
+    return error.diag.message_primary or type(error).__name__
 
 
 def read_relfilenodes(url: DatabaseUrl) -> dict[int, int]:

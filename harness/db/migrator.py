@@ -29,7 +29,7 @@ from psycopg import sql
 
 from harness.db.guard import connect
 from harness.db.url import DatabaseUrl
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, SetupError, UsageError
 
 __all__ = ["RELATIVE", "DatabaseMigrator", "Direction", "Environment", "MigrationStatus", "PendingRevision"]
 
@@ -141,13 +141,27 @@ class DatabaseMigrator:
         return config
 
     def current(self) -> tuple[str, ...]:
-        """The revisions in the version table, sorted; () when there is none."""
+        """The revisions in the version table, sorted; () when there is none. Raises SetupError when it
+        cannot be read."""
         query = sql.SQL("SELECT version_num FROM {} ORDER BY version_num").format(self._table)
         with connect(self._url, application_name="mul-migrator") as connection:
             try:
                 return tuple(row[0] for row in connection.execute(query))
             except psycopg.errors.UndefinedTable:
                 return ()
+            except psycopg.Error as error:
+                raise self._unreadable(error) from None
+
+    def _unreadable(self, error: psycopg.Error) -> SetupError:
+        table = self._table.as_string(None)
+        user = sql.Identifier(self._url.resolved().user).as_string(None)
+        reason = error.diag.message_primary or type(error).__name__
+        remedy = "Look at the server's log."
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            schema, dot, _ = table.rpartition(".")
+            usage = f"GRANT USAGE ON SCHEMA {schema} TO {user}; " if dot else ""
+            remedy = f"Give the role the right: {usage}GRANT SELECT ON {table} TO {user}"
+        return SetupError(f"The version table {table} cannot be read: {reason}.", remedy)
 
     def heads(self) -> tuple[str, ...]:
         """The heads of the scripts, sorted."""

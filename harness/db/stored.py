@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
+
+import psycopg
 
 from harness.core.canary import read_text
 from harness.core.record import FinalRead, Found
@@ -25,14 +28,25 @@ QUERY = """
 
 
 def read_documents(database_url: str, run: str) -> dict[str, tuple[Found, ...]]:
-    """By account, every document that bears the canary of `run`; raises SetupError as `connect` does."""
+    """By account, every document that bears the canary of `run`; raises SetupError when the database does
+    not answer, or not to the end."""
     found: dict[str, list[Found]] = {}
-    with connect(DatabaseUrl.parse(database_url), "migrate-under-load final read") as connection:
-        for account, key, version, title in connection.execute(QUERY, [f"run:{run} "]):
-            says = read_text(title)
-            if says is not None and says.run == run:
-                found.setdefault(account, []).append(Found(key, version, says.account, says.version))
+    for account, key, version, title in _read_rows(DatabaseUrl.parse(database_url), run):
+        says = read_text(title)
+        if says is not None and says.run == run:
+            found.setdefault(account, []).append(Found(key, version, says.account, says.version))
     return {account: tuple(documents) for account, documents in found.items()}
+
+
+def _read_rows(url: DatabaseUrl, run: str) -> list[tuple[Any, ...]]:
+    try:
+        with connect(url, "migrate-under-load final read") as connection:
+            return connection.execute(QUERY, [f"run:{run} "]).fetchall()
+    except psycopg.Error as error:
+        reason = error.diag.message_primary or type(error).__name__
+        raise SetupError(
+            f"The documents in {url.masked} could not be read: {reason}.", "Look at the server's log."
+        ) from None
 
 
 class StoredDocuments:

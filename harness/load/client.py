@@ -9,6 +9,8 @@ Differences from `locust.contrib.fasthttp.FastHttpSession`:
 - A request as a whole has a deadline; FastHttpSession's timeouts are per socket operation.
 - Latency counts from the instant a request was intended for, and a request is known to the recorder from
   its send on. One that is killed stays in flight there and is never booked as answered.
+- A redirect is not followed: it could lead the load to a host that no guard has seen. It is an answer like
+  any other, an error (`HTTP 302`) unless the caller expects it.
 - The caller says which statuses it expects (any 2xx by default); `catch_response` does not exist.
 """
 
@@ -54,6 +56,8 @@ DEADLINE_S = 60.0
 _poll = get_original("select", "poll")
 
 _SUCCESS = range(200, 300)
+_UNSURE = frozenset({408, 425, 499})
+"""Request timeout, too early, client closed request: a proxy gives up on a service that may go on."""
 _NEVER_AGAIN = -1
 
 
@@ -84,6 +88,7 @@ class MeasuredSession(FastHttpSession):
         super().__init__(base_url, request_event, user, client_pool=pool, max_retries=0)
         # Statuses are judged here, by what the caller expects; no exception is raised for one.
         self.client.valid_response_codes = frozenset(range(1000))  # type: ignore[misc]
+        self.client.redirect_response_codes = frozenset()  # type: ignore[misc]
         self.due: float | None = None
 
     def request(  # type: ignore[override]
@@ -215,15 +220,16 @@ def failure_cause(response: FastResponse, expect: Container[int] = _SUCCESS) -> 
 def operation_outcome(response: FastResponse) -> OperationOutcome:
     """What a write's response says about the write.
 
-    Refused by the service (4xx) or never sent: it did not happen. No answer, a broken one or a 5xx: the
-    service may have carried it out.
+    Refused by the service (4xx) or never sent: it did not happen. No answer, a broken one, a redirect, a 5xx
+    or a 4xx of a proxy that gave up: the service may have carried it out.
     """
     error = _error(response)
     if error is not None:
         return OperationOutcome.FAIL if isinstance(error, NotSentError) else OperationOutcome.INDETERMINATE
     if response.status_code in _SUCCESS:
         return OperationOutcome.OK
-    return OperationOutcome.FAIL if response.status_code < 500 else OperationOutcome.INDETERMINATE
+    refused = 400 <= response.status_code < 500 and response.status_code not in _UNSURE
+    return OperationOutcome.FAIL if refused else OperationOutcome.INDETERMINATE
 
 
 def _error(response: FastResponse) -> BaseException | None:

@@ -225,9 +225,11 @@ class LoadControl:
             self._event(Kind.WORKER_FINAL, worker=worker.id, **counts)
 
     def _on_worker_connect(self, client_id: str, **_: object) -> None:
-        """Say that a worker came too late: it is not told of the run, as its accounts would be others'."""
+        """Note that a worker came too late: it is not told of the run, as its accounts would be others', but
+        Locust gives it users, which do nothing. Writes a WORKER_LATE event."""
         if self._directory is not None and client_id not in self._workers:
             logger.warning("Worker %s came after the run had begun; its users do nothing in it.", client_id)
+            self._event(Kind.WORKER_LATE, worker=client_id)
 
     # insides
 

@@ -1,12 +1,14 @@
 """The migration in Locust's web page: a tab, a page of its own, and a guard against other pages.
 
 Locust's page answers the scripts of any page (open CORS) and takes commands without a token, so whatever page
-is open in the same browser could start a migration. `install` adds a check of where a request comes from, and
+is open in the same browser could start a migration. `install` adds a check of where a request comes from and
+of the name it was sent to (a page that rebinds its own name to 127.0.0.1 counts as the same origin), and
 freezes the settings that were made at start-up.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,7 @@ def _refuse(environment: Environment, base: str) -> Response | None:
     """The answer to a request that is refused, None for one that may go on."""
     path = request.path.removeprefix(base)
     commands = path in _COMMANDS or request.method not in ("GET", "HEAD", "OPTIONS")
-    if _foreign(commands):
+    if _rebound(environment) or _foreign(commands):
         return _refusal(403, "This request comes from another page, and is refused.")
     if path == "/user":
         return _refusal(403, "The settings of the users were made at start-up.")
@@ -81,6 +83,28 @@ def _foreign(commands: bool) -> bool:
         return True
     referer = request.headers.get("Referer")
     return referer is not None and urlsplit(referer).netloc != request.host
+
+
+def _rebound(environment: Environment) -> bool:
+    """Whether a page that listens on this machine only was asked under a name that is not this machine's.
+
+    Bound elsewhere, it is behind something of the person's own, whose names are not known here.
+    """
+    bound = getattr(environment.parsed_options, "web_host", None) or ""
+    if not _is_loopback(bound):
+        return False
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return True
+    return not _is_loopback(name) and name != bound.lower()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _refuse_settings(environment: Environment) -> Response | None:

@@ -9,7 +9,7 @@ from harness.report.view import Measure, View
 
 __all__ = ["render"]
 
-_SPECIAL = re.compile(r"[\\`*_\[\]#!|~$@]|:(?=\S)|^[-+=]")
+_SPECIAL = re.compile(r"[\\`*_\[\]#!|~$@]|:(?=\S)|(?<=[wW]{3})\.|^[-+=]")
 _FINDINGS = 5
 _NOT_PLAIN = re.compile(r"[^a-zA-Z0-9 ,.=%/;(){}'\"…+-]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

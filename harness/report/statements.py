@@ -42,8 +42,9 @@ class Span:
     revision: str
     sql: str
     start: float
-    duration: float | None  # None: its end was not seen
+    duration: float | None  # of all executions together; None: its end was not seen
     end: float  # where there is no duration, the end of the migration
+    executions: int  # more than one: the tracer kept only the sum of fast repeats
     effect: str  # a key of EFFECTS
     locks: tuple[str, ...]
     rows: int | None
@@ -63,7 +64,7 @@ class Statement:
     started: str
     duration: str  # all executions together
     longest: str
-    longest_s: float
+    longest_s: float  # of fast repeats, whose longest is unknown, the mean
     unfinished: bool
     rows: str
     lock_timeout: str
@@ -98,6 +99,7 @@ def _span(statement: Mapping[str, Any], until: float) -> Span:
         start=start,
         duration=duration,
         end=max(start, until) if duration is None else start + duration,
+        executions=int(statement.get("executions") or 1),
         effect=_effect(str(lock.get("mode")) for lock in locks),
         locks=(*map(_lock, locks), *(f"rewrites {clean(name)}" for name in statement.get("rewrites") or ())),
         rows=statement.get("rows"),
@@ -112,14 +114,15 @@ def _statement(group: Sequence[Span]) -> Statement:
     rows = [span.rows for span in group if span.rows is not None]
     errors = dict.fromkeys(span.error for span in group if span.error)
     known = [span.duration for span in group if span.duration is not None]
+    times = sum(span.executions for span in group)
     return Statement(
         revision=longest.revision,
         sql=longest.sql,
         short=shorten(longest.sql, SHORT_SQL),
-        times=f"× {count(len(group))}" if len(group) > 1 else "",
+        times=f"× {count(times)}" if times > 1 else "",
         started=seconds(group[0].start),
         duration=seconds(sum(known) if known else None),
-        longest="no end seen" if longest.duration is None else seconds(longest.duration),
+        longest=_longest(longest, folded=times > len(group)),
         longest_s=_length(longest),
         unfinished=longest.duration is None,
         rows=count(sum(rows) if rows else None),
@@ -132,7 +135,15 @@ def _statement(group: Sequence[Span]) -> Statement:
 
 
 def _length(span: Span) -> float:
-    return span.end - span.start
+    """Seconds of one execution: of fast repeats, their mean."""
+    return (span.end - span.start) / span.executions
+
+
+def _longest(span: Span, folded: bool) -> str:
+    """Among executions of which only a sum is known, one took at least their mean."""
+    if span.duration is None:
+        return "no end seen"
+    return f"at least {seconds(_length(span))}" if folded else seconds(span.duration)
 
 
 def _error(statement: Mapping[str, Any]) -> str:

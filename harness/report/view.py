@@ -127,7 +127,7 @@ class View:
         return tuple(statement for migration in self.migrations for statement in migration.statements)
 
     def slowest(self, most: int = 5) -> tuple[Statement, ...]:
-        """The statements with the longest single execution, longest first."""
+        """The statements with the longest single execution, longest first; fast repeats by their mean."""
         return tuple(sorted(self.statements, key=lambda s: -s.longest_s)[:most])
 
 
@@ -140,11 +140,12 @@ def build(
     migrations = tuple(_migration(m, own) for m, own in zip(told, executed, strict=True))
     gates = tuple(sorted(map(_gate, verdict.get("gates") or ()), key=lambda g: _SHOWN.index(g.status)))
     blame = tuple(_blame(b, told) for b in verdict.get("blame") or ())
+    statements = [s for m in migrations for s in m.statements]
     phases = tuple(verdict.get("phases") or ())
     return View(
         run_id=clean(verdict.get("run_id") or ""),
         title=_title(plan),
-        headline=_headline(verdict, gates, blame, [s for m in migrations for s in m.statements]),
+        headline=_headline(verdict, gates, _culprit(blame, _fatal(told, executed), statements)),
         figures_title=_FIGURES_OF_A_PLACEBO if plan.placebo else _FIGURES,
         figures=tuple(_figures(phases)),
         gates=gates,
@@ -164,13 +165,11 @@ def build(
 # the verdict in one sentence
 
 
-def _headline(
-    verdict: Json, gates: Sequence[Gate], blame: Sequence[Blame], statements: Sequence[Statement]
-) -> Headline:
+def _headline(verdict: Json, gates: Sequence[Gate], cause: str) -> Headline:
     status = str(verdict.get("status", "inconclusive"))
     sentence = _sentence(status, verdict, gates)
     if status == "fail":
-        sentence += _culprit(verdict, blame, statements)
+        sentence += cause
     if not verdict.get("complete", True):
         phase = verdict.get("interrupted_in")
         where = f" in {clean(phase)}" if phase else ""
@@ -224,20 +223,29 @@ def _told(gate: Gate) -> str:
     return f"{gate.name} is {gate.observed}{against}"
 
 
-def _culprit(verdict: Json, blame: Sequence[Blame], statements: Sequence[Statement]) -> str:
+def _culprit(blame: Sequence[Blame], fatal: Span | None, statements: Sequence[Statement]) -> str:
     """The statement to look at: the blamed one, the one that failed, or else the longest."""
     if blame:
         return f" Blamed on {blame[0].statement}."
-    failed = [s for s in statements if s.error]
-    migrations = [verdict.get(key) or {} for key in ("migration", "rollback")]
-    if failed and any(migration.get("status") == "failed" for migration in migrations):
-        last = failed[-1]
-        return f" The migration failed in revision {last.revision} with {last.error}: {last.short}"
+    if fatal is not None:
+        sql = shorten(fatal.sql, SHORT_SQL)
+        return f" The migration failed in revision {fatal.revision} with {fatal.error}: {sql}"
     longest = max(statements, key=lambda s: s.longest_s, default=None)
     if longest is None:
         return ""
     took = "was never seen to end" if longest.unfinished else f"ran {longest.longest}"
     return f" The migration's longest statement {took}, in revision {longest.revision}: {longest.short}"
+
+
+def _fatal(migrations: Sequence[Json], executed: Sequence[Sequence[Span]]) -> Span | None:
+    """The statement in which a migration failed: its last, if it ended in an error. An earlier error is one
+    that the migration itself got over.
+    """
+    for migration, own in zip(migrations, executed, strict=True):
+        last = max(reversed(own), key=lambda span: span.start, default=None)
+        if migration.get("status") == "failed" and last is not None and last.error:
+            return last
+    return None
 
 
 def _title(plan: Plan) -> str:

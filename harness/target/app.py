@@ -38,18 +38,20 @@ def create_app() -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    listening = asyncio.create_task(app.state.hub.listen())
+    app.state.listening = listening = asyncio.create_task(app.state.hub.listen())
     try:
         yield
     finally:
         listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listening
+        await asyncio.wait([listening])
         await app.state.engine.dispose()
 
 
 async def _health(request: Request) -> Response:
-    """200 when the database answers and holds the schema and the signing key, otherwise 503."""
+    """200 when the database answers and holds the schema and the signing key, and notifications are listened
+    for; otherwise 503."""
+    if request.app.state.listening.done():
+        return JSONResponse({"status": "unavailable", "why": "nothing listens for notifications"}, 503)
     try:
         await request.app.state.guard.tokens()
         async with request.app.state.engine.begin() as connection:

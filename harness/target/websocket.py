@@ -86,7 +86,7 @@ class Hub:
         while True:
             try:
                 await self._listen_once()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 _log.warning("the listening connection was lost (%s); connecting again", type(error).__name__)
             await asyncio.sleep(_RECONNECT_S)
 

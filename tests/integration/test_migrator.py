@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from harness.db.migrator import DatabaseMigrator
-from harness.errors import UsageError
+from harness.errors import SetupError, UsageError
 
 pytestmark = [pytest.mark.integration, pytest.mark.migration]
 
@@ -97,3 +97,21 @@ def test_a_version_table_of_another_name_and_schema(database: str) -> None:
 
     assert migrator(database, version_table="versions", version_table_schema="app").current() == ("c3",)
     assert migrator(database).current() == ()
+
+
+def test_a_version_table_that_may_not_be_read_names_the_grant(database: str) -> None:
+    stamp(database, "b2")
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE ROLE mul_reader LOGIN PASSWORD 'x'")
+    theirs = psycopg.conninfo.make_conninfo(database, user="mul_reader", password="x")
+    parts = psycopg.conninfo.conninfo_to_dict(theirs)
+    url = f"postgresql://mul_reader:x@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    try:
+        with pytest.raises(SetupError) as caught:
+            migrator(url).current()
+    finally:
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP ROLE mul_reader")
+
+    assert "alembic_version" in caught.value.message
+    assert 'GRANT SELECT ON "alembic_version" TO "mul_reader"' in caught.value.remedy

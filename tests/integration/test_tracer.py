@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from harness.core.trace import Trace, parse
@@ -117,6 +119,34 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+IN_A_TRANSACTION = {
+    driver: f"""
+import sys, {driver}
+conn = {driver}.connect(sys.argv[1])
+cur = conn.cursor()
+cur.execute("CREATE TABLE t (id int)")
+cur.execute("INSERT INTO t VALUES (1)")
+conn.commit()
+conn.close()
+"""
+    for driver in ("psycopg", "psycopg2")
+} | {
+    "asyncpg": """
+import asyncio, sys
+import asyncpg
+
+async def main():
+    conn = await asyncpg.connect(sys.argv[1])
+    async with conn.transaction():
+        await conn.execute("CREATE TABLE t (id int)")
+        await conn.execute("INSERT INTO t VALUES (1)")
+    await conn.close()
+
+asyncio.run(main())
+"""
+}
 
 
 def traced(folder: Path, script: str, database: str) -> Trace:
@@ -272,3 +302,43 @@ assert "mul_tracer" not in sys.modules
     done = subprocess.run([sys.executable, "-c", script], env=environment, timeout=60, check=False)
 
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_where_locks_may_not_be_read_the_migration_is_left_alone(
+    database: str, tmp_path: Path, driver: str
+) -> None:
+    parts = urlsplit(database)
+    role = f"mul_{parts.path.strip('/')}_{driver}"
+    with psycopg.connect(database) as connection:
+        connection.execute("REVOKE SELECT ON pg_locks FROM PUBLIC")
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'".encode())
+        connection.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
+    url = parts._replace(netloc=f"{role}:x@{parts.hostname}:{parts.port}").geturl()
+    try:
+        trace = traced(tmp_path, IN_A_TRANSACTION[driver], url)
+    finally:
+        with psycopg.connect(database) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+    assert [found.sqlstate for found in trace.statements] == [None, None]
+    assert [found.outcome for found in trace.transactions] == ["commit"]
+    assert "locks cannot be read" in trace.blind[0]
+
+
+def test_nothing_is_asked_in_a_transaction_that_waits_for_nothing(database: str, tmp_path: Path) -> None:
+    script = """
+import sys, psycopg
+with psycopg.connect(sys.argv[1]) as conn:
+    conn.execute("SET LOCAL lock_timeout = '50ms'")
+    conn.execute("CREATE TABLE t (id int)")
+    conn.commit()
+    conn.execute("CREATE TABLE u (id int)")
+"""
+    trace = traced(tmp_path, script, database)
+
+    hurried, patient = (found for found in trace.statements if found.sql.startswith("CREATE"))
+    assert hurried.lock_timeout_s == 0.05
+    assert not hurried.locks
+    assert patient.locks
+    assert len(trace.blind) == 1

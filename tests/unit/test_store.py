@@ -136,7 +136,7 @@ def test_a_torn_last_line_is_told(directory: RunDirectory) -> None:
         file.write('{"at": 3')
     record = read_record(directory.path)
     assert len(record.events) == 2
-    assert "the last line of events.ndjson is torn" in record.missing
+    assert "line 3 of events.ndjson is unreadable; nothing after it was read" in record.missing
 
 
 def test_a_torn_gzip_is_told(directory: RunDirectory) -> None:
@@ -146,7 +146,24 @@ def test_a_torn_gzip_is_told(directory: RunDirectory) -> None:
     file.write_bytes(file.read_bytes() + gzip.compress(b'{"account": "bob"')[:-12])
     record = read_record(directory.path)
     assert [read.account for read in record.final_reads] == ["ada"]
-    assert "the last line of final_read.ndjson.gz is torn" in record.missing
+    assert "line 2 of final_read.ndjson.gz is unreadable; nothing after it was read" in record.missing
+
+
+@pytest.mark.parametrize("damage", [b"no gzip", gzip.compress(b'{"account": "bob"}')[:10] + b"\xff" * 20])
+def test_a_damaged_gzip_is_told(directory: RunDirectory, damage: bytes) -> None:
+    directory.append_line("final_read.ndjson.gz", {"account": "ada", "at": 1.0, "found": []})
+    directory.close()
+    file = directory.path / "final_read.ndjson.gz"
+    file.write_bytes(file.read_bytes() + damage)
+    record = read_record(directory.path)
+    assert any("of final_read.ndjson.gz is unreadable" in text for text in record.missing)
+
+
+def test_a_damaged_line_is_told_by_its_number(directory: RunDirectory) -> None:
+    (directory.path / "probes.ndjson").write_text('{"reads_checked": 1}\n{"at"\n{"reads_checked": 1}\n')
+    record = read_record(directory.path)
+    assert "line 2 of probes.ndjson is unreadable; nothing after it was read" in record.missing
+    assert record.reads_checked == 1
 
 
 def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:
@@ -157,7 +174,7 @@ def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:
     record = read_record(directory.path)
     assert "2 blocks of samples from worker w1" in record.missing
     assert "1 blocks of operations from worker w1" in record.missing
-    assert record.incomplete_workers == ("w1",)
+    assert (record.incomplete_workers, record.incomplete_samples) == (("w1",), ("w1",))
 
 
 def test_a_damaged_block_is_told(directory: RunDirectory) -> None:

@@ -84,6 +84,9 @@ def test_every_metric_can_be_asked_for(metric: str) -> None:
         ("p95 < 1s for ever", "not a duration", "250ms"),
         ("leaks{phase=migrate} == 0", "whole run", "without labels"),
         ("migration_duration{name=x} < 1s", "no endpoint", "name"),
+        ("migration_duration{phase=recover} < 1s", "nothing migrates in phase recover", "phase=migrate"),
+        ("p95{phase=migrate,phase=recover} < 1s", "the label phase is given twice", "once"),
+        ('p95{name=a,name="a"} < 1s', "the label name is given twice", "once"),
         ("p95{phase} < 1s", "'phase' is not a label", "label=value"),
         ("p95 ~ 1s", "not a gate expression", "METRIC"),
         ("p95 < 1s or else", "not a gate expression", "METRIC"),
@@ -95,3 +98,9 @@ def test_what_is_wrong_is_refused_with_what_is_known(text: str, message: str, re
         parse(text)
     assert message in refused.value.message
     assert remedy in refused.value.remedy
+
+
+@pytest.mark.parametrize("phase", ["migrate", "rollback"])
+def test_the_duration_of_either_migration(phase: str) -> None:
+    gate = parse(f"migration_duration{{phase={phase}}} < 1s")[1]
+    assert gate.left == Selector("migration_duration", phase)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.core.builtin_gates import BUILT_IN
+from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.gate import Gate
 from harness.core.gates import METRICS, check_gates, explain
@@ -55,6 +56,11 @@ def blocked() -> SampleTable:
 
 def shown(*records: Any, error: str | None = None) -> tuple[FinalRead, ...]:
     return (FinalRead("ada", 54.0, records, error, None, "w1"),)
+
+
+def phases_of(name: str, seen: list[GateResult]) -> list[str]:
+    """The phases in which the gate was judged, by its expressions."""
+    return [r.expression.partition("phase=")[2].partition("}")[0] for r in seen if r.name == name]
 
 
 Examples = Mapping[str, Callable[[], Record]]
@@ -181,7 +187,8 @@ def test_a_clear_recovery_failure_says_by_how_much() -> None:
         ({"status": "stopped"}, "inconclusive", "while it was running"),
         ({"status": "nothing"}, "inconclusive", "--prepare"),
         ({"status": None}, "inconclusive", "not recorded"),
-        ({"status": "ok", "traced": False, "why_untraced": "no hello"}, "pass", "not traced: no hello"),
+        ({"status": "ok", "unreadable": 1}, "pass", "not traced: 1 lines of the trace are unreadable"),
+        ({"status": "ok", "reached": None}, "inconclusive", "the version table could not be read"),
     ],
 )
 def test_the_ending_of_a_migration(end: dict[str, Any], status: str, why: str) -> None:
@@ -219,6 +226,29 @@ def test_no_loss_is_not_told_where_writes_are_unknown(changes: dict[str, Any], w
     assert why in seen.why
 
 
+@pytest.mark.parametrize(("start", "red"), [(28.0, ["migrate"]), (40.0, ["recover"])])
+def test_errors_are_judged_during_the_migration_and_after_it(start: float, red: list[str]) -> None:
+    failing = steady(start, start + 8.0, rate=6, outcome=Outcome.ERROR, endpoint="POST /documents")
+    seen = results(a_record(table=joined(steady(), failing)))
+    assert phases_of("errors", [r for r in seen if r.status == "fail"]) == red
+
+
+def test_isolation_without_a_refusal_was_not_probed() -> None:
+    seen = result(a_record(probes=()), "leaks")
+    assert (seen.status, seen.why) == (
+        "inconclusive",
+        "no foreign read was refused: isolation was not probed",
+    )
+
+
+def test_unexpected_writes_are_not_denied_where_an_account_was_not_read() -> None:
+    unread = FinalRead("bob", 54.0, (), "timed out", None, "w1")
+    seen = result(a_record(final_reads=(*shown(found(1)), unread)), "unexpected_writes")
+    assert (seen.status, seen.why) == ("inconclusive", "1 of 2 accounts were not read back")
+    strange = (*shown(found(1), found(1, "stranger")), unread)
+    assert result(a_record(final_reads=strange), "unexpected_writes").status == "fail"
+
+
 def test_foreign_reads_that_all_fail_prove_nothing() -> None:
     record = a_record(probes=(Probe(30.0, "ada", "foreign_read", "error"),))
     assert result(record, "leaks").status == "inconclusive"
@@ -230,6 +260,7 @@ def test_foreign_reads_that_all_fail_prove_nothing() -> None:
         ({"health": healthy(cpu_ratio=0.99)}, "CPU was above 90%"),
         ({"events": tuple(e for e in events() if e.kind != "worker_final")}, "workers lost: w1"),
         ({"health": healthy(late_ms=80.0)}, "p99 80 ms"),
+        ({"events": events(more=[Event(30.0, Kind.WORKER_LATE, {"worker": "w2"})])}, "took users away: w2"),
     ],
 )
 def test_an_unfit_generator_says_why(changes: dict[str, Any], why: str) -> None:
@@ -246,9 +277,9 @@ def test_lateness_in_the_warm_up_is_none() -> None:
 def test_a_rollback_is_judged_by_gates_of_its_own() -> None:
     seen = results(a_record(a_plan(downgrade="0001")))
     assert {r.status for r in seen} == {"pass"}
-    for name in ("errors", "throughput", "latency", "stall", "migration"):
-        phases = [r.expression.partition("phase=")[2].partition("}")[0] for r in seen if r.name == name]
-        assert phases == ["migrate", "rollback"]
+    for name in ("throughput", "latency", "stall", "migration"):
+        assert phases_of(name, seen) == ["migrate", "rollback"]
+    assert phases_of("errors", seen) == ["migrate", "recover", "rollback", "rollback_recover"]
     assert sum(r.name == "leaks" for r in seen) == 1
 
 

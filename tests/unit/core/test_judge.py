@@ -17,7 +17,18 @@ from harness.core.samples import Outcome
 from harness.core.timeline import Window
 from harness.core.verdict import GateResult, Verdict
 from harness.store import dump_json
-from tests.fix_record import a_plan, a_record, events, healthy, joined, samples, steady, without
+from tests.fix_record import (
+    a_plan,
+    a_record,
+    events,
+    healthy,
+    idle_trace,
+    joined,
+    samples,
+    steady,
+    trace_records,
+    without,
+)
 
 SCHEMA = json.loads(Path(harness.__file__).with_name("verdict.schema.json").read_text(encoding="utf-8"))
 
@@ -63,7 +74,9 @@ RECORDS: dict[str, Record] = {
     "lost": a_record(final_reads=(FinalRead("ada", 54.0, (), None, None, "w1"),)),
     "no events": bare(events=()),
     "events only": bare(),
-    "failed early": bare(events=events(trace=[], end={"status": "failed", "revisions_after": None})),
+    "failed early": bare(
+        events=events(trace=idle_trace(), end={"status": "failed", "revisions_after": None})
+    ),
     "nothing": nothing_to_migrate(),
 }
 
@@ -214,15 +227,15 @@ def test_a_gate_of_ones_own_on_the_hub_puts_nothing_in_doubt() -> None:
         ({"missing": ("3 blocks of samples from worker w1",)}, "3 blocks of samples"),
         ({"plan": a_plan(no_gates=("stall",))}, "Gate stall is switched off"),
         ({"plan": a_plan(gates=("stall: stall < 2s",))}, "replaces the built-in"),
-        ({"events": events(end={"traced": False, "why_untraced": "no hello"})}, "not traced (no hello)"),
+        ({"events": events(end={"unreadable": 2})}, "not traced (2 lines of the trace are unreadable)"),
         ({"final_reads": (FinalRead("ada", 54.0, (), "timed out"),)}, "1 accounts were not read back"),
         (
             {"table": joined(steady(), steady(rate=2, outcome=Outcome.ERROR, endpoint="GET /broken"))},
             "GET /broken was never answered ok before phase migrate",
         ),
         (
-            {"events": events(more=[Event(30.0, Kind.SERVICE_DIED, {"name": "service", "exit_code": -9})])},
-            "The service service ended with exit code -9, 30.0 s after the start",
+            {"events": events(stop="service died", stop_at=30.0)},
+            "The run ended early, 30.0 s after its start: service died.",
         ),
         ({"incomplete_workers": ("w1",)}, "Operations of 1 accounts are missing"),
         ({"events": tuple(e for e in events() if e.kind != Kind.WORKER_FINAL)}, "Workers w1 were lost"),
@@ -234,7 +247,7 @@ def test_what_was_not_judged_is_said(changes: dict[str, Any], limit: str) -> Non
 
 
 def test_an_untraced_migration_is_judged_over_its_whole_process() -> None:
-    record = a_record(events=events(end={"traced": False}))
+    record = a_record(events=events(end={"unreadable": 1}))
     assert timeline_of(record).window("migrate") == Window("migrate", 25.0, 35.0)
 
 
@@ -245,3 +258,68 @@ def test_retries_are_one_migration_from_its_first_statement() -> None:
     told = judge(a_record(events=(*events(), again))).as_json()["migration"]
     assert (told["attempts"], told["begin_at"], told["command"]) == (2, 25.0, ["again"])
     assert told["from"] == "0001"
+
+
+def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
+    verdict = judge(a_record(incomplete_samples=("w1",)))
+    passed = [result.name for result in verdict.gates if result.status == "pass"]
+    assert passed == [
+        "migration",
+        "lost_writes",
+        "unexpected_writes",
+        "leaks",
+        "ws_delivery",
+        "ws_missed",
+        "generator",
+    ]
+    assert (verdict.status, gate(verdict, "stall").why) == (
+        "inconclusive",
+        "it passed, but samples of w1 are missing",
+    )
+
+
+def test_a_red_gate_stays_red_where_samples_are_missing() -> None:
+    record = a_record(table=without(steady(), 28.0, 31.0), incomplete_samples=("w1",))
+    assert gate(judge(record), "throughput").status == "fail"
+
+
+URL = "postgresql://app:s3cr3t@db/shop"
+
+
+def test_neither_reasons_nor_limits_hold_credentials_or_paths() -> None:
+    failed = {"status": "failed", "message": f"/srv/shop/env.py: cannot reach {URL}"}
+    verdict = judge(a_record(events=events(end=failed)))
+    assert gate(verdict, "migration").why == "…/env.py: cannot reach postgresql://app:***@db/shop"
+
+    broken = {"kind": "hookfail", "mono": 1027.0, "where": "/srv/shop/env.py", "error": URL}
+    blind = {"kind": "blind", "mono": 1027.0, "backend": 5, "reason": f"/srv/shop/x: {URL}"}
+    limits = judge(a_record(events=events(trace=[*trace_records(), broken, blind]))).limits
+    assert any("…/env.py: postgresql://app:***@db/shop" in limit for limit in limits)
+    assert any("…/x: postgresql://app:***@db/shop" in limit for limit in limits)
+
+
+def test_the_name_of_an_endpoint_is_no_path() -> None:
+    failing = steady(28.0, 29.0, rate=6, outcome=Outcome.ERROR, endpoint="POST /documents/[id]")
+    verdict = judge(a_record(table=joined(steady(), failing)))
+    assert gate(verdict, "errors").why.startswith("POST /documents/[id]: 6 of 6")
+
+
+def test_what_the_trace_told_holds_no_credential() -> None:
+    trace = trace_records()
+    trace[3]["doc"] = f"move {URL}"
+    trace[4]["sql"] = "ALTER ROLE app PASSWORD 's3cr3t'"
+    trace[5]["error"] = f"/srv/shop/x: {URL}"
+    told = judge(a_record(events=events(trace=trace))).as_json()["migration"]
+    assert told["revisions"][0]["doc"] == "move postgresql://app:***@db/shop"
+    assert told["statements"][0]["sql"] == "ALTER ROLE app PASSWORD ***"
+    assert told["statements"][0]["error"] == "…/x: postgresql://app:***@db/shop"
+
+
+def test_a_password_that_is_an_argument_of_its_own_is_not_told() -> None:
+    log = tuple(
+        Event(e.at, e.kind, {**e.data, "command": ["up", "--password", "s3cr3t"]})
+        if e.kind == Kind.MIGRATION_BEGIN
+        else e
+        for e in events()
+    )
+    assert judge(a_record(events=log)).as_json()["migration"]["command"] == ["up", "--password", "***"]

@@ -9,7 +9,7 @@ from harness.core.metrics import METRICS, Selector, measure, quantile_samples
 from harness.core.record import FinalRead, Record
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import a_plan, a_record, events, joined, samples, steady, without
+from tests.fix_record import a_plan, a_record, events, idle_trace, joined, samples, steady, without
 
 
 def facts(table: object = None, **changes: object) -> Facts:
@@ -29,7 +29,7 @@ def empty() -> Facts:
         probes=(),
         health=(),
         websocket=(),
-        events=events(trace=[], end={"traced": False}),
+        events=events(trace=[]),
     )
 
 
@@ -95,7 +95,7 @@ def test_a_phase_the_run_never_came_to() -> None:
 
 
 def test_a_migration_without_a_statement_has_no_impact() -> None:
-    found = measure(facts(events=events(trace=[], end={"status": "failed"})), Selector("p95"))
+    found = measure(facts(events=events(trace=idle_trace(), end={"status": "failed"})), Selector("p95"))
     assert found.value is None
     assert "ran no statement" in found.why
 
@@ -137,7 +137,7 @@ def test_a_metric_over_a_window_of_ones_own() -> None:
 
 
 def test_an_untraced_migrations_duration_is_unknown() -> None:
-    assert value("migration_duration", facts(events=events(end={"traced": False}))) is None
+    assert value("migration_duration", facts(events=events(end={"unreadable": 1}))) is None
 
 
 def test_a_delivery_p99_needs_a_thousand() -> None:

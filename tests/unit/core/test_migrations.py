@@ -8,7 +8,9 @@ import pytest
 
 from harness.core.events import Event, Kind
 from harness.core.migrations import Migration, migrations_of
-from tests.fix_record import a_plan, events, trace_records
+from tests.fix_record import a_plan, events, idle_trace, trace_records
+
+UNREAD = {"unreadable": 1}  # one line of the trace could not be read: it is not complete
 
 
 def the_upgrade(**changes: Any) -> Migration:
@@ -34,12 +36,12 @@ def test_instants_are_in_run_time() -> None:
 @pytest.mark.parametrize(
     ("changes", "first"),
     [
-        ({"end": {"traced": False}}, 25.0),  # unknown: from the start of its process
-        ({"end": {"traced": False}, "trace": []}, 25.0),
-        ({"trace": []}, 25.0),  # it did something, nobody saw what
-        ({"trace": [], "end": {"status": "failed"}}, None),  # it failed before its first statement
-        ({"trace": [], "end": {"status": "failed", "traced": False}}, 25.0),
-        ({"trace": [], "end": {"status": "nothing", "traced": False}}, None),
+        ({"end": UNREAD}, 25.0),  # unknown: from the start of its process
+        ({"trace": []}, 25.0),
+        ({"trace": idle_trace()}, 25.0),  # it did something, nobody saw what
+        ({"trace": idle_trace(), "end": {"status": "failed"}}, None),  # it failed before its first statement
+        ({"trace": [], "end": {"status": "failed"}}, 25.0),
+        ({"trace": [], "end": {"status": "nothing"}}, None),
         ({"trace": [], "end": {"status": "wrong_database"}}, None),
         ({"end": {"status": None}}, 27.0),  # its end is not recorded
     ],
@@ -49,7 +51,7 @@ def test_the_first_statement(changes: dict[str, Any], first: float | None) -> No
 
 
 def test_an_untraced_migration_has_no_commit_and_no_duration() -> None:
-    found = the_upgrade(end={"traced": False})
+    found = the_upgrade(end=UNREAD)
     assert (found.last_commit_at, found.duration_s) == (None, None)
 
 
@@ -81,3 +83,29 @@ def test_records_of_another_episode_are_not_mixed_in() -> None:
     ]
     (found,) = migrations_of((*events(), *other))
     assert len(found.trace.migration_statements) == 1
+
+
+def test_lines_that_could_not_be_read_make_a_trace_incomplete() -> None:
+    found = the_upgrade(end=UNREAD)
+    assert (found.traced, found.why_untraced) == (False, "1 lines of the trace are unreadable")
+
+
+@pytest.mark.parametrize(
+    ("status", "committed"), [("ok", 28.0), ("failed", None), ("deadline", None), ("stopped", None)]
+)
+def test_a_commit_ends_the_episode_of_a_migration_that_ended_ok(status: str, committed: float | None) -> None:
+    found = the_upgrade(end={"status": status})
+    assert (found.last_commit_at, found.episode.last_commit_at) == (28.0, committed)
+
+
+def test_a_migration_that_failed_after_a_commit_is_judged_to_its_end() -> None:
+    failed = Event(45.0, Kind.MIGRATION_END, {"episode": 1, "status": "failed"})
+    log = (*(event for event in events() if event.kind != Kind.MIGRATION_END), failed)
+    window = migrations_of(log)[0].episode.impact_window
+    assert window is not None
+    assert (window.start, window.end) == (27.0, 47.0)
+
+
+def test_what_it_said_is_kept_without_paths_and_credentials() -> None:
+    found = the_upgrade(end={"message": "/srv/shop/env.py: postgresql://app:s3cr3t@db/shop"})
+    assert found.message == "…/env.py: postgresql://app:***@db/shop"

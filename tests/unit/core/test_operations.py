@@ -37,3 +37,9 @@ def test_an_account_whose_name_never_came_is_called_by_its_number() -> None:
     record = pack_operation(3, 0, 0, 1, 0.0, 0.0, KEY)
     stream = BlockStream("w1", record, {}, ())
     assert [operation.account for operation in unpack_operations({}, [stream])] == ["#3"]
+
+
+def test_an_instant_beyond_the_records_range_is_clamped() -> None:
+    record = pack_operation(3, 0, 0, 1, -1.0, 50_000.0, KEY)
+    (operation,) = unpack_operations({}, [BlockStream("w1", record, {}, ())])
+    assert (operation.invoked, operation.ended) == pytest.approx((0.0, 42_949.67295))

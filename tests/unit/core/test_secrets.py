@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.secrets import mask
+from harness.core.secrets import mask, mask_command
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,23 @@ from harness.core.secrets import mask
         ("password = 'two words' user=app", "password = *** user=app"),
         ("access_token=abc&x=1", "access_token=***&x=1"),
         ("secret: xyz, next", "secret: ***, next"),
+        ("PGPASSWORD=x psql", "PGPASSWORD=*** psql"),
+        ("DB_PASSWORD=x", "DB_PASSWORD=***"),
+        ("client_secret=x", "client_secret=***"),
+        ("sslpassword=x sslmode=require", "sslpassword=*** sslmode=require"),
+        ("tool --password x up", "tool --password *** up"),
+        ("tool --password=x up", "tool --password=*** up"),
+        ("tool --db-password 'x y' up", "tool --db-password *** up"),
+        ("ALTER ROLE app PASSWORD 's3'", "ALTER ROLE app PASSWORD ***"),
+        ("CREATE ROLE app PASSWORD E's''3' LOGIN", "CREATE ROLE app PASSWORD *** LOGIN"),
+        ("ALTER ROLE app PASSWORD 's3cr", "ALTER ROLE app PASSWORD ***"),  # cut off
+        ('{"password": "abc", "a": 1}', '{"password": ***, "a": 1}'),
+        ('{"access_token": "a\\"bc"}', '{"access_token": ***}'),
+        ("{'api_key': 'abc'}", "{'api_key': ***}"),
+        ("/x?api_key=abc&b=1", "/x?api_key=***&b=1"),
+        ("postgresql://app:p/w@db/shop", "postgresql://app:***@db/shop"),
+        ("postgresql://app:p/w@x@db/shop next a@b", "postgresql://app:***@db/shop next a@b"),
+        ("'postgresql://app:p@db/shop' a@b", "'postgresql://app:***@db/shop' a@b"),
     ],
 )
 def test_a_credential_is_masked(text: str, masked: str) -> None:
@@ -26,12 +43,32 @@ def test_a_credential_is_masked(text: str, masked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://127.0.0.1:8000/documents", "postgresql://app@db/shop", "SELECT 1", ""]
+    "text",
+    [
+        "http://127.0.0.1:8000/documents",
+        "postgresql://app@db/shop",
+        "SELECT 1",
+        "",
+        "token expired",
+        "the server refused the password",
+        "password authentication failed for user app",
+        "ALTER TABLE users ADD COLUMN password text",
+    ],
 )
 def test_what_holds_no_credential_stays(text: str) -> None:
     assert mask(text) == text
 
 
 def test_masking_twice_changes_nothing_more() -> None:
-    once = mask("postgresql://app:s3cr3t@db/shop password=x Bearer y")
+    once = mask("postgresql://app:s3cr3t@db/shop password=x Bearer y --token z PASSWORD 'q'")
     assert mask(once) == once
+
+
+def test_an_option_and_its_value_may_be_two_arguments() -> None:
+    assert mask_command(["a", "--password", "x y", "--api-key=z", "b c"]) == [
+        "a",
+        "--password",
+        "***",
+        "--api-key=***",
+        "b c",
+    ]

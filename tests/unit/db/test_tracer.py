@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import errno
+import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import harness.db
-from harness.db.tracer.mul_tracer import sql
+from harness.db.tracer.mul_tracer import on_alembic, sql
+from harness.db.tracer.mul_tracer.channel import Channel
 
 FOLDER = Path(harness.db.__file__).parent / "tracer"
 
@@ -115,3 +120,100 @@ def test_passwords_are_masked() -> None:
     assert sql.masked("CREATE ROLE a LOGIN PASSWORD 'se''cret' VALID UNTIL 'x'") == (
         "CREATE ROLE a LOGIN PASSWORD '***' VALID UNTIL 'x'"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("ALTER ROLE a PASSWORD $$s3cret$$ LOGIN", "ALTER ROLE a PASSWORD '***' LOGIN"),
+        ("ALTER ROLE a PASSWORD $p$s3$$cret$p$ LOGIN", "ALTER ROLE a PASSWORD '***' LOGIN"),
+        (r"ALTER ROLE a PASSWORD E's3\'cret' LOGIN", "ALTER ROLE a PASSWORD '***' LOGIN"),
+        ("ALTER ROLE a PASSWORD 's3cr", "ALTER ROLE a PASSWORD '***'"),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'host=h password=s3cret' PUBLICATION p",
+            "CREATE SUBSCRIPTION s CONNECTION '***' PUBLICATION p",
+        ),
+        ("ALTER TABLE a ADD password text DEFAULT 'x'", "ALTER TABLE a ADD password text DEFAULT 'x'"),
+    ],
+)
+def test_every_way_to_write_a_password_is_masked(text: str, masked: str) -> None:
+    assert sql.masked(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "small"),
+    [
+        ("SET lock_timeout = '50ms'", True),
+        ("SET LOCAL lock_timeout TO 99", True),
+        ("SET lock_timeout = '100ms'", False),
+        ("SET lock_timeout = 0", False),
+        ("SET statement_timeout = '1ms'", False),
+    ],
+)
+def test_when_a_query_of_ours_could_not_wait_for_a_lock(text: str, small: bool) -> None:
+    assert sql.makes_lock_timeout_small(text) is small
+
+
+def test_a_record_that_was_lost_is_said_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel(str(tmp_path / "trace"))
+    write = os.write
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    channel.write(b'{"kind":"begin"}\n')
+    monkeypatch.setattr(os, "write", write)
+    channel.write(b'{"kind":"end"}\n')
+    channel.write(b'{"kind":"bye"}\n')
+
+    records = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    assert [record["kind"] for record in records] == ["hookfail", "end", "bye"]
+    assert records[0]["where"] == "channel"
+    assert "No space left" in records[0]["error"]
+
+
+def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))
+
+    Channel(str(tmp_path / "trace")).write(b'{"kind":"hello"}\n')
+
+    assert (tmp_path / "trace").read_text() == '{"kind":"hello"}\n'
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel(str(tmp_path / "trace"))
+    write, room = os.write, iter([5])
+
+    def almost_full(descriptor: int, line: bytes) -> int:
+        for left in room:
+            return write(descriptor, line[:left])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", almost_full)
+    channel.write(b'{"kind":"begin"}\n')
+    monkeypatch.setattr(os, "write", write)
+    channel.write(b'{"kind":"bye"}\n')
+
+    cut, gap, bye = (tmp_path / "trace").read_text().splitlines()
+    assert cut == '{"kin'
+    assert json.loads(gap)["kind"] == "hookfail"
+    assert bye == '{"kind":"bye"}'
+
+
+def test_a_step_to_no_revision_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+    monkeypatch.setattr(on_alembic, "emit", lambda kind, **_: kinds.append(kind))
+    info = SimpleNamespace(up_revision_ids=(), down_revision_ids=("a1",), is_upgrade=False, is_stamp=True)
+    mark = on_alembic._Mark(1)
+
+    on_alembic._begin(mark, SimpleNamespace(info=info, migration_fn=lambda: None))
+    on_alembic._end(mark, ok=True)
+    on_alembic._end(mark, ok=False)
+
+    assert kinds == ["rev_begin", "rev_end"]

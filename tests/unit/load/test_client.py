@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -140,6 +141,24 @@ def test_request_that_could_not_be_made_is_an_error_and_is_raised(wire: Wire) ->
     assert wire.flights.answered_[0][2:] == (Outcome.ERROR, "ValueError")
 
 
+def test_redirect_is_an_answer_and_never_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def redirect(request: Any) -> Any:
+        asked.append(request.url)
+        headers = {"location": "http://elsewhere.example/"}
+        return SimpleNamespace(status_code=302, headers=headers, content=b"", release=lambda: None)
+
+    session = MeasuredSession("http://127.0.0.1:1", EventHook())
+    session.cookiejar = session.client.cookiejar = None  # type: ignore[assignment]
+    monkeypatch.setattr(session.client, "_urlopen", redirect)
+    response = session.unrecorded("GET", "/documents/7")
+
+    assert asked == ["http://127.0.0.1:1/documents/7"]
+    assert failure_cause(response) == "HTTP 302"
+    assert failure_cause(response, {302}) == ""
+
+
 def _because(error: OSError) -> NotSentError:
     not_sent = NotSentError("not connected")
     not_sent.__cause__ = error
@@ -171,6 +190,10 @@ def test_transport_failures_have_short_causes_without_ids(error: BaseException, 
         (Answer(204), OperationOutcome.OK),
         (Answer(401), OperationOutcome.FAIL),
         (Answer(409), OperationOutcome.FAIL),
+        (Answer(302), OperationOutcome.INDETERMINATE),
+        (Answer(408), OperationOutcome.INDETERMINATE),
+        (Answer(425), OperationOutcome.INDETERMINATE),
+        (Answer(499), OperationOutcome.INDETERMINATE),
         (Answer(500), OperationOutcome.INDETERMINATE),
         (Answer(503), OperationOutcome.INDETERMINATE),
         (Answer(0, _because(ConnectionRefusedError())), OperationOutcome.FAIL),  # never sent

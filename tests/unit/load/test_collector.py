@@ -236,3 +236,4 @@ def test_a_worker_that_comes_late_is_said(
     assert not caplog.records
     played.locust.worker_connect.fire(client_id="late")
     assert "late came after the run had begun" in caplog.text
+    assert played.events(Kind.WORKER_LATE) == [{"worker": "late"}]

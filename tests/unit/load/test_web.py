@@ -31,12 +31,17 @@ def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Client:
     """A client of a page that is not served; starting and stopping is only noted in `tmp_path`."""
 
     def make(
-        base: str = "", report: Path | None = None, login: bool = False, state: str = "ready"
+        base: str = "",
+        report: Path | None = None,
+        login: bool = False,
+        state: str = "ready",
+        web_host: str = "127.0.0.1",
     ) -> FlaskClient:
         monkeypatch.setattr(sys, "argv", ["locust"])  # Locust parses it anew for its page
         environment: Any = Environment(user_classes=[Idle], events=Events(), host="http://127.0.0.1:8000")
         environment.parsed_options = Namespace(
             web_base_path=base,
+            web_host=web_host,
             num_users=1,
             spawn_rate=1,
             run_time=None,
@@ -175,3 +180,26 @@ def test_a_run_that_goes_on_is_not_changed(client: Client) -> None:
 
 def test_users_cannot_be_reconfigured(client: Client) -> None:
     assert client().post("/user", json={"user_class_name": "Idle", "host": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["evil.example:8089", "127.0.0.1.evil.example", "[::1", "192.0.2.7:8089"])
+def test_a_page_that_rebinds_its_name_is_refused(client: Client, name: str) -> None:
+    headers = {"Host": name, "Origin": f"http://{name}"}
+    ours = client()
+    ours.application.config["SERVER_NAME"] = None
+    for path in ("/migration/status", "/stats/requests"):
+        assert ours.get(path, headers=headers).status_code in (400, 403)
+    assert ours.post("/stop", headers=headers).status_code in (400, 403)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:8089", "127.0.0.2", "localhost:8089", "[::1]:8089"])
+def test_names_of_this_machine_are_served(client: Client, name: str) -> None:
+    ours = client()
+    ours.application.config["SERVER_NAME"] = None
+    assert ours.get("/migration/status", headers={"Host": name}).status_code == 200
+
+
+def test_a_page_bound_elsewhere_is_served_under_any_name(client: Client) -> None:
+    ours = client(web_host="0.0.0.0")
+    ours.application.config["SERVER_NAME"] = None
+    assert ours.get("/migration/status", headers={"Host": "load.example"}).status_code == 200

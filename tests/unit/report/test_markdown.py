@@ -38,3 +38,8 @@ def test_hostile_texts_stay_texts() -> None:
     assert set(re.findall(r"</?\w+", text)) == {"<code", "</code"}
     assert not re.search(r"(?<!\\)`|(?<!\\)\[|@|\(http://|\x1b", text)
     assert len(re.findall("^## ", text, re.MULTILINE)) == 1
+
+
+def test_a_bare_www_is_no_link() -> None:
+    text = markdown.render(sample.view_of(sample.green_verdict() | {"limits": ["see www.evil.example"]}))
+    assert "- Limit: see www\\.evil.example" in text

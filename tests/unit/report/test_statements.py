@@ -67,3 +67,12 @@ def test_locks_rewrites_errors_and_time_outs_are_told() -> None:
     assert row.locks == ("ShareLock on documents, held –", "rewrites documents")
     assert row.error == "SQLSTATE 55P03: canceling statement due to lock timeout"
     assert (row.lock_timeout, row.blocked) == ("none", "1 session waited, the longest 2 s")
+
+
+def test_fast_repeats_are_counted_and_ranked_by_their_mean() -> None:
+    once = statement(duration_s=0.003)
+    (row,) = grouped(spans([once, statement(executions=10_000, duration_s=20.0)], 60.0))
+    assert (row.times, row.duration, row.longest) == ("× 10,001", "20 s", "at least 3 ms")
+    (row,) = grouped(spans([statement(executions=10_000, duration_s=20.0)], 60.0))
+    assert (row.times, row.longest) == ("× 10,000", "at least 2 ms")
+    assert row.longest_s == pytest.approx(0.002)

@@ -35,9 +35,27 @@ def test_a_red_run_without_blame_names_the_longest_statement() -> None:
 def test_a_failed_migration_names_its_sqlstate_and_statement() -> None:
     verdict = sample.red_verdict()
     verdict["migration"]["status"] = "failed"
+    del verdict["migration"]["statements"][2:]
     verdict["migration"]["statements"][1].update(sqlstate="22003", error="integer out of range")
     sentence = red_with(migration=verdict["migration"], blame=[]).headline.sentence
     assert "failed in revision c41f0a7be2d9 with SQLSTATE 22003: integer out of range: ALTER" in sentence
+
+
+def test_an_error_that_the_migration_got_over_is_no_culprit() -> None:
+    verdict = sample.red_verdict()
+    verdict["migration"]["status"] = "failed"
+    verdict["migration"]["statements"][1].update(sqlstate="55P03", error="lock timeout")
+    sentence = red_with(migration=verdict["migration"], blame=[]).headline.sentence
+    assert "55P03" not in sentence
+    assert "longest statement ran 4.43 s" in sentence
+
+
+def test_one_slow_statement_outranks_many_fast_ones() -> None:
+    verdict = sample.red_verdict()
+    verdict["migration"]["statements"][4].update(executions=10_000, duration_s=20.0)
+    view = red_with(migration=verdict["migration"], blame=[])
+    assert "longest statement ran 4.43 s" in view.headline.sentence
+    assert "4.43 s" in view.slowest(1)[0].longest
 
 
 def test_a_green_run_says_what_happened_to_the_schema() -> None:

@@ -156,7 +156,7 @@ def test_an_exit_code_of_three_alone_is_a_failure(clock: FakeClock, notes: Notes
 
 
 def test_a_lock_it_did_without_is_no_reason_to_retry(clock: FakeClock, notes: Notes) -> None:
-    survived = [NO_LOCK, {**NO_LOCK, "sqlstate": None}]
+    survived: list[Mapping[str, Any]] = [NO_LOCK, {**NO_LOCK, "sqlstate": None}]
     episode = _episode(clock, notes, [FakeChild([survived], 1)], retries=5)
     _walk(episode, clock)
     assert (episode.status, notes.of(Kind.MIGRATION_END)[0]["sqlstate"]) == ("failed", None)

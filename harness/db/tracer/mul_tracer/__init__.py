@@ -29,7 +29,8 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
                     relfilenode],
                     cost_s
     settings        backend, lock_timeout_s, statement_timeout_s; null when they could not be read
-    blind           backend, reason: no more snapshots on this connection
+    blind           backend, reason: no more snapshots on this connection, or none while its
+                    lock_timeout is below 100 ms
     rev_begin       run, revision, down_revisions, is_upgrade, is_stamp, doc
     rev_end         run, revision, ok
     bye             the process ends by its own will

@@ -92,6 +92,8 @@ class Backend:
         self._settings: tuple[float | None, float | None] = (None, None)
         self._touched = False
         self._blind = False
+        self._hurried = False
+        self._said_hurried = False
         _backends.add(self)
 
     # who is at the other end
@@ -121,6 +123,15 @@ class Backend:
             error=f"{type(error).__name__}: {error}"[:500],
         )
         guard.check("unknown")
+
+    def cannot_look(self, error: BaseException) -> None:
+        """The snapshot failed outside any transaction; inside one it would take the user's along."""
+        self._blind = True
+        emit(
+            "blind",
+            backend=self.pid,
+            reason=f"locks cannot be read: {type(error).__name__}: {_message(error)}",
+        )
 
     # statements
 
@@ -275,10 +286,14 @@ class Backend:
             self._touched = True
             if text.makes_statement_timeout_small(call.sql):
                 self._go_blind("statement_timeout below one second")
+            if text.makes_lock_timeout_small(call.sql):
+                self._hurry(True)
         if self._blind:
+            if text.touches_timeouts(call.sql):
+                self.settings_unknown()
             return None
         status = self._status()
-        if status == IN_TRANSACTION and text.allows_snapshot(call.sql):
+        if status == IN_TRANSACTION and not self._hurried and text.allows_snapshot(call.sql):
             return None if self._has_looked_after(call) else "snapshot"
         if text.touches_timeouts(call.sql):
             return "settings"
@@ -307,6 +322,13 @@ class Backend:
             self._blind = True
             emit("blind", backend=self.pid, reason=reason)
             self.settings_unknown()
+
+    def _hurry(self, hurried: bool) -> None:
+        """With a lock_timeout of next to nothing, a lock on the catalog would fail the snapshot."""
+        self._hurried = hurried
+        if hurried and not self._said_hurried:
+            self._said_hurried = True
+            emit("blind", backend=self.pid, reason="lock_timeout below 100 ms")
 
     def settings_unknown(self) -> None:
         self._settings = (None, None)
@@ -339,7 +361,9 @@ class Backend:
         if statement_timeout is None or 0 < statement_timeout < 1:
             self._blind = True
             emit("blind", backend=self.pid, reason="statement_timeout below one second")
-        return text.seconds(found.get("lock_timeout")), statement_timeout
+        lock_timeout = text.seconds(found.get("lock_timeout"))
+        self._hurry(lock_timeout is not None and 0 < lock_timeout < 0.1)
+        return lock_timeout, statement_timeout
 
 
 def _sqlstate(error: BaseException | None) -> str | None:

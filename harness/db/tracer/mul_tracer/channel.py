@@ -1,4 +1,8 @@
-"""The file the records go to: one JSON object per line, one line per write."""
+"""The file the records go to: one JSON object per line, one line per write.
+
+A record that could not be written leaves a gap, which the next one that can be written is preceded by: a
+`hookfail` of `channel`.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,28 @@ class Channel:
         self._descriptor: int | None = None
         self._identity: tuple[int, int] = (0, 0)
         self._complained = False
+        self._lost: str | None = None
+        self._cut = False
 
     def write(self, line: bytes) -> None:
         try:
             if self._descriptor is None or not self._is_still_ours(self._descriptor):
                 self._descriptor = self._open()
-            os.write(self._descriptor, line)
+            if self._lost is not None:
+                gap = _line("hookfail", where="channel", error=f"records were lost: {self._lost}")
+                self._write_all(self._descriptor, gap)
+                self._lost = None
+            self._write_all(self._descriptor, line)
         except OSError as error:
+            self._lost = f"{type(error).__name__}: {error}"
             self._complain(error)
+
+    def _write_all(self, descriptor: int, line: bytes) -> None:
+        rest = b"\n" + line if self._cut else line
+        while rest:
+            written = os.write(descriptor, rest)
+            rest = rest[written:]
+            self._cut = bool(rest)
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -65,9 +83,13 @@ def emit(kind: str, **fields: Any) -> None:
     """Append one record; `mono` may be given for something that happened earlier."""
     if _channel is None:
         return
+    _channel.write(_line(kind, **fields))
+
+
+def _line(kind: str, **fields: Any) -> bytes:
     record = {"kind": kind, "mono": time.monotonic(), "process": os.getpid()}
     record.update(fields)
-    _channel.write(json.dumps(record, default=str, separators=(",", ":")).encode() + b"\n")
+    return json.dumps(record, default=str, separators=(",", ":")).encode() + b"\n"
 
 
 def fail(where: str, error: BaseException) -> None:

@@ -20,6 +20,7 @@ class _Mark:
         self.run = run
         self.revision: str | None = None
         self.step = "version"
+        self.begun = False
 
 
 _marks: dict[int, list[_Mark]] = {}
@@ -75,7 +76,8 @@ def _begin(mark: _Mark, step: Any) -> None:
     try:
         info = step.info
         up, down = list(info.up_revision_ids), list(info.down_revision_ids)
-        mark.revision = up[0] if up else None
+        mark.revision = up[0] if up else None  # a stamp down to base has none
+        mark.begun = True
         emit(
             "rev_begin",
             run=mark.run,
@@ -105,7 +107,8 @@ def _mark_own_code(mark: _Mark, step: Any) -> None:
 
 
 def _end(mark: _Mark, ok: bool) -> None:
-    if mark.revision is not None:
+    if mark.begun:
         emit("rev_end", run=mark.run, revision=mark.revision, ok=ok)
+    mark.begun = False
     mark.revision = None
     mark.step = "version"

@@ -138,6 +138,10 @@ async def _announce(connection: Any) -> None:
         backend.identified(await _query(protocol, identity_sql()))
     except Exception as error:
         backend.unidentified(error)
+    try:
+        await _query(protocol, SNAPSHOT_SQL)
+    except Exception as error:
+        backend.cannot_look(error)
     protocol._mul = backend
 
 

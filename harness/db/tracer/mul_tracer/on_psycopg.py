@@ -86,6 +86,10 @@ def _announce(connection: Any) -> Backend:
         backend.identified(_query(connection.pgconn, identity_sql()))
     except Exception as error:
         backend.unidentified(error)
+    try:
+        _query(connection.pgconn, SNAPSHOT_SQL)
+    except Exception as error:
+        backend.cannot_look(error)
     return backend
 
 

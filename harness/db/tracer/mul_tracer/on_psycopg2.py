@@ -170,6 +170,10 @@ def _announce(connection: Any) -> Backend:
         backend.identified(_query(connection, identity_sql())[0])
     except Exception as error:
         backend.unidentified(error)
+    try:
+        _query(connection, SNAPSHOT_SQL)
+    except Exception as error:
+        backend.cannot_look(error)
     return backend
 
 

@@ -8,7 +8,12 @@ from typing import Any
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|;)+", re.DOTALL)
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 _SPACE = re.compile(r"\s+")
-_PASSWORD = re.compile(r"(\bpassword\s+)(?:E?'(?:[^']|'')*')", re.IGNORECASE)
+# A text that was cut off within the literal ends it too.
+_SECRET = re.compile(
+    r"(\b(?:password|connection)\s+)"
+    r"(?:e'(?:[^'\\]|''|\\.)*(?:'|\\?\Z)|(?:u&)?'(?:[^']|'')*(?:'|\Z)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))",
+    re.IGNORECASE | re.DOTALL,
+)
 _REPEATED = re.compile(r"(?:insert|update|delete|select|with|merge|execute|copy|values)\b", re.IGNORECASE)
 _TRANSACTION = re.compile(
     r"(?P<begin>begin|start\s+transaction)\b|(?P<commit>commit|end)\b(?!\s+prepared)"
@@ -23,16 +28,17 @@ _NO_SNAPSHOT = re.compile(
     r"|discard|deallocate|prepare|listen|unlisten|notify)\b",
     re.IGNORECASE,
 )
-_STATEMENT_TIMEOUT = re.compile(
-    r"statement_timeout['\"]?\s*(?:=|\bto\b|,)\s*['\"]?\s*(?P<value>[\w.]+)\s*(?P<unit>us|ms|s|min|h|d)?",
+_TIMEOUT = re.compile(
+    r"(?P<name>statement|lock)_timeout['\"]?\s*(?:=|\bto\b|,)\s*['\"]?\s*(?P<value>[\w.]+)\s*(?P<unit>us|ms|s|min|h|d)?",
     re.IGNORECASE,
 )
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1e-3}
 
 
 def masked(sql: str) -> str:
-    """The text without the passwords of `CREATE ROLE … PASSWORD '…'`."""
-    return _PASSWORD.sub(r"\1'***'", sql)
+    """The text without the literals of `CREATE ROLE … PASSWORD '…'` and `CREATE SUBSCRIPTION … CONNECTION
+    '…'`."""
+    return _SECRET.sub(r"\1'***'", sql)
 
 
 def without_comments(sql: str) -> str:
@@ -73,17 +79,24 @@ def touches_timeouts(sql: str) -> bool:
 def makes_statement_timeout_small(sql: str) -> bool:
     """Whether a query of ours could be cancelled after this text: it sets less than a second, or something
     unreadable."""
-    return any(_is_small(found) for found in _STATEMENT_TIMEOUT.finditer(sql))
+    return any(
+        _is_below(1, found) for found in _TIMEOUT.finditer(sql) if found["name"].lower() == "statement"
+    )
 
 
-def _is_small(found: Any) -> bool:
+def makes_lock_timeout_small(sql: str) -> bool:
+    """Whether this text sets a lock_timeout below 100 ms, or an unreadable one."""
+    return any(_is_below(0.1, found) for found in _TIMEOUT.finditer(sql) if found["name"].lower() == "lock")
+
+
+def _is_below(limit: float, found: Any) -> bool:
     if found["value"].lower() == "default":
         return False
     number = re.match(r"([\d.]+)\s*(us|ms|s|min|h|d)?$", found["value"], re.IGNORECASE)
     if number is None:
         return True
     unit = (number[2] or found["unit"] or "").lower() or None
-    return 0 < float(number[1]) * _UNITS[unit] < 1
+    return 0 < float(number[1]) * _UNITS[unit] < limit
 
 
 def seconds(setting: str | None) -> float | None:

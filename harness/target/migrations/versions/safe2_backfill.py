@@ -7,6 +7,7 @@ nothing acknowledged is lost. Running it a second time only does what is left.
 from __future__ import annotations
 
 import time
+import uuid
 
 from alembic import op
 from sqlalchemy import text
@@ -34,7 +35,7 @@ _FILL = text("""
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         connection = op.get_bind()
-        last: str | None = "00000000-0000-0000-0000-000000000000"
+        last: uuid.UUID | None = uuid.UUID(int=0)
         while last is not None:
             last = connection.execute(_FILL, {"after": last, "batch": _BATCH}).scalar()
             time.sleep(_PAUSE_S)
