@@ -85,7 +85,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
     gates, no_gates = tuple(options.gate), tuple(options.no_gate)
     if (gates or no_gates) and options.out is None:
-        _, verdict, _ = judged(options.run_dir, gates, no_gates)
+        verdict, _ = judged(options.run_dir, gates, no_gates)
         sys.stdout.write(dump_json(verdict.as_json()))
         return verdict.exit_code
     if (gates or no_gates) and options.out.resolve() == options.run_dir.resolve():
@@ -100,7 +100,7 @@ def _report(options: argparse.Namespace) -> int:
     from harness.report import html, junit, markdown, terminal
     from harness.run.analysis import judged
 
-    _, _, view = judged(options.run_dir)
+    _, view = judged(options.run_dir)
     if options.format == "terminal":
         terminal.render(view, terminal.console())
         return 0

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.core.judge import judge, timeline_of
-from harness.core.record import Record
 from harness.core.series import per_second
 from harness.core.verdict import Verdict
 from harness.report import html, junit, markdown
@@ -19,9 +18,7 @@ from harness.store import RunDirectory, dump_json, read_record
 __all__ = ["analyze", "judged"]
 
 
-def judged(
-    path: Path, gates: tuple[str, ...] = (), no_gates: tuple[str, ...] = ()
-) -> tuple[Record, Verdict, View]:
+def judged(path: Path, gates: tuple[str, ...] = (), no_gates: tuple[str, ...] = ()) -> tuple[Verdict, View]:
     """Read a run directory and judge it, by `gates` and without `no_gates` besides what its plan says."""
     record = read_record(path)
     if gates or no_gates:
@@ -36,7 +33,7 @@ def judged(
     view = build(
         verdict.as_json(), per_second(record.samples, timeline), timeline, record.plan, record.environment
     )
-    return record, verdict, view
+    return verdict, view
 
 
 def analyze(
@@ -46,7 +43,7 @@ def analyze(
 
     `out` is the run directory itself unless given.
     """
-    _, verdict, view = judged(path, gates, no_gates)
+    verdict, view = judged(path, gates, no_gates)
     out = out or path
     out.mkdir(parents=True, exist_ok=True)
     files = RunDirectory(out)
