@@ -17,10 +17,13 @@ from typing import IO, Any, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.events import Event, Kind
+from harness.core.observation import observed, observer_line
 from harness.core.operations import OPERATION, unpack_operations
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
 from harness.core.samples import SAMPLE, SampleTable
+from harness.core.schema_state import SchemaState, schema_state
+from harness.core.waits import Wait
 from harness.errors import UsageError
 
 __all__ = ["RunDirectory", "dump_json", "read_record"]
@@ -143,6 +146,15 @@ def read_record(path: Path) -> Record:
             _tupled(WebSocketPoint, line, "delays_s")
             for line in _lines(path, "websocket.ndjson", missing, optional=True)
         ),
+        waits=tuple(Wait.from_json(line) for line in _lines(path, "locks.ndjson", missing, optional=True)),
+        observed=observed(_json(path, "observer.json")),
+        database=tuple(
+            observer_line(line) for line in _lines(path, "database.ndjson", missing, optional=True)
+        ),
+        schema_before=_schema(path, "catalog_before.json"),
+        schema_after=_schema(path, "catalog_after.json"),
+        schema_after_rollback=_schema(path, "catalog_after_rollback.json"),
+        predictions=_json(path, "predictions.json") or None,
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
         incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
@@ -153,6 +165,10 @@ def _json(path: Path, name: str) -> dict[str, Any]:
     file = path / name
     value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return value
+
+
+def _schema(path: Path, name: str) -> SchemaState | None:
+    return schema_state(_json(path, name)) if (path / name).is_file() else None
 
 
 def _lines(path: Path, name: str, missing: list[str], optional: bool = False) -> Iterator[dict[str, Any]]:

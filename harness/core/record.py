@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.events import Event
+from harness.core.observation import Observed, ObserverLine
 from harness.core.operations import Operation
 from harness.core.plan import Plan
 from harness.core.samples import SampleTable
+from harness.core.schema_state import SchemaState
+from harness.core.waits import Wait
 
 __all__ = ["FinalRead", "Found", "HealthPoint", "Probe", "Record", "WebSocketPoint"]
 
@@ -100,6 +103,13 @@ class Record:
     probes: tuple[Probe, ...] = ()
     health: tuple[HealthPoint, ...] = ()
     websocket: tuple[WebSocketPoint, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    observed: Observed = Observed()
+    database: tuple[ObserverLine, ...] = ()
+    schema_before: SchemaState | None = None
+    schema_after: SchemaState | None = None
+    schema_after_rollback: SchemaState | None = None
+    predictions: Mapping[str, Any] | None = None
     missing: tuple[str, ...] = ()
     incomplete_workers: tuple[str, ...] = ()
     incomplete_samples: tuple[str, ...] = ()

@@ -1,0 +1,138 @@
+"""What the observer recorded besides waits: the database second by second, the server's log, and itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DatabasePoint", "LogEntry", "Observed", "ObserverLine"]
+
+
+@dataclass(frozen=True)
+class DatabasePoint:
+    """The database at one instant; counters are totals since the observer began. Unknown is None.
+
+    `sessions` counts client backends by state. `lag_s` is the longest replay lag of a replica, `slot_bytes`
+    the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql, service, …), CPU
+    as a ratio of one core since the last point; absent for what is not on this machine.
+    """
+
+    at: float
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    waiting: int | None = None
+    oldest_transaction_s: float | None = None
+    deadlocks: int | None = None
+    temp_bytes: int | None = None
+    commits: int | None = None
+    rollbacks: int | None = None
+    wal_bytes: int | None = None
+    lag_s: float | None = None
+    slot_bytes: int | None = None
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    memory_mb: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One message of the server log that matters, `at` in seconds since the start of the run.
+
+    `kind`: error (with `sqlstate`), deadlock (`pids` of both sides, the victim first, `queries` likewise),
+    lock_wait (`wait_s` so far, `pids` the waiter), lock_acquired (`wait_s` in all, `pids` the waiter), fatal.
+    """
+
+    at: float
+    kind: str
+    pid: int | None = None
+    sqlstate: str | None = None
+    message: str = ""
+    query: str = ""
+    application: str = ""
+    pids: tuple[int, ...] = ()
+    queries: tuple[str, ...] = ()
+    wait_s: float | None = None
+    relation: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a command is that reports its progress (`pg_stat_progress_*`)."""
+
+    at: float
+    pid: int
+    command: str
+    phase: str
+    done_ratio: float | None = None
+    relation: str | None = None
+    locker_pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Locks a backend of the migration was seen holding outside a transaction of its own (CONCURRENTLY)."""
+
+    at: float
+    pid: int
+    locks: tuple[tuple[str, str | None, str, bool], ...]  # relation, kind, mode, granted
+
+
+ObserverLine = DatabasePoint | LogEntry | Progress | Held
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the observer says of itself and of what it could see.
+
+    `began_at`, `ended_at`: None when it never began, or died. `why_blind` says, in words with the remedy, why
+    waits could not be seen; `log_read` whether the server's log was read (deadlocks are then named, waits over
+    `deadlock_timeout` exact). `late_p99_s` is how late its polls came, `polls` how many there were.
+    `backends` are the migration's backends that it saw in the server.
+    """
+
+    began_at: float | None = None
+    ended_at: float | None = None
+    why_blind: str = ""
+    log_read: bool = False
+    why_no_log: str = ""
+    polls: int = 0
+    late_p99_s: float | None = None
+    late_max_s: float | None = None
+    interval_s: float | None = None
+    backends: tuple[int, ...] = ()
+    server_version: int | None = None
+    pooler: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it watched from its start to its ordered end and could see waits."""
+        return self.began_at is not None and self.ended_at is not None and not self.why_blind
+
+
+def _known(kind: type[Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key in kind.__dataclass_fields__}
+
+
+def observer_line(line: Mapping[str, Any]) -> ObserverLine:
+    """The value of one line of `database.ndjson`, whose `what` is point, log, progress or held."""
+    kinds: dict[str, type[Any]] = {
+        "point": DatabasePoint,
+        "log": LogEntry,
+        "progress": Progress,
+        "held": Held,
+    }
+    kind = kinds[str(line["what"])]
+    values = _known(kind, line)
+    for name in ("pids", "queries"):
+        if name in values:
+            values[name] = tuple(values[name])
+    if "locks" in values:
+        values["locks"] = tuple(tuple(lock) for lock in values["locks"])
+    found: ObserverLine = kind(**values)
+    return found
+
+
+def observed(told: Mapping[str, Any]) -> Observed:
+    """From `observer.json`; an absent file is an observer that never began."""
+    values = _known(Observed, told)
+    values["backends"] = tuple(values.get("backends") or ())
+    return Observed(**values)
