@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.events import Event
@@ -104,7 +104,7 @@ class Record:
     health: tuple[HealthPoint, ...] = ()
     websocket: tuple[WebSocketPoint, ...] = ()
     waits: tuple[Wait, ...] = ()
-    observed: Observed = Observed()
+    observed: Observed = field(default_factory=Observed)
     database: tuple[ObserverLine, ...] = ()
     schema_before: SchemaState | None = None
     schema_after: SchemaState | None = None
