@@ -29,11 +29,13 @@ StatementKind = Literal["migration", "version", "driver"]
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock on a relation this statement was the first of its transaction to hold.
+    """A lock on a relation this statement was the first of its transaction to hold, in that mode.
 
-    `granted_mono` is the statement's start: PostgreSQL does not tell when within the statement it was
-    granted, so `hold_s` is an upper bound that includes the wait for the lock. `released_mono` is None
-    while it is held.
+    `relation` is the name as PostgreSQL prints it for the session's search path, and as it was before the
+    statement if that renamed it; `kind` is `pg_class.relkind`, `of` the table that an index, an owned
+    sequence or a TOAST table belongs to, None for tables. `granted_mono` is the statement's start: PostgreSQL
+    does not tell when within the statement it was granted, so `hold_s` is an upper bound that includes the
+    wait for the lock. `released_mono` is None while it is held.
     """
 
     relation: str
@@ -41,6 +43,8 @@ class Lock:
     mode: str
     granted_mono: float
     released_mono: float | None
+    of: str | None = None
+    oid: int | None = None
 
     @property
     def hold_s(self) -> float | None:
@@ -53,8 +57,19 @@ class Statement:
 
     `n` counts the migration's own statements from 1 and is None for the others: `version` is Alembic's
     bookkeeping, `driver` everything outside a revision (dialect probes, what env.py does). `lock_timeout_s`
-    is the value in effect, 0 meaning no timeout, None unknown. `committed_mono` is None for what was rolled
-    back or still is open.
+    and the other timeouts are the values in effect, 0 meaning no timeout, None unknown. `committed_mono` is
+    None for what was rolled back or still is open.
+
+    `locks` are exact for what succeeded in a transaction. Left out are relations made in the same
+    transaction, which nobody else can see, and TOAST tables locked no more than their table is. They are
+    unknown for a statement that failed and for one outside a transaction (`transaction` is None), whose locks
+    are gone when it answers. `rewrites` are tables, `rebuilt` indexes with a new file; `scans` are tables of
+    which it read rows one after the other, through PostgreSQL's own checks too (in version 14 a second scan
+    of just as many rows in another transaction may be missed; outside a transaction they are unknown).
+    `wal_bytes` is what the whole server wrote between our questions before and after the statement, so an
+    upper bound that includes what users wrote (PostgreSQL 18 counts by backend, but only when a transaction
+    ends); None where a statement about which we did not ask came between. `tracer_s` is our own time on its
+    connection after it, a part of the hold of its locks.
     """
 
     n: int | None
@@ -76,6 +91,11 @@ class Statement:
     rewrites: tuple[str, ...]
     executions: int
     committed_mono: float | None
+    scans: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+    wal_bytes: int | None = None
+    tracer_s: float = 0.0
+    idle_timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,8 @@ class Trace:
     """`complete` says whether every statement of the migration is here; `why_incomplete` says what is
     missing.
 
-    `blind` holds the reasons for which locks and rewrites are missing from some statements.
+    `blind` holds the reasons for which locks and rewrites are missing from some statements, `slow` those for
+    which scans may be: the first snapshot of a connection that took more than 5 ms.
     """
 
     statements: tuple[Statement, ...]
@@ -131,6 +152,7 @@ class Trace:
     why_incomplete: str | None
     wrong_database: str | None
     blind: tuple[str, ...]
+    slow: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -6,16 +6,23 @@ gives the `Trace` after it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from harness.core.trace import Lock, Now, Record, RevisionRun, Statement, StatementKind, Trace, Transaction
+from harness.core.trace_locks import (
+    Backend,
+    Database,
+    OpenStatement,
+    OpenTransaction,
+    Timeouts,
+    take_relations,
+    take_snapshot,
+)
 
 __all__ = ["TraceFold", "build"]
 
-_TABLES = ("r", "m", "p")
 _PROBES = ("show transaction isolation level", "show standard_conforming_strings")
 
 
@@ -33,92 +40,43 @@ def build(
     return fold.trace(seen_backends=seen_backends, unreadable=unreadable)
 
 
-@dataclass(eq=False)
-class _Lock:
-    relation: str
-    kind: str | None
-    mode: str
-    granted: float
-    released: float | None = None
-
-
-@dataclass(eq=False)
-class _Transaction:
-    id: int
-    backend_pid: int
-    started: float
-    ended: float | None = None
-    outcome: Literal["commit", "rollback"] | None = None
-
-
-@dataclass(eq=False)
-class _Statement:
-    n: int | None
-    kind: StatementKind
-    revision: str | None
-    sql: str
-    process: int
-    backend_pid: int
-    started: float
-    lock_timeout: float | None
-    statement_timeout: float | None
-    transaction: _Transaction | None = None
-    ended: float | None = None
-    duration: float | None = None
-    rows: int | None = None
-    sqlstate: str | None = None
-    error: str | None = None
-    locks: list[_Lock] = field(default_factory=list)
-    rewrites: list[str] = field(default_factory=list)
-    executions: int = 1
-
-    def committed(self) -> float | None:
-        if self.error is not None:
-            return None
-        if self.transaction is None:
-            return self.ended
-        return self.transaction.ended if self.transaction.outcome == "commit" else None
-
-
-@dataclass(eq=False)
-class _Backend:
-    lock_timeout: float | None = None
-    statement_timeout: float | None = None
-    transaction: _Transaction | None = None
-    held: dict[tuple[int, str], _Lock] = field(default_factory=dict)
-    unseen: list[_Statement] = field(default_factory=list)
-    """LOCK TABLE statements since the last snapshot: none is taken after them."""
-    rolled_back_to: float | None = None
-
-
 class TraceFold:
-    """`relfilenodes` maps the oid of a table to its file node before the migration; without it the first
-    rewrite of a table is seen only if an earlier statement of the migration had locked it."""
+    """`relfilenodes` maps the oid of a table to its file node before the migration. The tracer itself lists
+    all relations when it connects, the newest 20,000 of them."""
 
     def __init__(self, relfilenodes: Mapping[int, int] | None = None) -> None:
-        self._file_nodes = {oid: {node} for oid, node in (relfilenodes or {}).items()}
-        self._names: dict[int, tuple[str, str | None]] = {}
-        self._backends: dict[tuple[int, int], _Backend] = {}
-        self._statements: list[_Statement] = []
-        self._open: dict[tuple[int, int], _Statement] = {}
+        self._relfilenodes = relfilenodes
+        self._databases: dict[tuple[str | None, int | None], Database] = {}
+        self._backends: dict[tuple[int, int], Backend] = {}
+        self._statements: list[OpenStatement] = []
+        self._open: dict[tuple[int, int], OpenStatement] = {}
         self._prepares: dict[tuple[int, int], Record] = {}
-        self._ended: dict[tuple[int, int], _Statement] = {}
-        self._repeats: dict[tuple[Any, ...], _Statement] = {}
-        self._transactions: list[_Transaction] = []
+        self._ended: dict[tuple[int, int], OpenStatement] = {}
+        self._repeats: dict[tuple[Any, ...], OpenStatement] = {}
+        self._transactions: list[OpenTransaction] = []
         self._revisions: list[RevisionRun] = []
         self._announced: set[int] = set()
         self._hello = self._hooked_alembic = False
         self._finished: set[int] = set()
         self._gaps: list[str] = []
+        self._strange: list[str] = []
         self._wrong_database: str | None = None
         self._blind: list[str] = []
+        self._slow: list[str] = []
         self._count = 0
 
     def add(self, record: Record) -> None:
-        """Take the next record; kinds this version does not know are passed over."""
-        taker = getattr(self, f"_on_{record.get('kind')}", None)
-        if taker is not None:
+        """Take the next record. Kinds this version does not know are passed over; one of a known kind that is
+        not understood makes the trace incomplete.
+        """
+        kind = record.get("kind")
+        taker = getattr(self, f"_on_{kind}", None)
+        if taker is None:
+            return
+        try:
             taker(record)
+        except (KeyError, TypeError, ValueError) as error:
+            self._strange.append(f"{kind} ({type(error).__name__}: {error})")
 
     # questions
 
@@ -156,6 +114,7 @@ class TraceFold:
             why_incomplete=self._why_incomplete(set(seen_backends) - self._announced, unreadable),
             wrong_database=self._wrong_database,
             blind=tuple(self._blind),
+            slow=tuple(self._slow),
         )
 
     def _why_incomplete(self, strangers: set[int], unreadable: int) -> str | None:
@@ -167,6 +126,8 @@ class TraceFold:
             return f"stopped before the first statement: {self._wrong_database}"
         if self._gaps:
             return f"a hook failed: {self._gaps[0]}"
+        if self._strange:
+            return f"{len(self._strange)} records of the trace are not understood: {self._strange[0]}"
         if strangers:
             pids = ", ".join(str(pid) for pid in sorted(strangers))
             return f"backends of the migration that did not announce themselves: {pids}"
@@ -196,8 +157,10 @@ class TraceFold:
 
     def _on_conn(self, record: Record) -> None:
         self._announced.add(record["backend"])
-        self._backends[record["process"], record["backend"]] = _Backend()
-        self._on_settings(record)
+        self._announced.add(record.get("server_pid") or record["backend"])
+        database = self._database(record.get("system_identifier"), record.get("database_oid"))
+        found = Backend(database, record.get("server_version"), Timeouts.of(record))
+        self._backends[record["process"], record["backend"]] = found
 
     def _on_unidentified(self, record: Record) -> None:
         self._announced.add(record["backend"])
@@ -208,16 +171,17 @@ class TraceFold:
             f" the guarded one is {record['expected']}"
         )
 
-    def _on_blind(self, record: Record) -> None:
-        self._blind.append(f"backend {record['backend']}: {record['reason']}")
+    def _backend(self, record: Record) -> Backend:
+        key = record["process"], record["backend"]
+        if key not in self._backends:
+            self._backends[key] = Backend(self._database(None, None))
+        return self._backends[key]
 
-    def _on_settings(self, record: Record) -> None:
-        backend = self._backend(record)
-        backend.lock_timeout = record["lock_timeout_s"]
-        backend.statement_timeout = record["statement_timeout_s"]
-
-    def _backend(self, record: Record) -> _Backend:
-        return self._backends.setdefault((record["process"], record["backend"]), _Backend())
+    def _database(self, system: str | None, oid: int | None) -> Database:
+        """The file nodes given belong to the migration's first database."""
+        if (system, oid) not in self._databases:
+            self._databases[system, oid] = Database(None if self._databases else self._relfilenodes)
+        return self._databases[system, oid]
 
     # revisions
 
@@ -249,17 +213,17 @@ class TraceFold:
         if record["status"] == "idle" and backend.transaction is not None:
             # psycopg2 rolls back by itself, without a call that could be hooked, when autocommit is
             # switched on.
-            self._close_transaction(backend, record["mono"], "rollback")
+            backend.close_transaction(record["mono"], "rollback")
         if record["prepare"]:
             self._prepares[key] = record
         else:
             self._open[key] = self._new_statement(record)
 
-    def _new_statement(self, record: Record) -> _Statement:
+    def _new_statement(self, record: Record) -> OpenStatement:
         kind = _kind(record)
         self._count += kind == "migration"
         backend = self._backend(record)
-        statement = _Statement(
+        statement = OpenStatement(
             n=self._count if kind == "migration" else None,
             kind=kind,
             revision=record["revision"],
@@ -267,8 +231,7 @@ class TraceFold:
             process=record["process"],
             backend_pid=record["backend"],
             started=record["mono"],
-            lock_timeout=backend.lock_timeout,
-            statement_timeout=backend.statement_timeout,
+            timeouts=backend.timeouts,
         )
         self._statements.append(statement)
         return statement
@@ -289,15 +252,18 @@ class TraceFold:
         self._ended[key] = statement
         self._place(statement, self._backend(record), record["status"])
 
-    def _place(self, statement: _Statement, backend: _Backend, status: str | None) -> None:
+    def _place(self, statement: OpenStatement, backend: Backend, status: str | None) -> None:
         """Put the statement into its transaction; one that leaves the connection idle had none, or ended
         it."""
         if status in ("in", "error") and backend.transaction is None:
             self._open_transaction(statement.backend_pid, backend, statement.started)
+        backend.last = statement
         statement.transaction = backend.transaction
-        if status == "idle" and backend.transaction is not None:
+        if status == "error" and backend.transaction is not None:
+            backend.transaction.fail(statement)
+        if status in ("idle", "closed") and backend.transaction is not None:
             outcome: Literal["commit", "rollback"] = "rollback" if statement.error else "commit"
-            self._close_transaction(backend, statement.ended or statement.started, outcome)
+            backend.close_transaction(statement.ended or statement.started, outcome)
         elif statement.sql.lstrip()[:4].upper() == "LOCK" and statement.error is None:
             backend.unseen.append(statement)
 
@@ -330,85 +296,60 @@ class TraceFold:
 
     # transactions
 
-    def _open_transaction(self, pid: int, backend: _Backend, started: float) -> None:
-        backend.transaction = _Transaction(len(self._transactions) + 1, pid, started)
+    def _open_transaction(self, pid: int, backend: Backend, started: float) -> None:
+        backend.transaction = OpenTransaction(len(self._transactions) + 1, pid, started)
         self._transactions.append(backend.transaction)
-
-    def _close_transaction(
-        self, backend: _Backend, ended: float, outcome: Literal["commit", "rollback"]
-    ) -> None:
-        if backend.transaction is not None:
-            backend.transaction.ended, backend.transaction.outcome = ended, outcome
-        for lock in backend.held.values():
-            lock.released = ended
-        backend.transaction = None
-        backend.held.clear()
-        backend.unseen.clear()
-        backend.rolled_back_to = None
 
     def _on_txn(self, record: Record) -> None:
         backend = self._backend(record)
         what, ended = record["what"], record["mono"]
         if what == "rollback_to":
             backend.rolled_back_to = ended
+        elif what == "savepoint" and backend.transaction is not None:
+            backend.transaction.has_savepoints = True
         elif what in ("commit", "rollback") and record["status"] != "error":
             committed = what == "commit" and record["ok"]
-            self._close_transaction(backend, ended, "commit" if committed else "rollback")
+            backend.close_transaction(ended, "commit" if committed else "rollback")
         if record["status"] == "in" and backend.transaction is None:
             self._open_transaction(record["backend"], backend, record["started"])
 
-    # snapshots
+    # what the tracer asked
 
     def _on_snapshot(self, record: Record) -> None:
-        self._on_settings(record)
-        statement = self._ended.get((record["process"], record["k"]))
-        if statement is None:
-            return
         backend = self._backend(record)
-        statement.lock_timeout = backend.lock_timeout
-        statement.statement_timeout = backend.statement_timeout
-        present = set()
-        for oid, relation, kind, mode, file_node in record["locks"]:
-            present.add((oid, mode))
-            self._see_name(oid, relation, kind)
-            self._see_file_node(statement, oid, file_node)
-            if (oid, mode) not in backend.held:
-                self._see_lock(statement, backend, oid, mode)
-        self._see_released(backend, present, statement.started)
-        backend.unseen.clear()
+        statement = self._ended.get((record["process"], record["k"]))
+        self._on_settings(record)
+        if statement is not None:
+            statement.timeouts = backend.timeouts
+        if statement is not None or record["k"] is None:
+            take_snapshot(record, backend, statement)
+            backend.unseen.clear()
 
-    def _see_name(self, oid: int, relation: str, kind: str | None) -> None:
-        if kind is not None:
-            self._names[oid] = relation, kind
+    def _on_settings(self, record: Record) -> None:
+        backend = self._backend(record)
+        backend.timeouts = Timeouts.of(record)
+        self._charge(record, backend)
 
-    def _see_file_node(self, statement: _Statement, oid: int, file_node: int | None) -> None:
-        if not file_node:
-            return
-        # A rewrite gives a number never used before, so one that was rolled back is not taken for another
-        # rewrite.
-        known = self._file_nodes.setdefault(oid, set())
-        relation, kind = self._names[oid]
-        if known and file_node not in known and kind in _TABLES:
-            statement.rewrites.append(relation)
-        known.add(file_node)
+    def _on_relations(self, record: Record) -> None:
+        backend = self._backend(record)
+        take_relations(record, backend.database, self._ended.get((record["process"], record["k"])))
+        self._charge(record, backend)
 
-    def _see_lock(self, statement: _Statement, backend: _Backend, oid: int, mode: str) -> None:
-        relation, kind = self._names.get(oid, (None, None))
-        if relation is None:
-            return  # made and dropped within one statement: nobody could wait for it
-        owner = next(
-            (earlier for earlier in backend.unseen if _locks(earlier.sql, relation, mode)), statement
+    def _charge(self, record: Record, backend: Backend) -> None:
+        if backend.last is not None:
+            backend.last.tracer_s += record.get("cost_s") or 0.0
+
+    def _on_unlisted(self, record: Record) -> None:
+        self._backend(record).database.forget_files()
+
+    def _on_blind(self, record: Record) -> None:
+        self._blind.append(f"backend {record['backend']}: {record['reason']}")
+
+    def _on_slow(self, record: Record) -> None:
+        self._slow.append(
+            f"backend {record['backend']}: a snapshot took {record['cost_s'] * 1000:.0f} ms, so scans"
+            " were not read in the rest of its transaction"
         )
-        lock = _Lock(relation, kind, mode, owner.started)
-        backend.held[oid, mode] = lock
-        known = any((found.relation, found.mode) == (relation, mode) for found in owner.locks)
-        if not known and not relation.startswith("pg_toast."):
-            owner.locks.append(lock)
-
-    def _see_released(self, backend: _Backend, present: set[tuple[int, str]], started: float) -> None:
-        """Only ROLLBACK TO SAVEPOINT gives locks back before the end of the transaction."""
-        for key in [key for key in backend.held if key not in present]:
-            backend.held.pop(key).released = backend.rolled_back_to or started
 
 
 def _kind(record: Record) -> StatementKind:
@@ -419,16 +360,7 @@ def _kind(record: Record) -> StatementKind:
     return "migration"
 
 
-def _locks(sql: str, relation: str, mode: str) -> bool:
-    """Whether this LOCK TABLE names that relation and mode."""
-    bare = relation.rsplit(".", 1)[-1].strip('"')
-    wanted = re.search(r"\bin\s+([a-z\s]+?)\s+mode\b", sql, re.IGNORECASE)
-    words = (wanted[1] if wanted else "access exclusive").split()
-    same_mode = "".join(word.capitalize() for word in words) + "Lock" == mode
-    return same_mode and re.search(rf"\b{re.escape(bare)}\b", sql) is not None
-
-
-def _frozen(found: _Statement) -> Statement:
+def _frozen(found: OpenStatement) -> Statement:
     return Statement(
         n=found.n,
         kind=found.kind,
@@ -443,12 +375,18 @@ def _frozen(found: _Statement) -> Statement:
         rows=found.rows,
         sqlstate=found.sqlstate,
         error=found.error,
-        lock_timeout_s=found.lock_timeout,
-        statement_timeout_s=found.statement_timeout,
+        lock_timeout_s=found.timeouts.lock,
+        statement_timeout_s=found.timeouts.statement,
         locks=tuple(
-            Lock(lock.relation, lock.kind, lock.mode, lock.granted, lock.released) for lock in found.locks
+            Lock(lock.relation, lock.kind, lock.mode, lock.granted, lock.released, lock.of, lock.oid)
+            for lock in found.locks
         ),
         rewrites=tuple(found.rewrites),
         executions=found.executions,
         committed_mono=found.committed(),
+        scans=tuple(found.scans),
+        rebuilt=tuple(found.rebuilt),
+        wal_bytes=found.wal_bytes,
+        tracer_s=found.tracer_s,
+        idle_timeout_s=found.timeouts.idle,
     )

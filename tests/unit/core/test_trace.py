@@ -78,7 +78,7 @@ def test_a_statement_its_transaction_and_its_commit() -> None:
     assert (own.n, own.kind, own.revision, own.transaction) == (1, "migration", "r1", 1)
     assert (own.started_mono, own.ended_mono, own.duration_s) == (1.1, 1.4, 0.3)
     assert own.lock_timeout_s == 5.0
-    assert own.locks == (Lock("notes", "r", "AccessExclusiveLock", 1.1, 1.9),)
+    assert own.locks == (Lock("notes", "r", "AccessExclusiveLock", 1.1, 1.9, of=None, oid=TABLE),)
     assert own.locks[0].hold_s == pytest.approx(0.8)
     assert own.committed_mono == 1.9
     assert (version.n, version.kind) == (None, "version")
@@ -339,6 +339,11 @@ def test_a_kind_of_record_from_a_later_tracer_is_passed_over() -> None:
     assert build([*head(), record("something_new", 1.0)]).complete
 
 
+def test_a_record_that_is_not_understood_makes_the_trace_incomplete() -> None:
+    said = why([*head(), {"kind": "snapshot", "mono": 1.0}])
+    assert said == "1 records of the trace are not understood: snapshot (KeyError: 'process')"
+
+
 def test_the_reasons_for_missing_locks_are_kept() -> None:
     trace: Trace = build([*head(), record("blind", 1.0, reason="statement_timeout below one second")])
 
@@ -353,3 +358,229 @@ def test_parse_tolerates_a_torn_last_line_and_counts_others() -> None:
     assert parse([good, good[:5], good]) == ([{"kind": "hello"}] * 2, 1)
     assert parse(["7", good]) == ([{"kind": "hello"}], 1)
     assert parse([]) == ([], 0)
+
+
+def row(
+    relation: str,
+    mode: str = "AccessExclusiveLock",
+    *,
+    oid: int = TABLE,
+    kind: str | None = "r",
+    file: int = 7,
+    created: bool = False,
+    owner: int | None = None,
+    read: int | None = None,
+) -> tuple[Any, ...]:
+    return (oid, relation, kind, mode, file, f"2200.{relation}", created, owner, read)
+
+
+def altered(k: int, mono: float, *rows: tuple[Any, ...], **fields: Any) -> list[Record]:
+    given = {"cost_s": 0.001, "lock_timeout_s": 0.0, "statement_timeout_s": 0.0}
+    found = record("snapshot", mono + 0.2, k=k, locks=[list(each) for each in rows], **(given | fields))
+    return [begin(k, mono, "ALTER TABLE …"), end(k, mono + 0.1, 0.1), found]
+
+
+def listed(mono: float, *rows: tuple[Any, ...], k: int | None = None) -> Record:
+    return record("relations", mono, k=k, relations=[list(each) for each in rows], cost_s=0.002)
+
+
+LISTED = (
+    (TABLE, "notes", "r", 7, "2200.notes", None),
+    (INDEX, "notes_pkey", "i", 8, "2200.notes_pkey", TABLE),
+)
+
+
+def test_what_belongs_to_a_table_names_it() -> None:
+    toast = row("pg_toast.pg_toast_20000", oid=30_000, kind="t")
+    toast_index = row("pg_toast.pg_toast_20000_index", oid=30_001, kind="i", owner=30_000)
+    trace = build(
+        [
+            *head(),
+            listed(0.5, *LISTED),
+            *altered(1, 1.0, row("notes_pkey", oid=INDEX, kind="i", file=8), toast, toast_index),
+        ]
+    )
+
+    assert [(lock.relation, lock.of) for lock in trace.statements[0].locks] == [
+        ("notes_pkey", "notes"),
+        ("pg_toast.pg_toast_20000", "notes"),
+        ("pg_toast.pg_toast_20000_index", "notes"),
+    ]
+
+
+def test_a_toast_table_locked_no_more_than_its_table_is_left_out() -> None:
+    toast = row("pg_toast.pg_toast_20000", "ShareLock", oid=30_000, kind="t")
+
+    trace = build([*head(), *altered(1, 1.0, row("notes"), toast)])
+
+    assert [lock.relation for lock in trace.statements[0].locks] == ["notes"]
+
+
+def test_what_the_same_transaction_made_is_left_out() -> None:
+    made = row("fresh", created=True)
+    gone = (TABLE, str(TABLE), None, "AccessExclusiveLock", None, None, True, None, None)
+    records = [*head(), *altered(1, 1.0, made), *altered(2, 2.0, gone)]
+    records += [txn("commit", 3.0, 3.0, "idle"), *altered(3, 4.0, row("fresh"))]
+
+    assert [len(found.locks) for found in build(records).statements] == [0, 0, 1]
+
+
+def test_a_dropped_relation_is_called_as_it_was() -> None:
+    gone = (INDEX, str(INDEX), None, "AccessExclusiveLock", None, None, True, None, None)
+    trace = build([*head(), listed(0.5, *LISTED), *altered(1, 1.0, row("notes"), gone)])
+
+    assert [(lock.relation, lock.kind, lock.of) for lock in trace.statements[0].locks] == [
+        ("notes", "r", None),
+        ("notes_pkey", "i", "notes"),
+    ]
+
+
+def test_a_renaming_that_is_rolled_back_never_was() -> None:
+    records = [*head(), listed(0.5, *LISTED), *altered(1, 1.0, row("remarks"))]
+    records += [*altered(2, 2.0, row("remarks", "ShareLock"))]
+    records += [txn("rollback", 3.0, 3.0, "idle"), *altered(3, 4.0, row("notes"))]
+
+    names = [[lock.relation for lock in found.locks] for found in build(records).statements]
+    assert names == [["notes"], ["remarks"], ["notes"]]
+
+
+def test_another_search_path_is_no_renaming() -> None:
+    printed = (TABLE, "public.notes", "r", "ShareLock", 7, "2200.notes", False, None, None)
+    trace = build([*head(), listed(0.5, *LISTED), *altered(1, 1.0, printed)])
+
+    assert trace.statements[0].locks[0].relation == "public.notes"
+
+
+def test_an_index_made_again_under_its_name_is_rebuilt_unless_it_kept_its_file() -> None:
+    def again(file: int) -> list[Record]:
+        new = row("notes_pkey", oid=INDEX + 50, kind="i", file=file, created=True, owner=TABLE)
+        return [*head(), listed(0.5, *LISTED), *altered(1, 1.0, new)]
+
+    assert build(again(99)).statements[0].rebuilt == ("notes_pkey",)
+    assert build(again(8)).statements[0].rebuilt == ()
+
+
+def test_outside_a_transaction_the_list_of_relations_tells_of_rewrites() -> None:
+    vacuumed = listed(
+        2.2,
+        (TABLE, "notes", "r", 17, "2200.notes", None),
+        (INDEX, "notes_pkey", "i", 18, "2200.n", TABLE),
+        k=1,
+    )
+    records = [*head(), listed(0.5, *LISTED), begin(1, 2.0, "VACUUM FULL notes"), end(1, 2.1, 0.1, "idle")]
+    unlisted = record("unlisted", 2.2, k=1)
+    later = altered(2, 3.0, row("notes", file=17))
+
+    told = build([*records, vacuumed, *later]).statements
+    assert (told[0].rewrites, told[0].rebuilt) == (("notes",), ("notes_pkey",))
+    assert told[0].tracer_s == 0.002
+    assert told[1].rewrites == ()
+    assert build([*records, unlisted, *later]).statements[1].rewrites == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "counts", "scans"),
+    [
+        (180_000, (0, 100, 100), [(), ("notes",), ()]),
+        (180_000, (100, 150, 150), [("notes",), ("notes",), ()]),
+        (180_000, (None, 0, 0), [(), (), ()]),
+    ],
+)
+def test_a_scan_is_more_rows_read_than_before(
+    version: int, counts: tuple[int | None, ...], scans: list[tuple[str, ...]]
+) -> None:
+    conn = record("conn", 0.2, lock_timeout_s=0.0, statement_timeout_s=0.0, server_version=version)
+    records = [*head()[:2], conn]
+    for k, count in enumerate(counts):
+        records += altered(k, 1.0 + k, row("notes", read=count))
+
+    assert [found.scans for found in build(records).statements] == scans
+
+
+@pytest.mark.parametrize(
+    ("version", "second"),
+    [
+        (150_000, ("notes",)),  # each transaction's counters begin at zero
+        (140_000, ()),  # the same number: still that of the first, as far as one can tell
+    ],
+)
+def test_counters_of_an_earlier_transaction(version: int, second: tuple[str, ...]) -> None:
+    conn = record("conn", 0.2, lock_timeout_s=0.0, statement_timeout_s=0.0, server_version=version)
+    records = [*head()[:2], conn, *altered(1, 1.0, row("notes", read=100)), txn("commit", 2.0, 2.0, "idle")]
+    last = altered(2, 3.0, row("notes", read=100))
+
+    assert build([*records, *last]).statements[1].scans == second
+    unflushed = altered(2, 3.0, row("notes", read=200), unflushed=True)
+    assert build([*records, *unflushed]).statements[1].scans == ()
+
+
+def test_a_snapshot_after_rollback_to_tells_what_was_given_back() -> None:
+    after = record(
+        "snapshot", 1.6, k=None, locks=[], cost_s=0.001, lock_timeout_s=0.0, statement_timeout_s=0.0
+    )
+    records = [*head(), txn("savepoint", 0.9, 0.9, "in"), *altered(1, 1.0, row("notes"))]
+    records += [txn("rollback_to", 1.4, 1.5, "in"), after, *altered(2, 2.0, row("notes"))]
+    records += [txn("commit", 3.0, 3.0, "idle")]
+
+    first, second = build(records).statements
+    assert (first.locks[0].granted_mono, first.locks[0].released_mono) == (1.0, 1.5)
+    assert (second.locks[0].granted_mono, second.locks[0].released_mono) == (2.0, 3.0)
+
+
+@pytest.mark.parametrize(("savepoint", "released"), [(False, 2.5), (True, 9.0)])
+def test_an_error_releases_the_locks_of_a_transaction_without_savepoints(
+    savepoint: bool, released: float
+) -> None:
+    records = [*head(), *altered(1, 1.0, row("notes"))]
+    records += [txn("savepoint", 1.9, 1.9, "in")] if savepoint else []
+    records += [begin(2, 2.0, "SELECT 1/0"), end(2, 2.5, 0.5, "error", sqlstate="22012", error="division")]
+
+    trace = build([*records, txn("rollback", 9.0, 9.0, "idle")])
+
+    assert trace.statements[0].locks[0].released_mono == released
+    assert trace.transactions[0].ended_mono == 9.0
+
+
+def test_a_connection_that_was_lost_ended_its_transaction() -> None:
+    trace = build(
+        [
+            *head(),
+            *altered(1, 1.0, row("notes")),
+            begin(2, 2.0, "SELECT 1"),
+            end(2, 2.5, 0.5, "closed", sqlstate="25P03", error="terminating connection"),
+        ]
+    )
+
+    assert trace.transactions[0].outcome == "rollback"
+    assert trace.statements[0].locks[0].released_mono == 2.5
+
+
+def test_what_a_statement_wrote_and_what_looking_cost() -> None:
+    records = [*head(), *altered(1, 1.0, row("notes"), wal=[100, 700], cost_s=0.003)]
+    records += [*altered(2, 2.0, row("notes"), wal=[None, 900], idle_in_transaction_session_timeout_s=30.0)]
+    records += [record("slow", 2.2, cost_s=0.008)]
+
+    trace = build(records)
+
+    first, second = trace.statements
+    assert (first.wal_bytes, first.tracer_s, first.idle_timeout_s) == (600, 0.003, None)
+    assert (second.wal_bytes, second.idle_timeout_s) == (None, 30.0)
+    assert trace.blind == ()
+    assert "8 ms" in trace.slow[0]
+
+
+def test_behind_a_pooler_both_pids_are_the_migrations() -> None:
+    conn = record("conn", 0.2, lock_timeout_s=0.0, statement_timeout_s=0.0, server_pid=77)
+
+    trace = build([*head()[:2], conn], seen_backends=[77])
+
+    assert trace.complete
+    assert trace.backends == {BACKEND, 77}
+
+
+def test_databases_do_not_share_their_oids() -> None:
+    other = {"backend": 501, "lock_timeout_s": 0.0, "statement_timeout_s": 0.0, "database_oid": 5}
+    records = [*head(), listed(0.5, *LISTED), {**record("conn", 0.6), **other}]
+    records += [{**found, "backend": 501} for found in altered(1, 1.0, row("notes", file=99))]
+
+    assert build(records).statements[0].rewrites == ()

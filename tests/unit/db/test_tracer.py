@@ -133,6 +133,12 @@ def test_passwords_are_masked() -> None:
             "CREATE SUBSCRIPTION s CONNECTION 'host=h password=s3cret' PUBLICATION p",
             "CREATE SUBSCRIPTION s CONNECTION '***' PUBLICATION p",
         ),
+        ("ALTER ROLE a PASSWORD /* new */ 's3cret'", "ALTER ROLE a PASSWORD /* new */ '***'"),
+        (
+            "DO $$ BEGIN EXECUTE 'ALTER ROLE a PASSWORD ''s3cret'' LOGIN'; END $$",
+            "DO $$ BEGIN EXECUTE 'ALTER ROLE a PASSWORD '***' LOGIN'; END $$",
+        ),
+        ("SELECT dblink('postgresql://a:s3cret@h/d', '…')", "SELECT dblink('postgresql://a:***@h/d', '…')"),
         ("ALTER TABLE a ADD password text DEFAULT 'x'", "ALTER TABLE a ADD password text DEFAULT 'x'"),
     ],
 )

@@ -15,8 +15,8 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     hello           a Python started: parent, argv, python, wall (seconds since 1970)
     hooked          library, version
     hookfail        where, error: this call was left alone and the trace has a gap
-    conn            backend, driver, database, database_oid, system_identifier, lock_timeout_s,
-                    statement_timeout_s
+    conn            backend, driver, database, database_oid, system_identifier, server_version, timeouts,
+                    server_pid (another than `backend` behind a pooler, which invents pids)
     unidentified    backend, driver, error: a connection whose identity could not be read
     wrong_database  expected, found (`unknown` if it cannot be told); the process then ends with exit code 3
     begin           k (unique in the process), backend, sql, revision, step, many, prepare, status
@@ -25,15 +25,23 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     more            backend, sql, key, revision, step, prepare, count, rows, duration_s (sum), ended,
                     status: repeats
     txn             backend, what, ok, started, status
-    snapshot        k, backend, lock_timeout_s, statement_timeout_s, locks [oid, relation, kind, mode,
-                    relfilenode],
-                    cost_s
-    settings        backend, lock_timeout_s, statement_timeout_s; null when they could not be read
-    blind           backend, reason: no more snapshots on this connection, or none while its
-                    lock_timeout is below 100 ms
+    snapshot        k (null after ROLLBACK TO), backend, timeouts, wal [before, now], unflushed, cost_s,
+                    locks [oid, name, kind, mode, relfilenode, full name, made in this transaction, oid of
+                    the index's or sequence's table, rows read by sequential scans]; a lean one ends
+                    with `made`
+    relations       k (null at the connection's start), backend, wal, cost_s, relations [oid, name,
+                    kind, relfilenode, full name, oid of the table]: those that are new or changed
+    unlisted        k, backend: a statement outside a transaction after which relations were not listed
+    settings        k, backend, timeouts, cost_s; null when they could not be read
+    blind           backend, reason: no more snapshots on this connection, none while its lock_timeout is
+                    below 100 ms, or none in the rest of a transaction whose snapshots took a second
+    slow            backend, cost_s: its first snapshot that took more than 5 ms
     rev_begin       run, revision, down_revisions, is_upgrade, is_stamp, doc
     rev_end         run, revision, ok
     bye             the process ends by its own will
+
+The timeouts are lock_timeout_s, statement_timeout_s and idle_in_transaction_session_timeout_s. A full name
+has the schema's oid before the dot. `unflushed` says that rows read earlier may be among those.
 
 A statement is `migration` work (`step` is `migration`), Alembic's own bookkeeping (`version`), or neither
 (null).
@@ -51,6 +59,7 @@ import time
 
 from . import channel, hooks
 from .backend import flush_all
+from .sql import masked
 
 
 def start() -> None:
@@ -59,7 +68,7 @@ def start() -> None:
     channel.emit(
         "hello",
         parent=os.getppid(),
-        argv=list(getattr(sys, "orig_argv", [])) or list(getattr(sys, "argv", [])),
+        argv=[masked(word) for word in getattr(sys, "orig_argv", None) or getattr(sys, "argv", [])],
         python=sys.version.split()[0],
         wall=time.time(),
     )

@@ -6,16 +6,17 @@ import itertools
 import json
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import guard
+from . import guard, queries
 from . import sql as text
-from .channel import emit, fail, harmless
+from .channel import emit, harmless
 from .on_alembic import current
+from .questions import Questions, first_line
 
-IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR = 0, 1, 2, 3  # libpq's PGTransactionStatusType
-_STATUS = {IDLE: "idle", IN_TRANSACTION: "in", IN_ERROR: "error"}
+IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR, CLOSED = 0, 1, 2, 3, 4  # libpq's PGTransactionStatusType
+_STATUS = {IDLE: "idle", IN_TRANSACTION: "in", IN_ERROR: "error", CLOSED: "closed"}
 
 FULL_REPEATS = 20
 """So many repeats of one statement are written in full; later ones are summed up while they are fast."""
@@ -23,36 +24,8 @@ FAST = 0.005
 FLUSH_EVERY = 0.5
 LONGEST_TEXT = 50_000
 
-_SETTINGS = (
-    "'lock_timeout', pg_catalog.current_setting('lock_timeout'),"
-    " 'statement_timeout', pg_catalog.current_setting('statement_timeout')"
-)
-IDENTITY_SQL = (
-    "SELECT pg_catalog.json_build_object('pid', pg_catalog.pg_backend_pid(), " + _SETTINGS + ","
-    " 'database', d.datname, 'oid', d.oid::pg_catalog.int8{system})::pg_catalog.text"
-    " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
-)
-SYSTEM_IDENTIFIER = (
-    ", 'system', (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system())"
-)
-SETTINGS_SQL = "SELECT pg_catalog.json_build_object(" + _SETTINGS + ")::pg_catalog.text"
-# Oids below 16384 are PostgreSQL's own (access/transam.h, FirstNormalObjectId); ours on the catalog are
-# among them.
-SNAPSHOT_SQL = (
-    "SELECT pg_catalog.json_build_object(" + _SETTINGS + ", 'locks', (SELECT pg_catalog.json_agg("
-    "pg_catalog.json_build_array(l.relation::pg_catalog.int8,"
-    " l.relation::pg_catalog.regclass::pg_catalog.text, c.relkind, l.mode, c.relfilenode::pg_catalog.int8))"
-    " FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation"
-    " WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_catalog.pg_backend_pid()"
-    " AND l.relation >= 16384))::pg_catalog.text"
-)
-
 _backends: weakref.WeakSet[Backend] = weakref.WeakSet()
 _numbers = itertools.count(1)
-
-
-def identity_sql() -> str:
-    return IDENTITY_SQL.replace("{system}", SYSTEM_IDENTIFIER if guard.expected() else "")
 
 
 def flush_all() -> None:
@@ -88,20 +61,19 @@ class Backend:
         self._inside: set[Any] = set()
         self._repeats: dict[Any, list[float]] = {}
         self._sum: dict[str, Any] | None = None
-        self._looked: set[Any] = set()
-        self._settings: tuple[float | None, float | None] = (None, None)
-        self._touched = False
-        self._blind = False
-        self._hurried = False
-        self._said_hurried = False
+        self.questions = Questions(pid, self.status_word)
         _backends.add(self)
 
     # who is at the other end
 
-    def identified(self, answer: str) -> None:
+    def introduction(self) -> Iterator[tuple[str, Callable[[str], None], Callable[[Exception], None]]]:
+        """What to ask before the user's first statement, each with what takes the answer and the failure."""
+        yield queries.identity(guard.expected() is not None), self._identified, self._unidentified
+        yield from self.questions.first()
+
+    def _identified(self, answer: str) -> None:
         """Announce the connection; end the process when it is not the database that was guarded."""
         found = json.loads(answer)
-        self._settings = self._read_settings(found)
         emit(
             "conn",
             backend=self.pid,
@@ -109,12 +81,16 @@ class Backend:
             database=found["database"],
             database_oid=found["oid"],
             system_identifier=found.get("system"),
-            lock_timeout_s=self._settings[0],
-            statement_timeout_s=self._settings[1],
+            server_version=int(found["version"]),
+            server_pid=found["pid"],
+            **self.questions.identified(found),
         )
+        if found["pid"] != self.pid:
+            reason = f"a pooler is between: PostgreSQL's own process was {found['pid']}, and may change"
+            emit("blind", backend=self.pid, reason=reason)
         guard.check(f"{found.get('system')}:{found['oid']}")
 
-    def unidentified(self, error: BaseException) -> None:
+    def _unidentified(self, error: Exception) -> None:
         """Nothing is known of the other end: a reason to stop if a database was expected, a gap otherwise."""
         emit(
             "unidentified",
@@ -123,15 +99,6 @@ class Backend:
             error=f"{type(error).__name__}: {error}"[:500],
         )
         guard.check("unknown")
-
-    def cannot_look(self, error: BaseException) -> None:
-        """The snapshot failed outside any transaction; inside one it would take the user's along."""
-        self._blind = True
-        emit(
-            "blind",
-            backend=self.pid,
-            reason=f"locks cannot be read: {type(error).__name__}: {_message(error)}",
-        )
 
     # statements
 
@@ -143,7 +110,7 @@ class Backend:
             return None
         status = self._status()
         if status == IDLE:
-            self._looked.clear()
+            self.questions.transaction_is_over()
         key = text.repeat_key(sql)
         call = Call(sql, many, prepare, key and (key, prepare, current()))
         call.status = _STATUS.get(status)
@@ -274,106 +241,10 @@ class Backend:
             status=total["status"],
         )
 
-    # questions of ours
-
-    def question(self, call: Call | None) -> str | None:
-        """What to ask on this connection after a successful statement: `snapshot`, `settings`, or None."""
-        if call is None or call.prepare or call.folded:
-            return None
-        if call.command is not None:
-            return self._question_after_transaction(call.command)
-        if text.touches_timeouts(call.sql):
-            self._touched = True
-            if text.makes_statement_timeout_small(call.sql):
-                self._go_blind("statement_timeout below one second")
-            if text.makes_lock_timeout_small(call.sql):
-                self._hurry(True)
-        if self._blind:
-            if text.touches_timeouts(call.sql):
-                self.settings_unknown()
-            return None
-        status = self._status()
-        if status == IN_TRANSACTION and not self._hurried and text.allows_snapshot(call.sql):
-            return None if self._has_looked_after(call) else "snapshot"
-        if text.touches_timeouts(call.sql):
-            return "settings"
-        return None
-
-    def _question_after_transaction(self, command: str) -> str | None:
-        # SET LOCAL ends with the transaction, a SET in a transaction that is rolled back never happened.
-        if not self._touched or command not in ("commit", "rollback", "rollback_to"):
-            return None
-        if self._blind or (self._status() == IN_ERROR):
-            self.settings_unknown()
-            return None
-        self._touched = not self.is_idle()
-        return "settings"
-
-    def _has_looked_after(self, call: Call) -> bool:
-        if call.key is None:
-            return False
-        if call.key in self._looked:
-            return True
-        self._looked.add(call.key)
-        return False
-
-    def _go_blind(self, reason: str) -> None:
-        if not self._blind:
-            self._blind = True
-            emit("blind", backend=self.pid, reason=reason)
-            self.settings_unknown()
-
-    def _hurry(self, hurried: bool) -> None:
-        """With a lock_timeout of next to nothing, a lock on the catalog would fail the snapshot."""
-        self._hurried = hurried
-        if hurried and not self._said_hurried:
-            self._said_hurried = True
-            emit("blind", backend=self.pid, reason="lock_timeout below 100 ms")
-
-    def settings_unknown(self) -> None:
-        self._settings = (None, None)
-        emit("settings", backend=self.pid, lock_timeout_s=None, statement_timeout_s=None)
-
-    @harmless
-    def answered(self, call: Call | None, question: str, answer: Any, asked: float) -> None:
-        """Write down what the connection said; `answer` is the JSON of one of the queries above."""
-        found = json.loads(answer)
-        before, self._settings = self._settings, self._read_settings(found)
-        if before != self._settings:
-            self._touched = self._touched or not self.is_idle()
-        fields = {
-            "backend": self.pid,
-            "lock_timeout_s": self._settings[0],
-            "statement_timeout_s": self._settings[1],
-        }
-        if question == "settings":
-            emit("settings", **fields)
-        elif call is not None:
-            cost = time.monotonic() - asked
-            emit("snapshot", k=call.k, locks=found["locks"] or [], cost_s=cost, **fields)
-
-    def question_failed(self, error: BaseException) -> None:
-        fail(f"question to backend {self.pid}", error)
-        self._go_blind(f"our own query failed: {type(error).__name__}")
-
-    def _read_settings(self, found: dict[str, Any]) -> tuple[float | None, float | None]:
-        statement_timeout = text.seconds(found.get("statement_timeout"))
-        if statement_timeout is None or 0 < statement_timeout < 1:
-            self._blind = True
-            emit("blind", backend=self.pid, reason="statement_timeout below one second")
-        lock_timeout = text.seconds(found.get("lock_timeout"))
-        self._hurry(lock_timeout is not None and 0 < lock_timeout < 0.1)
-        return lock_timeout, statement_timeout
-
 
 def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
 def _message(error: BaseException | None) -> str | None:
-    """The primary message alone: detail and context may hold rows of the user's data."""
-    if error is None:
-        return None
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    lines = str(primary or error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:2000]
+    return None if error is None else first_line(error)

@@ -11,12 +11,11 @@ import functools
 import json
 import os
 import re
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from .backend import IDLE, IN_ERROR, IN_TRANSACTION, SETTINGS_SQL, SNAPSHOT_SQL, Backend, identity_sql
+from .backend import IDLE, IN_ERROR, IN_TRANSACTION, Backend
 from .channel import fail
 from .guard import unguarded
 
@@ -58,6 +57,8 @@ def _statement(original: Any, name: str, find_sql: Callable[[Any, Any], Any]) ->
         if backend is None:
             return await original(self, *args, **kwargs)
         call = _begin(backend, name, find_sql, args, kwargs)
+        if call is not None and call.command in ("commit", "rollback"):
+            await _ask_before_the_end(self, backend)
         try:
             result = await original(self, *args, **kwargs)
         except BaseException as error:
@@ -134,32 +135,37 @@ def _with_default_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
 async def _announce(connection: Any) -> None:
     protocol = connection._protocol
     backend = _AsyncpgBackend(connection.get_server_pid(), protocol)
-    try:
-        backend.identified(await _query(protocol, identity_sql()))
-    except Exception as error:
-        backend.unidentified(error)
-    try:
-        await _query(protocol, SNAPSHOT_SQL)
-    except Exception as error:
-        backend.cannot_look(error)
+    for sql, take, failed in backend.introduction():
+        try:
+            take(await _query(protocol, sql))
+        except Exception as error:  # noqa: PERF203 - each has its own remedy
+            failed(error)
     protocol._mul = backend
+
+
+async def _ask_before_the_end(protocol: Any, backend: Backend) -> None:
+    try:
+        owed = backend.questions.before_the_end()
+        if owed is not None:
+            call, question = owed
+            backend.questions.answered(call, question, await _query(protocol, question.sql))
+    except Exception as error:
+        backend.questions.failed(error)
 
 
 async def _ask(protocol: Any, backend: Backend, call: Any) -> None:
     try:
-        question = backend.question(call)
+        question = backend.questions.after(call)
         if question is None:
             return
-        if question == "settings" and not backend.is_idle():
+        if question.shows:
             # Only COPY can be read down here, and it would take the transaction's snapshot; the next one
             # will tell.
-            backend.settings_unknown()
+            backend.questions.settings_unknown()
             return
-        asked = time.monotonic()
-        sql = SNAPSHOT_SQL if question == "snapshot" else SETTINGS_SQL
-        backend.answered(call, question, await _query(protocol, sql), asked)
+        backend.questions.answered(call, question, await _query(protocol, question.sql))
     except Exception as error:
-        backend.question_failed(error)
+        backend.questions.failed(error)
 
 
 async def _query(protocol: Any, sql: str) -> str:

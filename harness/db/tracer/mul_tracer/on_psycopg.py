@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import sql as text
-from .backend import SETTINGS_SQL, SNAPSHOT_SQL, Backend, identity_sql
+from .backend import Backend
 from .guard import unguarded
+from .questions import Question
 
 TUPLES_OK = 2
 
@@ -82,14 +83,11 @@ def _announce(connection: Any) -> Backend:
         return 4 if pgconn is None else int(pgconn.transaction_status)
 
     backend = Backend("psycopg", connection.pgconn.backend_pid, status, _owner)
-    try:
-        backend.identified(_query(connection.pgconn, identity_sql()))
-    except Exception as error:
-        backend.unidentified(error)
-    try:
-        _query(connection.pgconn, SNAPSHOT_SQL)
-    except Exception as error:
-        backend.cannot_look(error)
+    for sql, take, failed in backend.introduction():
+        try:
+            take(_query(connection.pgconn, sql))
+        except Exception as error:  # noqa: PERF203 - each has its own remedy
+            failed(error)
     return backend
 
 
@@ -121,6 +119,8 @@ def _exec_command(original: Any) -> Any:
             return (yield from original(self, command, *args, **kwargs))
         if what == "commit" and backend.status_word() == "error":
             what = "rollback"
+        if what in ("commit", "rollback"):
+            _ask_before_the_end(self, backend)
         started = time.monotonic()
         try:
             result = yield from original(self, command, *args, **kwargs)
@@ -134,12 +134,23 @@ def _exec_command(original: Any) -> Any:
     return method
 
 
+def _ask_before_the_end(connection: Any, backend: Backend) -> None:
+    try:
+        owed = backend.questions.before_the_end()
+        if owed is not None and not connection.pgconn.pipeline_status:
+            call, question = owed
+            backend.questions.answered(call, question, _answer(connection.pgconn, question))
+    except Exception as error:
+        backend.questions.failed(error)
+
+
 def _ask_after_transaction(connection: Any, backend: Backend, what: str) -> None:
     try:
-        if backend._question_after_transaction(what) is not None:
-            backend.answered(None, "settings", _answer(connection.pgconn, backend, "settings"), 0.0)
+        question = backend.questions.after_transaction(what)
+        if question is not None and not connection.pgconn.pipeline_status:
+            backend.questions.answered(None, question, _answer(connection.pgconn, question))
     except Exception as error:
-        backend.question_failed(error)
+        backend.questions.failed(error)
 
 
 def _statement(original: Any, many: bool = False) -> Any:
@@ -257,13 +268,16 @@ def _async_stream(original: Any) -> Any:
     @functools.wraps(original)
     async def method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
         backend, call = _begin(self, query, False)
+        rows = original(self, query, *args, **kwargs)
         try:
-            async for row in original(self, query, *args, **kwargs):
+            async for row in rows:
                 yield row
         except BaseException as error:
             if backend is not None:
                 backend.end(call, error=None if isinstance(error, GeneratorExit) else error)
             raise
+        finally:
+            await rows.aclose()  # closing this generator leaves the inner one open, unlike `yield from`
         if backend is not None:
             backend.end(call)
 
@@ -292,23 +306,17 @@ def _ask(connection: Any, backend: Backend, call: Any) -> None:
     try:
         if connection.pgconn.pipeline_status:
             return
-        question = backend.question(call)
+        question = backend.questions.after(call)
         if question is not None:
-            asked = time.monotonic()
-            backend.answered(call, question, _answer(connection.pgconn, backend, question), asked)
+            backend.questions.answered(call, question, _answer(connection.pgconn, question))
     except Exception as error:
-        backend.question_failed(error)
+        backend.questions.failed(error)
 
 
-def _answer(pgconn: Any, backend: Backend, question: str) -> str:
-    if question == "snapshot":
-        return _query(pgconn, SNAPSHOT_SQL)
-    if backend.is_idle():
-        return _query(pgconn, SETTINGS_SQL)
-    # SHOW takes no snapshot, so a SET TRANSACTION ISOLATION LEVEL may still follow.
-    return json.dumps(
-        {name: _query(pgconn, f"SHOW {name}") for name in ("lock_timeout", "statement_timeout")}
-    )
+def _answer(pgconn: Any, question: Question) -> str:
+    if question.shows:
+        return json.dumps({name: _query(pgconn, f"SHOW {name}") for name in question.shows})
+    return _query(pgconn, question.sql)
 
 
 def _query(pgconn: Any, sql: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-from .backend import IDLE, SETTINGS_SQL, SNAPSHOT_SQL, Backend, identity_sql
+from .backend import IDLE, Backend
 from .guard import unguarded
+from .questions import Question
 
 _STATEMENTS = {"execute": False, "executemany": True, "copy_expert": False, "callproc": False}
 _cursor_classes: dict[type, type] = {}
@@ -144,6 +145,7 @@ def _end_transaction(connection: Any, what: str, run: Callable[[], Any]) -> None
     backend: Backend = connection._mul
     if backend is None or connection.closed or backend.is_idle():
         return run()  # type: ignore[no-any-return]
+    _ask_before_the_end(connection, backend)
     call = backend.begin(what)
     try:
         run()
@@ -166,42 +168,40 @@ def _announce(connection: Any) -> Backend:
         return 4 if found is None or found.closed else int(found.info.transaction_status)
 
     backend = Backend("psycopg2", connection.info.backend_pid, status, threading.get_ident)
-    try:
-        backend.identified(_query(connection, identity_sql())[0])
-    except Exception as error:
-        backend.unidentified(error)
-    try:
-        _query(connection, SNAPSHOT_SQL)
-    except Exception as error:
-        backend.cannot_look(error)
+    for sql, take, failed in backend.introduction():
+        try:
+            take(_query(connection, sql))
+        except Exception as error:  # noqa: PERF203 - each has its own remedy
+            failed(error)
     return backend
 
 
 def _ask(connection: Any, backend: Backend, call: Any) -> None:
     try:
-        question = backend.question(call)
-        if question is None:
-            return
-        asked = time.monotonic()
-        backend.answered(call, question, _answer(connection, backend, question), asked)
+        question = backend.questions.after(call)
+        if question is not None:
+            backend.questions.answered(call, question, _answer(connection, question))
     except Exception as error:
-        backend.question_failed(error)
+        backend.questions.failed(error)
 
 
-def _answer(connection: Any, backend: Backend, question: str) -> str:
-    import json
-
-    if question == "snapshot":
-        return _query(connection, SNAPSHOT_SQL)[0]
-    if backend.is_idle():
-        return _query(connection, SETTINGS_SQL)[0]
-    # SHOW takes no snapshot, so a SET TRANSACTION ISOLATION LEVEL may still follow.
-    return json.dumps(
-        {name: _query(connection, f"SHOW {name}")[0] for name in ("lock_timeout", "statement_timeout")}
-    )
+def _ask_before_the_end(connection: Any, backend: Backend) -> None:
+    try:
+        owed = backend.questions.before_the_end()
+        if owed is not None:
+            call, question = owed
+            backend.questions.answered(call, question, _answer(connection, question))
+    except Exception as error:
+        backend.questions.failed(error)
 
 
-def _query(connection: Any, sql: str) -> tuple[str, ...]:
+def _answer(connection: Any, question: Question) -> str:
+    if question.shows:
+        return json.dumps({name: _query(connection, f"SHOW {name}") for name in question.shows})
+    return _query(connection, question.sql)
+
+
+def _query(connection: Any, sql: str) -> str:
     from psycopg2.extensions import cursor as plain_cursor
 
     before = connection.autocommit
@@ -211,8 +211,8 @@ def _query(connection: Any, sql: str) -> tuple[str, ...]:
     try:
         with plain_cursor(connection) as cursor:
             cursor.execute(sql)
-            row: tuple[str, ...] = cursor.fetchone()
+            row = cursor.fetchone()
     finally:
         if idle and not before:
             connection.autocommit = False
-    return row
+    return str(row[0])

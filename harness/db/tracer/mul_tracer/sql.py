@@ -10,10 +10,12 @@ _LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 _SPACE = re.compile(r"\s+")
 # A text that was cut off within the literal ends it too.
 _SECRET = re.compile(
-    r"(\b(?:password|connection)\s+)"
-    r"(?:e'(?:[^'\\]|''|\\.)*(?:'|\\?\Z)|(?:u&)?'(?:[^']|'')*(?:'|\Z)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))",
+    r"(\b(?:password|connection)(?:\s|/\*.{0,200}?\*/|--[^\n]*\n)+)"
+    r"(?:''[^']+''|e'(?:[^'\\]|''|\\.)*(?:'|\\?\Z)|(?:u&)?'(?:[^']|'')*(?:'|\Z)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))",
     re.IGNORECASE | re.DOTALL,
 )
+# Bounded, as a text of many URLs would take quadratic time.
+_URL = re.compile(r"(://[^\s:/@'\"]{0,100}:)[^\s'\"]{1,1000}@")
 _REPEATED = re.compile(r"(?:insert|update|delete|select|with|merge|execute|copy|values)\b", re.IGNORECASE)
 _TRANSACTION = re.compile(
     r"(?P<begin>begin|start\s+transaction)\b|(?P<commit>commit|end)\b(?!\s+prepared)"
@@ -29,7 +31,7 @@ _NO_SNAPSHOT = re.compile(
     re.IGNORECASE,
 )
 _TIMEOUT = re.compile(
-    r"(?P<name>statement|lock)_timeout['\"]?\s*(?:=|\bto\b|,)\s*['\"]?\s*(?P<value>[\w.]+)\s*(?P<unit>us|ms|s|min|h|d)?",
+    r"\b(?P<name>statement|lock)_timeout['\"]?\s*(?:=|\bto\b|,)\s*['\"]?\s*(?P<value>[\w.]+)\s*(?P<unit>us|ms|s|min|h|d)?",
     re.IGNORECASE,
 )
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1e-3}
@@ -37,8 +39,8 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400
 
 def masked(sql: str) -> str:
     """The text without the literals of `CREATE ROLE … PASSWORD '…'` and `CREATE SUBSCRIPTION … CONNECTION
-    '…'`."""
-    return _SECRET.sub(r"\1'***'", sql)
+    '…'`, and without the passwords of URLs."""
+    return _URL.sub(r"\1***@", _SECRET.sub(r"\1'***'", sql))
 
 
 def without_comments(sql: str) -> str:
@@ -69,6 +71,11 @@ def allows_snapshot(sql: str) -> bool:
 
 def _pieces(sql: str) -> list[str]:
     return [text for text in (without_comments(piece) for piece in sql.split(";")) if text]
+
+
+def locks_tables(sql: str) -> bool:
+    """Whether the text is a LOCK TABLE."""
+    return any(piece[:4].lower() == "lock" for piece in _pieces(sql))
 
 
 def touches_timeouts(sql: str) -> bool:
