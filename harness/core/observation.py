@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["DatabasePoint", "LogEntry", "Observed", "ObserverLine"]
+__all__ = [
+    "ENDED",
+    "DatabasePoint",
+    "Held",
+    "LogEntry",
+    "Observed",
+    "ObserverLine",
+    "Progress",
+    "as_line",
+    "observed",
+    "observer_line",
+]
+
+
+ENDED = "ended"
+"""The phase of a command that no longer reports its progress."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +29,9 @@ class DatabasePoint:
     """The database at one instant; counters are totals since the observer began. Unknown is None.
 
     `sessions` counts client backends by state. `lag_s` is the longest replay lag of a replica, `slot_bytes`
-    the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql, service, …), CPU
-    as a ratio of one core since the last point; absent for what is not on this machine.
+    the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql, service, …),
+    CPU as a ratio of one core since the last point; absent for what is not on this machine. The observer's
+    own session and transactions are not counted.
     """
 
     at: float
@@ -39,6 +55,7 @@ class LogEntry:
 
     `kind`: error (with `sqlstate`), deadlock (`pids` of both sides, the victim first, `queries` likewise),
     lock_wait (`wait_s` so far, `pids` the waiter), lock_acquired (`wait_s` in all, `pids` the waiter), fatal.
+    `count` is above 1 where the same error came again and again: then it is the first of that many.
     """
 
     at: float
@@ -52,11 +69,12 @@ class LogEntry:
     queries: tuple[str, ...] = ()
     wait_s: float | None = None
     relation: str | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a command is that reports its progress (`pg_stat_progress_*`)."""
+    """How far a command is that reports its progress (`pg_stat_progress_*`); its last phase is `ENDED`."""
 
     at: float
     pid: int
@@ -69,7 +87,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Held:
-    """Locks a backend of the migration was seen holding outside a transaction of its own (CONCURRENTLY)."""
+    """The locks on relations that a backend of the migration was seen with; written when they change.
+
+    What sees the locks of a statement outside a transaction (CONCURRENTLY), where the tracer cannot look.
+    """
 
     at: float
     pid: int
@@ -78,15 +99,19 @@ class Held:
 
 ObserverLine = DatabasePoint | LogEntry | Progress | Held
 
+KINDS: Mapping[str, type[Any]] = {"point": DatabasePoint, "log": LogEntry, "progress": Progress, "held": Held}
+"""What a line of `database.ndjson` holds, by its `what`."""
+
 
 @dataclass(frozen=True)
 class Observed:
     """What the observer says of itself and of what it could see.
 
     `began_at`, `ended_at`: None when it never began, or died. `why_blind` says, in words with the remedy, why
-    waits could not be seen; `log_read` whether the server's log was read (deadlocks are then named, waits over
-    `deadlock_timeout` exact). `late_p99_s` is how late its polls came, `polls` how many there were.
-    `backends` are the migration's backends that it saw in the server.
+    waits could not be seen; `log_read` whether the server's log was read (deadlocks are then named, waits
+    over `deadlock_timeout` exact). `late_p99_s` is how late its polls came, `polls` how many there were.
+    `backends` are the migration's backends that it saw in the server. `gaps` are the times (start, end) in
+    which it had no connection. `pooler` says what stands between it and the server, if anything.
     """
 
     began_at: float | None = None
@@ -101,11 +126,17 @@ class Observed:
     backends: tuple[int, ...] = ()
     server_version: int | None = None
     pooler: str = ""
+    gaps: tuple[tuple[float, float], ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether it watched from its start to its ordered end and could see waits."""
         return self.began_at is not None and self.ended_at is not None and not self.why_blind
+
+
+def as_line(value: ObserverLine) -> dict[str, Any]:
+    """The line of `database.ndjson`; `observer_line` reads it back."""
+    return {"what": next(name for name, kind in KINDS.items() if isinstance(value, kind)), **asdict(value)}
 
 
 def _known(kind: type[Any], line: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,13 +145,7 @@ def _known(kind: type[Any], line: Mapping[str, Any]) -> dict[str, Any]:
 
 def observer_line(line: Mapping[str, Any]) -> ObserverLine:
     """The value of one line of `database.ndjson`, whose `what` is point, log, progress or held."""
-    kinds: dict[str, type[Any]] = {
-        "point": DatabasePoint,
-        "log": LogEntry,
-        "progress": Progress,
-        "held": Held,
-    }
-    kind = kinds[str(line["what"])]
+    kind = KINDS[str(line["what"])]
     values = _known(kind, line)
     for name in ("pids", "queries"):
         if name in values:
@@ -135,4 +160,5 @@ def observed(told: Mapping[str, Any]) -> Observed:
     """From `observer.json`; an absent file is an observer that never began."""
     values = _known(Observed, told)
     values["backends"] = tuple(values.get("backends") or ())
+    values["gaps"] = tuple(tuple(gap) for gap in values.get("gaps") or ())
     return Observed(**values)

@@ -25,14 +25,21 @@ class Blocker:
     query: str = ""
     transaction_s: float | None = None
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Blocker:
+        """From the `root` of a line of `locks.ndjson`; unknown keys are ignored."""
+        return cls(**{key: value for key, value in told.items() if key in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class Wait:
     """One wait of one backend for one lock, `started_at` to `ended_at` in seconds since the start of the run.
 
-    `lock_type` is `pg_locks.locktype` (relation, tuple, transactionid, virtualxid, …), `mode` the wanted mode,
-    `relation` the name for a relation or a tuple of one, None for others. `blocking` are the pids of
-    `pg_blocking_pids()` when the wait was last seen, `chain` the path from one of them to the root, root last.
+    `lock_type` is `pg_locks.locktype` (relation, tuple, transactionid, virtualxid, …), `mode` the wanted
+    mode, `relation` the name for a relation or a tuple of one, None for others. `blocking` are the pids of
+    `pg_blocking_pids()`, `chain` the path from one of them to the root, root last. A lock changes hands while
+    others still queue: `root` is who was the root in most sights of the wait, `blocking` and `chain` are of
+    the last of those.
     `ended_at` is exact where the server log told it (`provenance` is `exact`); else it is the last sight plus
     half the polling interval (`observed`). It is None for a wait that lasted when the observer ended.
     """
@@ -71,7 +78,7 @@ class Wait:
         """The wait of one line of `locks.ndjson`; unknown keys are ignored."""
         known = {key: value for key, value in line.items() if key in cls.__dataclass_fields__}
         root = known.get("root")
-        known["root"] = None if root is None else Blocker(**root)
+        known["root"] = None if root is None else Blocker.from_json(root)
         for name in ("blocking", "chain"):
             known[name] = tuple(known.get(name) or ())
         return cls(**known)

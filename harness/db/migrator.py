@@ -24,7 +24,7 @@ import psycopg
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError, RevisionError
-from alembic.util import CommandError
+from alembic.util import CommandError, to_tuple
 from psycopg import sql
 
 from harness.db.guard import connect
@@ -192,6 +192,21 @@ class DatabaseMigrator:
         """The revisions that would run, in order."""
         return tuple(found.revision for found in self._path(target, direction))
 
+    def files(
+        self, target: str = "head", direction: Direction = "upgrade", start: Sequence[str] | None = None
+    ) -> tuple[Path, ...]:
+        """The script files of the revisions that would run, in order; of a downgrade, of those undone.
+
+        `start` are the revisions to count from; where the database is unless given.
+        """
+        return tuple(Path(found.path) for found in self._path(target, direction, start))
+
+    def after(self, target: str) -> tuple[str, ...]:
+        """The revisions at which an upgrade to `target` would leave the database, sorted."""
+        steps = self._path(target, "upgrade")
+        passed = {down for step in steps for down in to_tuple(step.down_revision, default=())}
+        return tuple(sorted({*self.current(), *(step.revision for step in steps)} - passed))
+
     def needs_migration(self, target: str = "head") -> bool | None:
         """Whether an upgrade to `target` would run anything; None only in `production`, when it cannot be
         told."""
@@ -332,9 +347,10 @@ class DatabaseMigrator:
             sorted(one if isinstance(one, str) else one.revision for one in found if one and one != "base")
         )
 
-    def _path(self, target: str, direction: Direction) -> list[Script]:
-        self.resolve(target, direction)
-        current = self.current()
+    def _path(self, target: str, direction: Direction, start: Sequence[str] | None = None) -> list[Script]:
+        if start is None:
+            self.resolve(target, direction)
+        current = self.current() if start is None else tuple(start)
         with self._explained(target):
             if direction == "upgrade":
                 steps = self._script._upgrade_revs(target, current)  # type: ignore[arg-type]

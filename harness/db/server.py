@@ -31,6 +31,7 @@ from psycopg import sql
 from harness.clock import wait_until
 from harness.db.binaries import Account, Binaries, find_binaries, readable_binaries, server_account
 from harness.db.folder import PREFIX, Folder, parents
+from harness.db.log_messages import LOG_LINE_PREFIX
 from harness.errors import SetupError, UsageError
 
 __all__ = ["Binaries", "EmbeddedServer", "find_binaries", "sweep"]
@@ -43,13 +44,18 @@ SHUTDOWN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0))
 """Fast, then immediate shutdown, with the seconds each is given before the next."""
 
 SETTINGS = {
+    "compute_query_id": "on",  # as where pg_stat_statements is loaded
     "deadlock_timeout": "1s",
     "dynamic_shared_memory_type": "mmap",  # in the folder, so that a killed server leaves none behind
     "fsync": "on",
+    "log_line_prefix": LOG_LINE_PREFIX,
     "log_lock_waits": "on",
+    "log_min_error_statement": "error",
+    "log_timezone": "UTC",
     "max_wal_size": "4GB",
     "min_wal_size": "1GB",  # as on a server that has run for long: segments are reused, not made anew
     "shared_buffers": "512MB",
+    "track_activity_query_size": "4kB",  # SQLCommenter's comment stands at a query's end
     "unix_socket_directories": "",
 }
 """As in production where it matters to a migration; no local socket, so no limit on the folder's path."""
@@ -111,7 +117,13 @@ class EmbeddedServer:
     """A running server; `stop` it, or use it as a context manager."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], folder: Folder, version: str, port: int, password: str
+        self,
+        process: subprocess.Popen[bytes],
+        folder: Folder,
+        version: str,
+        port: int,
+        password: str,
+        log: Path,
     ) -> None:
         self._process = process
         self._folder = folder
@@ -120,6 +132,7 @@ class EmbeddedServer:
         self.port = port
         self.pid = process.pid
         self.data_dir = folder.data
+        self.log = log
         self._stopped = False
 
     @classmethod
@@ -152,7 +165,7 @@ class EmbeddedServer:
         except BaseException:
             folder.remove()
             raise
-        return cls(process, folder, binaries.version, port, password)
+        return cls(process, folder, binaries.version, port, password, log)
 
     def __repr__(self) -> str:
         return (

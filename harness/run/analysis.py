@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.core.judge import judge, timeline_of
+from harness.core.facts import timeline_of
+from harness.core.judge import judge
 from harness.core.series import per_second
 from harness.core.verdict import Verdict
+from harness.db.parsing import parse
 from harness.report import html, junit, markdown
 from harness.report.view import View, build
 from harness.store import RunDirectory, dump_json, read_record
@@ -28,11 +30,9 @@ def judged(path: Path, gates: tuple[str, ...] = (), no_gates: tuple[str, ...] = 
             no_gates=(*record.plan.no_gates, *no_gates),
         )
         record = replace(record, plan=plan)
-    verdict = judge(record)
+    verdict = judge(record, parse)
     timeline = timeline_of(record)
-    view = build(
-        verdict.as_json(), per_second(record.samples, timeline), timeline, record.plan, record.environment
-    )
+    view = build(verdict.as_json(), per_second(record, timeline), timeline, record.plan, record.environment)
     return verdict, view
 
 

@@ -67,7 +67,10 @@ class Stopped(Exception):  # noqa: N818 - an order, not a fault
 
 
 class Controller:
-    """One run. `run()` returns when everything is recorded; it never raises for what the run meets."""
+    """One run. `run()` returns when everything is recorded; it never raises for what the run meets.
+
+    `look` is asked at every step what the database is seen to do, in a few words or none.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Controller:
         sleep: Sleep,
         progress: Callable[[Progress], None],
         complete: Complete = lambda read: read,
+        look: Callable[[], str] = lambda: "",
     ) -> None:
         self._plan = plan
         self._directory = directory
@@ -89,6 +93,8 @@ class Controller:
         self._sleep = sleep
         self._progress = progress
         self._complete = complete
+        self._look = look
+        self._seen = ""
         self._stop_cause: str | None = None
         self._phase = ""
         self._next_progress = 0.0
@@ -166,6 +172,7 @@ class Controller:
             raise Stopped(self._stop_cause)
         if died := self._services.died():
             raise Stopped(died)
+        self._seen = self._look()
         if self.now >= self._next_progress:
             self._next_progress = self.now + 1.0
             self._progress(self.snapshot())
@@ -181,7 +188,7 @@ class Controller:
             live.rate,
             live.p95_s,
             live.errors,
-            self._doing,
+            ", ".join(filter(None, (self._seen, self._doing))),
         )
 
     def _end(self, cause: str) -> None:

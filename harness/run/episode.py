@@ -22,6 +22,9 @@ BACK_OFF_S = 1.0
 Note = Callable[..., float]
 """Writes an event: `note(kind, at=None, **data)`; returns the event's instant in run time."""
 
+Observe = Callable[[bool, Sequence[int]], object]
+"""Tells the observer whether the migration runs, and which backends are known to be its."""
+
 Announce = Callable[..., None]
 """Tells the service's users: `announce(status, **what)`."""
 
@@ -115,7 +118,11 @@ class PlaceboEpisode:
 
 
 class MigrationEpisode:
-    """An upgrade or downgrade, retried while it fails for want of a lock, with a deadline over all of it."""
+    """An upgrade or downgrade, retried while it fails for want of a lock, with a deadline over all of it.
+
+    `read_schema` is called with `before` and `after`. `ignored` gives the rules that the files of its
+    revisions say to ignore, with their reasons. `records` are those of the tracer, of all attempts.
+    """
 
     def __init__(
         self,
@@ -134,6 +141,9 @@ class MigrationEpisode:
         sleep: Sleep,
         retries: int,
         deadline_s: float,
+        read_schema: Callable[[str], object] = lambda _: None,
+        observe: Observe = lambda *_: None,
+        ignored: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.direction = direction
         self.status = "running"
@@ -147,6 +157,10 @@ class MigrationEpisode:
         self._revisions = revisions
         self._resolve = resolve
         self._read_relfilenodes = relfilenodes
+        self._read_schema = read_schema
+        self._observe = observe
+        self._read_ignored = ignored
+        self._ignored: Mapping[str, str] = {}
         self._expected: set[str] = set()
         self._relfilenodes: Mapping[int, int] = {}
         self._wrong_database = False
@@ -164,6 +178,7 @@ class MigrationEpisode:
         self._revision: str | None = None
         self._statement: str | None = None
         self._statements = 0
+        self.records: list[Mapping[str, Any]] = []
 
     @property
     def now(self) -> float:
@@ -199,6 +214,7 @@ class MigrationEpisode:
         elif self._child is not None:
             code = self._child.poll()
             self._take_in(self._child.records())
+            self._observe(True, self._child.backend_pids)
             if code is not None:
                 self._ended_with(code)
         if not self.ended and self.now - self._began > self._deadline_s:
@@ -218,7 +234,9 @@ class MigrationEpisode:
     def _start(self) -> None:
         if self._attempt == 0:
             self._expected = set(self._resolve())
+            self._ignored = self._read_ignored()
             self._relfilenodes = self._read_relfilenodes()
+            self._read_schema("before")
         self._attempt += 1
         self._retry_at = None
         self._last_sqlstate = None
@@ -232,7 +250,9 @@ class MigrationEpisode:
             command=list(child.order.command),
             revisions_before=list(self._revisions()),
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
+            ignored=dict(self._ignored),
         )
+        self._observe(True, ())
         child.start()
         self._child = child
 
@@ -240,6 +260,7 @@ class MigrationEpisode:
         for record in records:
             at = float(record.get("mono", monotonic())) - self._zero
             self._note(Kind.TRACE, at, episode=self._number, record=dict(record))
+            self.records.append(record)
             self._watch(record, at)
 
     def _watch(self, record: Mapping[str, Any], at: float) -> None:
@@ -263,6 +284,7 @@ class MigrationEpisode:
     def _ended_with(self, code: int) -> None:
         if code != 0 and self._last_sqlstate == LOCK_NOT_AVAILABLE and self._attempt <= self._retries:
             back_off = min(BACK_OFF_S * 2 ** (self._attempt - 1), 30.0)
+            self._observe(False, ())
             self._retry_at = self.now + back_off * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries
             self._child = None
             return
@@ -294,6 +316,8 @@ class MigrationEpisode:
         )
         first = self.first_statement_at
         self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
+        self._observe(False, ())
+        self._read_schema("after")
         self._announce("finished" if status == "ok" else "failed", revision=self._target)
 
     def _reached(self, after: set[str]) -> bool | None:

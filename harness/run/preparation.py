@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
@@ -20,12 +16,14 @@ from harness.core.plan import Plan
 from harness.core.secrets import mask
 from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
 from harness.db.migrator import RELATIVE, DatabaseMigrator
+from harness.db.observer_reads import OLDEST_SERVER
 from harness.db.url import DatabaseUrl
-from harness.environ import child_environment
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
-from harness.run.services import REFERENCE_ALEMBIC, Services, end_of_log, given_services, start_demo
+from harness.run.commands import command_words, prepare_database
+from harness.run.ignoring import check_ignored
+from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.store import RunDirectory
 
 __all__ = ["Prepared", "check", "prepare", "upgrade_choices"]
@@ -68,6 +66,8 @@ def check(plan: Plan) -> None:
             allow_databases=plan.allow_database,
             allow_production=plan.allow_production,
         )
+    if plan.prepare is not None:
+        command_words(plan.prepare)
     if plan.migrates:
         _resolve_targets(plan)
 
@@ -101,16 +101,28 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
             undo.callback(RunLock.acquire(DatabaseUrl.parse(services.database_url), directory.run_id).release)
         _run_prepare_command(plan, services, directory, say)
         identity = _identity(services, directory)
+        check_server_version(identity)
         directory.write_json("environment.json", machine.describe(services.database_url, identity))
         migrator = _migrator(plan, services)
         if migrator is not None:
             _check_there_is_work(plan, migrator, directory)
+            check_ignored(_files(plan, migrator))
         return Prepared(plan, directory, services, migrator, identity, undo.pop_all())
 
 
 def alembic_config(plan: Plan) -> Path:
     """The Alembic configuration of the plan's migration."""
     return Path(plan.alembic_config) if plan.alembic_config else REFERENCE_ALEMBIC
+
+
+def check_server_version(identity: Identity | None) -> None:
+    """Refuse (UsageError) a server that cannot be observed."""
+    if identity is not None and identity.server_version < OLDEST_SERVER:
+        raise UsageError(
+            f"PostgreSQL {identity.server_version // 10000} is too old, 14 is the least: before it no server "
+            "tells since when a session waits for a lock (pg_locks.waitstart).",
+            "Run it on a copy of the database on PostgreSQL 14 or newer.",
+        )
 
 
 def _resolve_targets(plan: Plan) -> None:
@@ -138,56 +150,26 @@ def _identity(services: Services, directory: RunDirectory) -> Identity | None:
 
 
 def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory, say: Say) -> None:
-    if not plan.prepare:
+    if plan.prepare is None:
         return
-    shown = mask(plan.prepare)
-    say(f"preparing: {shown}")
-    log = directory.log("prepare")
-    with log.open("wb") as output:
-        code = _run(_words(plan.prepare), _prepare_environment(services), output)
-    if code != 0:
-        raise UsageError(f"--prepare {shown!r} ended with exit code {code}.", end_of_log(log))
-
-
-def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"--prepare cannot be read: {error}.", "Quote it as for a shell.") from None
-
-
-def _run(command: list[str], environment: Mapping[str, str], output: IO[bytes]) -> int:
-    """Run a command in a session of its own, which ends with us; returns its exit code."""
-    try:
-        process = subprocess.Popen(
-            command,
-            env=child_environment(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise UsageError(
-            f"--prepare: {command[0]} cannot be run: {error.strerror}.", "Check its path."
-        ) from None
-    try:
-        return process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-
-
-def _prepare_environment(services: Services) -> Mapping[str, str]:
+    say(f"preparing: {mask(plan.prepare)}")
     url = services.database_url
-    return {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
+    environment = {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
+    prepare_database(plan.prepare, environment, directory.log("prepare"))
 
 
 def _migrator(plan: Plan, services: Services) -> DatabaseMigrator | None:
     if not plan.migrates or services.database_url is None:
         return None
     return DatabaseMigrator(services.database_url, alembic_config=alembic_config(plan))
+
+
+def _files(plan: Plan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
+    """The script files of what will be run, and of what the rollback will undo."""
+    files = migrator.files(plan.upgrade)
+    if plan.downgrade:
+        files += migrator.files(plan.downgrade, "downgrade", start=migrator.after(plan.upgrade))
+    return files
 
 
 def _check_there_is_work(plan: Plan, migrator: DatabaseMigrator, directory: RunDirectory) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
 from harness.core.record import FinalRead
+from harness.core.trace_fold import build
 from harness.core.verdict import Verdict
+from harness.db.catalog import read_schema
 from harness.db.migration import (
     MigrationChild,
     MigrationOrder,
@@ -19,6 +22,7 @@ from harness.db.migration import (
     read_relfilenodes,
     terminate_backends,
 )
+from harness.db.squawk import predict
 from harness.db.stored import StoredDocuments
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
@@ -27,6 +31,8 @@ from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
 from harness.run.controller import Controller, Load, Progress
 from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
+from harness.run.ignoring import ignored_by
+from harness.run.observing import Observing, observer_of
 from harness.run.preparation import Prepared, alembic_config
 
 __all__ = ["Finished", "Session"]
@@ -38,6 +44,13 @@ OPERATOR = ("operator", "correct horse battery staple")
 
 
 Direction = Literal["upgrade", "downgrade"]
+
+SCHEMA_FILES = {
+    (1, "before"): "catalog_before.json",
+    (1, "after"): "catalog_after.json",
+    (2, "after"): "catalog_after_rollback.json",
+}
+"""Where the schema goes, by the number of the episode and when it was read."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,9 @@ class Session:
             sleep=sleep,
             progress=progress,
             complete=_stored(prepared),
+            look=lambda: self._observing.look(),
         )
+        self._observing = Observing(observer_of(prepared, self.zero), self.controller.note)
         self._sleep = sleep
         self._episodes = self._plan_episodes()
 
@@ -88,6 +103,7 @@ class Session:
         """Walk the phases, stop everything that was started, and judge what was recorded."""
         prepared = self.prepared
         try:
+            self._observing.start()
             self.controller.note(
                 Kind.RUN_START,
                 0.0,
@@ -102,7 +118,9 @@ class Session:
             log.exception("The run broke off; what was recorded is judged.")
             self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")
         finally:
+            self._observing.stop(self._sleep)
             self._clean_up()
+        self._predict()
         verdict, view = analyze(prepared.directory.path)
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
 
@@ -139,7 +157,10 @@ class Session:
             terminate=self._terminate,
             revisions=migrator.current,
             relfilenodes=self._relfilenodes,
+            read_schema=lambda when: self._write_schema(number, when),
+            observe=self._observing.migrating,
             resolve=lambda: migrator.resolve(target, direction),
+            ignored=lambda: ignored_by(migrator.files(target, direction)),
             note=self.controller.note,
             announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
             zero=self.zero,
@@ -163,8 +184,42 @@ class Session:
                 lock_timeout=prepared.plan.lock_timeout,
                 statement_timeout=prepared.plan.statement_timeout,
                 expect_database=expectation(prepared.identity) if prepared.identity else None,
-            )
+            ),
+            spawn=self._spawn_migration,
         )
+
+    def _spawn_migration(self, *command: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(*command, **options)
+        self._observing.measure("migration", process.pid)
+        return process
+
+    def _write_schema(self, number: int, when: str) -> None:
+        """The schema before the first migration and after each; between two it is what the first left."""
+        url = self.prepared.services.database_url
+        name = SCHEMA_FILES.get((number, when))
+        if url is None or name is None:
+            return
+        state = read_schema(DatabaseUrl.parse(url), self.controller.now)
+        self.prepared.directory.write_json(name, asdict(state))
+
+    def _predict(self) -> None:
+        """What a linter would have said of the upgrade's statements; nothing where there is no linter."""
+        identity = self.prepared.identity
+        statements = [
+            {"n": statement.n, "sql": statement.sql, "transaction": statement.transaction}
+            for episode in self._episodes
+            if isinstance(episode, MigrationEpisode) and episode.direction == "upgrade"
+            for statement in build(episode.records).migration_statements
+        ]
+        if not statements:
+            return
+        claims = predict(
+            statements,
+            alembic_config(self.prepared.plan).parent,
+            identity.server_version if identity else None,
+        )
+        if claims is not None:
+            self.prepared.directory.write_json("predictions.json", claims)
 
     def _relfilenodes(self) -> dict[int, int]:
         """Before anything ran: what the tracer's later readings are compared with, to see rewrites."""

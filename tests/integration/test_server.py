@@ -18,6 +18,7 @@ import pytest
 
 from harness.clock import wait_until
 from harness.db.binaries import Account, find_binaries, readable_binaries, server_account
+from harness.db.log_messages import LOG_LINE_PREFIX
 from harness.db.server import EmbeddedServer, sweep
 from harness.errors import SetupError, UsageError
 
@@ -52,11 +53,14 @@ def setting(url: str, name: str) -> str:
         ("fsync", "on"),
         ("full_page_writes", "on"),
         ("listen_addresses", "127.0.0.1"),
+        ("log_line_prefix", LOG_LINE_PREFIX),
         ("log_lock_waits", "on"),
+        ("log_timezone", "UTC"),
         ("max_connections", "200"),
         ("password_encryption", "scram-sha-256"),
         ("server_encoding", "UTF8"),
         ("synchronous_commit", "on"),
+        ("track_activity_query_size", "4kB"),
         ("unix_socket_directories", ""),
     ],
 )

@@ -87,6 +87,7 @@ def stage(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Stage]]:
             zero=100.0,
             sleep=clock.sleep,
             progress=shown.append,
+            look=lambda: "3 sessions waiting" if clock.now >= 110.0 else "",
         )
         return Stage(controller, load, directory, shown)
 
@@ -159,3 +160,12 @@ def test_it_says_once_a_second_how_it_goes(stage: Callable[..., Stage], clock: F
     assert len(seconds) == pytest.approx(24, abs=3)
     assert found.shown[0].phase == "warmup"
     assert any(progress.migration == "working" for progress in found.shown)
+
+
+def test_it_says_what_the_database_is_seen_to_do(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock)])
+    said = [progress.migration for progress in found.shown]
+    assert "working" in said
+    assert "3 sessions waiting, working" in said
+    assert said[-1] == "3 sessions waiting"

@@ -55,6 +55,8 @@ def _episode(
         revisions=lambda: revisions if revisions is not None else ["r1"],
         resolve=lambda: ["r1"],
         relfilenodes=lambda: {16400: 16400},
+        read_schema=lambda when: notes("schema", when=when),
+        observe=lambda running, pids: notes("observe", running=running, pids=tuple(pids)),
         note=notes,
         announce=lambda *_, **__: None,
         zero=100.0,
@@ -227,3 +229,37 @@ def test_a_database_that_does_not_answer_at_the_start_fails_it(clock: FakeClock,
     episode.begin()
     assert (episode.ended, episode.status) == (True, "failed")
     assert "does not answer" in notes.of(Kind.MIGRATION_END)[0]["message"]
+
+
+def test_the_schema_is_read_before_the_first_attempt_and_after_the_last(
+    clock: FakeClock, notes: Notes
+) -> None:
+    episode = _episode(clock, notes, [FakeChild([[NO_LOCK]], 1), FakeChild([[BEGIN]], 0)], retries=1)
+    _walk(episode, clock)
+    read = [data.get("when", kind) for kind, _, data in notes.events if kind.startswith(("schema", "migr"))]
+    assert read == ["before", *["migration_begin"] * 2, "migration_end", "after"]
+
+
+def test_the_observer_is_told_when_it_runs_and_what_its_backends_are(clock: FakeClock, notes: Notes) -> None:
+    _walk(_episode(clock, notes, [FakeChild([[NO_LOCK]], 1), FakeChild([[BEGIN]], 0)], retries=1), clock)
+    told = [(data["running"], data["pids"]) for data in notes.of("observe")]
+    attempt = [(True, ()), (True, (4711,)), (False, ())]
+    assert list(dict.fromkeys(told)) == attempt
+    assert [running for running, _ in told].count(False) == 2
+    assert told[-1] == (False, ())
+
+
+def test_every_record_is_kept_for_what_is_said_of_the_statements(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[REVISION], [BEGIN]], 0)])
+    _walk(episode, clock)
+    assert episode.records == [REVISION, BEGIN]
+
+
+def test_what_its_files_ignore_is_read_once_and_told_with_every_attempt(
+    clock: FakeClock, notes: Notes
+) -> None:
+    reads = iter([{"drop-column": "nobody reads it"}])
+    children = [FakeChild([[BEGIN, NO_LOCK]], 1), FakeChild([], 0)]
+    _walk(_episode(clock, notes, children, ignored=lambda: next(reads), retries=1), clock)
+    begins = notes.of(Kind.MIGRATION_BEGIN)
+    assert [begin["ignored"] for begin in begins] == [{"drop-column": "nobody reads it"}] * 2

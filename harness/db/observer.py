@@ -1,0 +1,370 @@
+"""The observer child: watches who waits for which lock, and the database second by second.
+
+`python -P -m harness.db.observer`, started by `harness.db.observer_child`. Its order is one JSON line on
+standard input (the database's password is in it, and nowhere else); further lines say when the migration runs
+and when to end. The end of standard input ends it, too: then its parent has died.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import psycopg
+
+from harness.clock import monotonic
+from harness.core.observation import (
+    ENDED,
+    DatabasePoint,
+    Held,
+    LogEntry,
+    Observed,
+    ObserverLine,
+    Progress,
+    as_line,
+)
+from harness.core.wait_fold import WaitFold, end_from_log
+from harness.core.waits import Wait
+from harness.db.observer_order import Commands, Order
+from harness.db.observer_reads import LockRow, Server, by_leader
+from harness.db.processes import ProcessGroups
+from harness.db.server_log import LogTail, fold_repeats, open_log
+from harness.db.url import DatabaseUrl
+from harness.errors import HarnessError
+from harness.store import RunDirectory
+
+__all__ = ["MIGRATING_INTERVAL_S", "POLL_INTERVAL_S", "Observer"]
+
+log = logging.getLogger("harness.observer")
+
+POLL_INTERVAL_S = 0.05
+MIGRATING_INTERVAL_S = 0.02
+MOST_OF_A_CORE = 0.25
+"""The interval grows when polls take longer than this share of it: hundreds of sessions in one queue."""
+
+CLOCK_EVERY_S = 10.0
+POINT_EVERY_S = 1.0
+LOG_EVERY_S = 0.5
+PROGRESS_EVERY_S = 0.2
+RECONNECT_EVERY_S = 0.25
+PROCESSES_SHARE = 0.02
+"""Measuring the processes may take this share of a core; with hundreds of them it is done more rarely."""
+
+LOGGED_AFTER_S = 0.9
+"""Waits longer than about `deadlock_timeout` (1 s) are in the log, which comes a little after their end."""
+
+HELD_BACK_S = 2.0
+
+COUNTERS = ("deadlocks", "temp_bytes", "commits", "rollbacks", "wal_bytes")
+
+
+class Observer:
+    """`run` watches until it is told to end, then writes what is left."""
+
+    def __init__(self, order: Order, commands: Commands) -> None:
+        self._order = order
+        self._commands = commands
+        self._url = DatabaseUrl.parse(order.url)
+        self._directory = RunDirectory(order.directory)
+        self._own_name = order.application.replace("mul-migration", "mul-observer", 1)
+        self._observed = Observed(interval_s=POLL_INTERVAL_S)
+        self._fold = WaitFold()
+        self._ended: list[Wait] = []  # those that the log may still tell the exact end of
+        self._acquired: list[LogEntry] = []  # the log may be read before the poll that misses the wait
+        self._log: LogTail | None = None
+        self._why_no_log = ""
+        self._ahead_s = 0.0
+        self._late = array("d")
+        self._stopping = False
+        self._migrating = False
+        self._backends: set[int] = set()
+        self._held: dict[int, tuple[tuple[str, str | None, str, bool], ...]] = {}
+        self._progress: dict[int, Progress] = {}
+        self._counted: dict[str, int] = {}
+        self._last_counters: dict[str, int] = {}
+        self._groups = ProcessGroups(order.processes)
+        self._groups_after = 0.0
+        self._gap_from: float | None = None
+        self._trouble = ""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return monotonic() - self._order.zero
+
+    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Have `run` end; also a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Watch; connect anew whenever the connection is lost."""
+        self._observed = replace(self._observed, began_at=self.now)
+        self._write_state()
+        while not self._over:
+            try:
+                with Server.connect(self._url, self._own_name) as server:
+                    self._watch(server)
+            except (HarnessError, psycopg.Error) as error:
+                self._say(_reason(error))
+            self._lost()
+            if not self._over:
+                self._obey(RECONNECT_EVERY_S)
+        self._finish()
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping or self._commands.ended
+
+    def _watch(self, server: Server) -> None:
+        """Until it is to end; raises psycopg.Error when the connection is gone."""
+        self._meet(server)
+        jobs = [
+            _Job(CLOCK_EVERY_S, partial(self._set_clock, server), self.now + CLOCK_EVERY_S),
+            _Job(POINT_EVERY_S, partial(self._write_point, server), self.now),
+            _Job(LOG_EVERY_S, self._read_log, self.now),
+            _Job(PROGRESS_EVERY_S, partial(self._follow_migration, server), self.now),
+        ]
+        planned = before = self.now
+        while not self._over:
+            begun = self.now
+            self._late.append(max(0.0, begun - planned))
+            self._try(server, partial(self._poll, server, begun, begun - before))
+            before, took = begun, self.now - begun
+            for job in jobs:
+                if job.due(self.now):
+                    self._try(server, job.do)
+            interval = MIGRATING_INTERVAL_S if self._migrating else POLL_INTERVAL_S
+            planned = begun + max(interval, took / MOST_OF_A_CORE)
+            self._obey(planned - self.now)
+        if not server.closed:
+            self._try(server, partial(self._poll, server, self.now, POLL_INTERVAL_S))
+            self._try(server, self._read_log)
+
+    def _meet(self, server: Server) -> None:
+        """What to know of a server before watching it."""
+        if self._log is None or self._order.log is None:  # a file is read on across a restart of the server
+            self._log, self._why_no_log = open_log(self._order.log, server.connection)
+        self._ahead_s = server.clock_ahead_s(lambda: self.now)
+        self._observed = replace(
+            self._observed,
+            server_version=server.version,
+            pooler=server.pooler,
+            why_blind=server.why_blind(),
+            log_read=self._log is not None,
+            why_no_log=self._why_no_log,
+        )
+        if self._gap_from is not None:
+            self._observed = replace(self._observed, gaps=(*self._observed.gaps, (self._gap_from, self.now)))
+            self._gap_from = None
+        self._write_state()
+
+    def _try(self, server: Server, job: Callable[[], object]) -> None:
+        """A query that fails costs its own answer, unless the connection went with it."""
+        try:
+            job()
+        except psycopg.Error as error:
+            self._say(_reason(error))
+            if server.closed:
+                raise
+
+    def _say(self, trouble: str) -> None:
+        """Into the log of this process; the same trouble over and over is said once."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("%s", trouble)
+
+    def _obey(self, seconds: float) -> None:
+        """Wait, and do what standard input says meanwhile."""
+        for line in self._commands.wait(seconds):
+            self._stopping = self._stopping or bool(line.get("stop"))
+            self._backends.update(line.get("pids") or ())
+            self._groups.add(line.get("processes") or {})
+            if "migrating" in line:
+                self._migrating = bool(line["migrating"])
+
+    def _poll(self, server: Server, at: float, since_s: float) -> None:
+        watched = sorted(self._backends) if self._migrating else []
+        seen, locks = server.locks(watched)
+        sessions = server.sessions(self._fold.wanted(seen))
+        sights = by_leader((sight for sight in seen if sight.pid not in server.foreign), server.leaders)
+        leaders = set(server.leaders.values()).intersection(self._fold.wanted(sights))
+        sessions |= server.sessions(sorted(leaders - sessions.keys()))
+        self._keep(self._fold.poll(at, sights, sessions, since_s, self._ahead_s))
+        self._note_held(server, at, watched, locks)
+        self._observed = replace(self._observed, polls=self._observed.polls + 1)
+
+    def _note_held(self, server: Server, at: float, pids: list[int], locks: list[LockRow]) -> None:
+        names = server.names(())
+        for pid in pids:
+            held = tuple(
+                (*names.get(lock.relation_oid, (str(lock.relation_oid), None)), lock.mode, lock.granted)
+                for lock in locks
+                if lock.pid == pid
+            )
+            held = tuple(sorted(set(held), key=str))
+            if held != self._held.get(pid, ()):
+                self._held[pid] = held
+                self._note(Held(at, pid, held))
+
+    def _follow_migration(self, server: Server) -> None:
+        """Its sessions in the server, and how far its commands say they are; only what has changed."""
+        if not (self._migrating or self._progress):
+            return
+        self._backends.update(server.backends(self._order.application))
+        steps = {step.pid: step for step in server.progress(self.now, sorted(self._backends))}
+        for pid, step in steps.items():
+            before = self._progress.get(pid)
+            if before is None or (before.phase, _percent(before)) != (step.phase, _percent(step)):
+                self._note(step)
+        for pid, step in self._progress.items():
+            if pid not in steps:
+                self._note(Progress(self.now, pid, step.command, ENDED, relation=step.relation))
+        self._progress = steps
+
+    def _set_clock(self, server: Server) -> None:
+        self._ahead_s = server.clock_ahead_s(lambda: self.now)
+        self._write_state()
+
+    def _write_point(self, server: Server) -> None:
+        point = server.point(self.now)
+        cpu: dict[str, float] = {}
+        memory: dict[str, float] = {}
+        if self.now >= self._groups_after:
+            begun_s = time.process_time()
+            cpu, memory = self._groups.measure(self.now)
+            self._groups_after = self.now + (time.process_time() - begun_s) / PROCESSES_SHARE
+        self._note(replace(point, cpu=cpu, memory_mb=memory, **self._counters(point, server)))
+
+    def _counters(self, point: DatabasePoint, server: Server) -> dict[str, Any]:
+        """Totals since the observer began; a server that lost its statistics in a crash counts from 0."""
+        given = {name: value for name in COUNTERS if (value := getattr(point, name)) is not None}
+        own, server.transactions = server.transactions, 0
+        for name, value in given.items():
+            before = self._last_counters.get(name)
+            more = 0 if before is None else value - before if value >= before else value
+            less = own if name == "commits" and before is not None else 0
+            self._counted[name] = self._counted.get(name, 0) + more - less
+        self._last_counters = given
+        return {name: max(0, self._counted[name]) for name in given}
+
+    def _read_log(self) -> None:
+        try:
+            entries = [] if self._log is None else self._log.entries(self._ahead_s)
+        except ValueError as error:
+            self._log, self._why_no_log = None, f"The server's log has what is not understood: {error}."
+            self._observed = replace(self._observed, log_read=False, why_no_log=self._why_no_log)
+            return
+        self._take_in([entry for entry in entries if entry.application != self._own_name])
+
+    def _take_in(self, entries: list[LogEntry]) -> None:
+        names = {str(wait.relation_oid): wait.relation for wait in (*self._ended, *self._fold.open)}
+        for entry in fold_repeats(entries):
+            self._note(replace(entry, relation=names.get(str(entry.relation), entry.relation)))
+        self._acquired += [entry for entry in entries if entry.kind == "lock_acquired"]
+        self._ended = [self._with_logged_end(wait) for wait in self._ended]
+        self._acquired = [entry for entry in self._acquired if entry.at > self.now - HELD_BACK_S]
+        self._release(HELD_BACK_S)
+
+    def _with_logged_end(self, wait: Wait) -> Wait:
+        return next((exact for entry in self._acquired if (exact := end_from_log(wait, entry))), wait)
+
+    def _keep(self, waits: list[Wait]) -> None:
+        """Write the waits, those that the log will tell more of a little later."""
+        for wait in waits:
+            if self._log is not None and wait.wait_s >= LOGGED_AFTER_S:
+                self._ended.append(wait)
+            else:
+                self._directory.append_line("locks.ndjson", asdict(wait))
+
+    def _release(self, older_s: float) -> None:
+        held_back, self._ended = self._ended, []
+        for wait in held_back:
+            if wait.provenance == "exact" or wait.until <= self.now - older_s:
+                self._directory.append_line("locks.ndjson", asdict(wait))
+            else:
+                self._ended.append(wait)
+
+    def _lost(self) -> None:
+        """The connection is gone, or could not be had."""
+        if self._over:
+            return
+        self._keep(self._fold.lost(POLL_INTERVAL_S))
+        if self._gap_from is None:
+            self._gap_from = self.now
+
+    def _finish(self) -> None:
+        if self._log is not None and self._order.log is not None:
+            self._take_in(self._log.last(self._ahead_s))
+        self._release(0.0)
+        for wait in self._fold.last():
+            self._directory.append_line("locks.ndjson", asdict(wait))
+        now = self.now
+        gaps = self._observed.gaps + (((self._gap_from, now),) if self._gap_from is not None else ())
+        why = self._observed.why_blind or (self._trouble if self._observed.polls == 0 else "")
+        self._observed = replace(self._observed, ended_at=now, gaps=gaps, why_blind=why)
+        self._write_state()
+        self._directory.close()
+
+    def _write_state(self) -> None:
+        late = sorted(self._late)
+        self._observed = replace(
+            self._observed,
+            late_p99_s=round(late[int(0.99 * (len(late) - 1))], 6) if late else None,
+            late_max_s=round(late[-1], 6) if late else None,
+            backends=tuple(sorted(self._backends)),
+        )
+        self._directory.write_json("observer.json", asdict(self._observed))
+
+    def _note(self, value: ObserverLine) -> None:
+        self._directory.append_line("database.ndjson", as_line(value))
+
+
+@dataclass
+class _Job:
+    """Something done now and then, between polls."""
+
+    every_s: float
+    do: Callable[[], object]
+    next_at: float
+
+    def due(self, now: float) -> bool:
+        if now < self.next_at:
+            return False
+        self.next_at = max(self.next_at + self.every_s, now)
+        return True
+
+
+def _percent(step: Progress) -> int | None:
+    return None if step.done_ratio is None else int(100 * step.done_ratio)
+
+
+def _reason(error: Exception) -> str:
+    """In one line; psycopg's own text of a failed connection may quote more than is meant for a file."""
+    if isinstance(error, psycopg.Error):
+        return error.diag.message_primary or type(error).__name__
+    return str(error)
+
+
+def main() -> int:
+    """Read the order, watch, end."""
+    commands = Commands(sys.stdin.fileno())
+    told = commands.first()
+    if told is None:
+        return 2
+    observer = Observer(Order.from_json(told), commands)
+    signal.signal(signal.SIGTERM, observer.stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    observer.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
