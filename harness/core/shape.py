@@ -12,11 +12,15 @@ __all__ = ["Action", "Parse", "Shape"]
 class Action:
     """One thing a statement does. An ALTER TABLE with three subcommands is three actions.
 
-    `verb` is one of `VERBS`. `relation` is the table (or view, index, sequence, type, domain) as the text names
-    it, unquoted names folded to lower case, schema kept where written. `name` is the new or the dropped
-    thing: column, index, constraint, trigger, policy, partition or new name. `columns` are those it names,
-    `type` a column's new type, `default` the text of its default, `references` a foreign key's parent.
-    `flags` are words of `FLAGS`.
+    `verb` is one of `VERBS`. `relation` is the table (or view, sequence, type, domain) as the text names it,
+    in PostgreSQL's printing (`harness.core.names`), schema kept where written; None where the text names no
+    table, as DROP INDEX. `name` is the new or the dropped thing: column, index, constraint, trigger, policy,
+    partition or new name. `columns` are those it names (of an index also expressions), `type` a column's new
+    type or an index's method, `default` the text of its default, `references` a foreign key's parent,
+    `expression` a CHECK's or a generated column's expression, an index's or a row change's WHERE, a
+    partition's bounds, the mode of LOCK TABLE or the setting of SET. `rest` is what a constraint, an index or
+    an enum's value says besides: INCLUDE, NULLS NOT DISTINCT, ON DELETE, DEFERRABLE, BEFORE; in a column's
+    REFERENCES the parent's columns too. `flags` are words of `FLAGS`.
     """
 
     verb: str
@@ -28,6 +32,7 @@ class Action:
     references: str | None = None
     expression: str | None = None
     flags: frozenset[str] = frozenset()
+    rest: str | None = None
 
 
 VERBS = (
@@ -45,6 +50,7 @@ VERBS = (
     *("create_type", "drop_type", "add_enum_value", "rename_enum_value", "alter_domain", "create_domain"),
     *("create_sequence", "alter_sequence", "drop_sequence", "create_function", "create_extension"),
     *("comment", "create_statistics", "lock_table", "set", "reset", "do", "transaction"),
+    *("create_rule", "drop_function", "publication"),
     *("insert", "update", "delete", "merge", "copy", "select", "other"),
 )
 
@@ -53,6 +59,7 @@ FLAGS = (
     *("using_index", "where", "cascade", "constant_default", "stable_default", "volatile_default"),
     *("stored", "virtual", "identity", "serial", "using", "primary_key", "check", "references", "full"),
     *("replace", "force", "only", "nowait", "local", "finalize", "all_rows", "default_partition"),
+    *("temporary", "partitioned"),
 )
 
 
