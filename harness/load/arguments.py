@@ -78,6 +78,7 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
     flags.several("--gate", "A rule of your own, such as 'p95{phase=migrate} < 800ms'. Repeatable.")
     flags.several("--no-gate", "Leave out the gate of this name. Repeatable.")
     flags.several("--require", "Refuse to run unless the gate of this name can judge. Repeatable.")
+    flags.several("--ignore", "'RULE: reason': only note what this rule advises. Repeatable.")
     flags.text("--run-dir", plan.run_root, "Where run directories are made.")
     flags.switch("--dry-run", "Print the resolved plan and touch nothing.")
 
@@ -159,6 +160,7 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         gates=tuple(options.gate),
         no_gates=tuple(options.no_gate),
         required=tuple(options.require),
+        ignore=tuple(options.ignore),
         rows=options.rows,
         postgres_bin=options.postgres_bin or None,
         keep_database=options.keep_database,

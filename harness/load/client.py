@@ -12,6 +12,8 @@ Differences from `locust.contrib.fasthttp.FastHttpSession`:
 - A redirect is not followed: it could lead the load to a host that no guard has seen. It is an answer like
   any other, an error (`HTTP 302`) unless the caller expects it.
 - The caller says which statuses it expects (any 2xx by default); `catch_response` does not exist.
+- Each recorded request carries a `traceparent` header (`harness/core/traceparent.py`), by which a wait seen
+  in the database is tied to it. A header of that name that the caller gives takes its place.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from locust.user import User
 from harness.clock import monotonic, utc_now
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
+from harness.load.causes import http_cause
 from harness.load.recorder import recorder
 
 __all__ = [
@@ -74,7 +77,8 @@ class MeasuredSession(FastHttpSession):
 
     `due` is the instant the next request is intended for: the user sets it from its schedule before a task,
     and each answer sets it to its own end, so that a task's further requests count from there. A task that
-    pauses on purpose between two requests sets it to None, which means the instant of the send.
+    pauses on purpose between two requests sets it to None, which means the instant of the send. `number` is
+    the user's, from 1, as the requests' trace ids have it.
     """
 
     def __init__(self, base_url: str, request_event: EventHook, user: User | None = None) -> None:
@@ -90,6 +94,7 @@ class MeasuredSession(FastHttpSession):
         self.client.valid_response_codes = frozenset(range(1000))  # type: ignore[misc]
         self.client.redirect_response_codes = frozenset()  # type: ignore[misc]
         self.due: float | None = None
+        self.number = 0
 
     def request(  # type: ignore[override]
         self,
@@ -141,7 +146,9 @@ class MeasuredSession(FastHttpSession):
         intended = sent if intended is None else intended
         token = recorder.sent(f"{method} {name}", intended, sent)
         try:
-            response = self._exchange(method, url, **payload)
+            response = self._exchange(
+                method, url, traceparent=recorder.traceparent(token, self.number), **payload
+            )
         except Exception as error:
             recorder.answered(token, monotonic(), Outcome.ERROR, type(error).__name__)
             raise
@@ -160,8 +167,12 @@ class MeasuredSession(FastHttpSession):
         params: Mapping[str, Any] | None = None,
         data: Any = None,
         json: Any = None,
+        traceparent: str | None = None,
     ) -> FastResponse:
-        fields = {"Accept-Encoding": "gzip, deflate", **(headers or {})}
+        fields = {"Accept-Encoding": "gzip, deflate"}
+        if traceparent is not None:
+            fields["traceparent"] = traceparent
+        fields.update(headers or {})
         if json is not None:
             data = encoder.dumps(json)
             fields |= {"Content-Type": "application/json", "Accept": "application/json"}
@@ -210,11 +221,16 @@ class MeasuredSession(FastHttpSession):
 
 
 def failure_cause(response: FastResponse, expect: Container[int] = _SUCCESS) -> str:
-    """Why the response is not what was expected, as `HTTP 503` or `connection refused`; empty when it is."""
+    """Why the response is not what was expected: `HTTP 503`, `HTTP 500 (42703)`, `connection refused`.
+
+    Empty when it is.
+    """
     error = _error(response)
     if error is not None:
         return _transport_cause(error)
-    return "" if response.status_code in expect else f"HTTP {response.status_code}"
+    if response.status_code in expect:
+        return ""
+    return http_cause(response.status_code, response.content or b"")
 
 
 def operation_outcome(response: FastResponse) -> OperationOutcome:

@@ -9,7 +9,6 @@ shifts them.
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -21,31 +20,14 @@ from harness.core.operations import OperationKind, OperationOutcome, pack_operat
 from harness.core.record import FinalRead
 from harness.core.samples import Outcome, pack_sample
 from harness.core.secrets import mask
+from harness.core.traceparent import make, packed_start
+from harness.load.causes import cause_of
 from harness.load.messages import RunSettings, final_read_line
 
-__all__ = ["Batch", "Recorder", "cause_of", "recorder"]
+__all__ = ["Batch", "Recorder", "recorder"]
 
-_CAUSE_LENGTH = 80
 _OK = Outcome.OK
 _OTHER = "other"
-_VARYING = re.compile(
-    r"https?://\S+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d{4,}",
-    re.IGNORECASE,
-)
-
-
-def cause_of(exception: object) -> str:
-    """A short cause without ids, so that equal failures have equal causes: `HTTP 503`, `TimeoutError`.
-
-    A text that the task gave (`response.failure("…")`) is kept with what varies in it replaced by `#`.
-    """
-    status = getattr(getattr(exception, "response", None), "status_code", None)
-    if status:
-        return f"HTTP {status}"
-    if isinstance(exception, str) or type(exception).__name__ == "CatchResponseError":
-        return _VARYING.sub("#", mask(str(exception)))[:_CAUSE_LENGTH]
-    inner = getattr(exception, "original", None) or exception
-    return type(inner).__name__
 
 
 class _Names(dict[str, int]):
@@ -179,6 +161,14 @@ class Recorder:
             self.started += 1
             self._in_flight[self._next_token] = (endpoint, intended, sent)
         return self._next_token
+
+    def traceparent(self, token: int, user: int) -> str | None:
+        """The header that ties what the service does for a request to its sample; None when none is recorded.
+
+        `user` is the number of the user, from 1.
+        """
+        request = self._in_flight.get(token)
+        return request and make(self.worker, packed_start(request[1] - self._zero), user, token)
 
     def answered(self, token: int, ended: float, outcome: Outcome, cause: str = "") -> None:
         """The request of `token` ended."""

@@ -110,6 +110,7 @@ class MigrationUser(FastHttpUser):
 
         # Linked to the greenlet: on_stop is not called when on_start raises.
         gevent.getcurrent().link(leave)
+        self.client.number = number
         self.account = Account(self.account_name.format(number), self.account_password)
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
         self.grant = PasswordGrant(self.account, self.client, self.random.uniform(0.75, 0.85))

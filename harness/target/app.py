@@ -16,6 +16,7 @@ from harness.target import accounts, documents, transfers, websocket
 from harness.target.auth import Guard
 from harness.target.database import create_engine, database_failed, pool_exhausted
 from harness.target.settings import Settings
+from harness.target.sqlcommenter import RequestTrace
 
 __all__ = ["create_app"]
 
@@ -33,6 +34,8 @@ def create_app() -> FastAPI:
     for part in (accounts, documents, transfers, websocket):
         app.include_router(part.router)
     app.add_api_route("/health", _health)
+    if settings.sqlcommenter:
+        app.add_middleware(RequestTrace)
     return app
 
 

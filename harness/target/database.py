@@ -4,7 +4,8 @@ Every request works in one transaction, reads too. psycopg prepares a statement 
 change of a selected column's type such a statement fails with 0A000 (*cached plan must not change result
 type*), and only a ROLLBACK makes psycopg forget it: in autocommit every later use on that connection would
 fail. `prepare_threshold` keeps psycopg's default, as in most services; explicit column lists are what keeps
-added and dropped columns harmless.
+added and dropped columns harmless. Statements that carry a request's comment are never prepared
+(`sqlcommenter.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from harness.target.settings import Settings
+from harness.target.sqlcommenter import comment_on
 
 __all__ = ["create_engine", "database_failed", "pool_exhausted"]
 
@@ -24,13 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         settings.sqlalchemy_url,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=30,
         hide_parameters=True,
     )
+    if settings.sqlcommenter:
+        comment_on(engine)
+    return engine
 
 
 async def database_failed(request: Request, error: Exception) -> JSONResponse:
@@ -43,7 +48,7 @@ async def database_failed(request: Request, error: Exception) -> JSONResponse:
 async def pool_exhausted(request: Request, error: Exception) -> JSONResponse:
     """503 when no connection became free in time."""
     _log.warning("%s %s: %s, no free connection", request.method, request.url.path, type(error).__name__)
-    return JSONResponse({"detail": "no free database connection"}, 503)
+    return JSONResponse({"title": "pool exhausted", "detail": "no free database connection"}, 503)
 
 
 def _status(error: Exception) -> int:

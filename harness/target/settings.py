@@ -35,9 +35,12 @@ class Settings:
     seed_password: str = field(default="correct horse battery staple", repr=False)
     """`MUL_TARGET_SEED_PASSWORD`: what every seeded account signs in with."""
 
+    sqlcommenter: bool = True
+    """`MUL_TARGET_SQLCOMMENTER`: 1 or 0, whether statements say for which request they run."""
+
     @classmethod
     def from_environment(cls) -> Settings:
-        """Raises SystemExit, naming the variable, when one is missing or is not a positive whole number."""
+        """Raises SystemExit, naming the variable, when one is missing or is not of its kind."""
         return cls(
             database_url=_required("DATABASE_URL"),
             access_ttl_s=_positive("ACCESS_TTL_S", cls.access_ttl_s),
@@ -46,6 +49,7 @@ class Settings:
             issuer=_variable("ISSUER") or cls.issuer,
             audience=_variable("AUDIENCE") or cls.audience,
             seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
+            sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
         )
 
     @property
@@ -80,3 +84,10 @@ def _positive(name: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes a whole number, 1 or more.")
     return int(value)
+
+
+def _switch(name: str, default: bool) -> bool:
+    value = _variable(name)
+    if value not in (None, "0", "1"):
+        raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes 1 or 0.")
+    return default if value is None else value == "1"

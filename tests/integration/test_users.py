@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from locust.event import EventHook
 
 from harness.core.operations import OperationOutcome
+from harness.core.traceparent import parse, worker_crc
 from harness.db.server import EmbeddedServer
 from harness.load import client
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
@@ -26,6 +28,12 @@ pytestmark = pytest.mark.integration
 
 LOCUSTFILE = Path(__file__).parent / "users_locustfile.py"
 USERS = 6
+KEEP_QUERIES = """
+    CREATE TABLE queries (query text);
+    CREATE FUNCTION keep_query() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO queries VALUES (current_query()); RETURN NULL; END $$;
+    CREATE TRIGGER keep_query AFTER INSERT ON documents EXECUTE FUNCTION keep_query();
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +41,8 @@ def short_lived(postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFacto
     """A service whose tokens live 3 s, over as many accounts as there are users."""
     database_url = postgres.create_database("users")
     seed(database_url, rows=300, accounts=USERS)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(KEEP_QUERIES)
     log = tmp_path_factory.mktemp("users") / "service.log"
     with running_service(database_url, log, ACCESS_TTL_S="3") as service:
         yield service
@@ -71,6 +81,18 @@ def test_every_request_is_answered_as_expected(record: dict[str, Any]) -> None:
         "GET /wallets",
         "POST /transfers",
     }
+
+
+def test_a_query_in_the_database_names_the_sample_of_its_request(
+    short_lived: Service, record: dict[str, Any]
+) -> None:
+    with psycopg.connect(short_lived.database_url) as connection:
+        ties = [parse(query) for (query,) in connection.execute("SELECT query FROM queries")]
+    assert {tie and tie.worker_crc for tie in ties} == {worker_crc("w")}
+    assert {tie and tie.user for tie in ties} <= set(range(1, USERS + 1))
+    created = [sample[3] for sample in record["samples"] if sample[0] == "POST /documents"]
+    assert created
+    assert sorted(tie.tick for tie in ties if tie) == sorted(created)
 
 
 def test_each_user_has_an_account_of_its_own_and_refreshes_its_token(record: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from locust import events, task
 from harness.clock import monotonic, wait_until
 from harness.core.blocks import BlockStream
 from harness.core.operations import unpack_operations
-from harness.core.samples import Outcome, SampleTable
+from harness.core.samples import TICK_S, Outcome, SampleTable
 from harness.load import users
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
@@ -85,8 +85,10 @@ def _finish(environment: Any) -> None:
     operations = list(unpack_operations({}, [BlockStream.join("w", blocks["operations"])]))
     record = {
         "samples": [
-            [samples.endpoints[endpoint], Outcome(outcome).name, samples.causes[cause]]
-            for endpoint, outcome, cause in zip(samples.endpoint, samples.outcome, samples.cause, strict=True)
+            [samples.endpoints[endpoint], Outcome(outcome).name, samples.causes[cause], round(at / TICK_S)]
+            for endpoint, outcome, cause, at in zip(
+                samples.endpoint, samples.outcome, samples.cause, samples.at, strict=True
+            )
         ],
         "operations": [[o.account, o.key, o.kind.name, o.version, o.outcome.name] for o in operations],
         "reads": [[r.account, r.error, {f.key: [f.version, f.content] for f in r.found}] for r in reads],

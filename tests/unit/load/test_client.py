@@ -37,6 +37,9 @@ class Flights:
         self.sent_.append((endpoint, intended, sent))
         return len(self.sent_) - 1
 
+    def traceparent(self, token: int, user: int) -> str:
+        return f"token {token} of user {user}"
+
     def answered(self, token: int, ended: float, outcome: Outcome, cause: str = "") -> None:
         self.answered_.append((token, ended, outcome, cause))
 
@@ -48,6 +51,7 @@ class Wire:
         self.now = 100.0
         self.ends: BaseException | Answer = Answer()
         self.events: list[dict[str, Any]] = []
+        self.payloads: list[dict[str, Any]] = []
         self.flights = Flights()
         monkeypatch.setattr(client, "monotonic", lambda: self.now)
         monkeypatch.setattr(client, "recorder", self.flights)
@@ -56,7 +60,8 @@ class Wire:
         self.session = MeasuredSession("http://127.0.0.1:1", hook)
         monkeypatch.setattr(self.session, "_exchange", self._exchange)
 
-    def _exchange(self, *_: object, **__: object) -> Answer:
+    def _exchange(self, *_: object, **payload: object) -> Answer:
+        self.payloads.append(payload)
         self.now += 1.0
         if isinstance(self.ends, Answer):
             return self.ends
@@ -99,6 +104,18 @@ def test_unrecorded_request_leaves_no_trace(wire: Wire) -> None:
     wire.session.unrecorded("GET", "/documents/7")
     assert wire.flights.sent_ == []
     assert wire.events == []
+
+
+def test_recorded_request_names_its_sample_and_its_user(wire: Wire) -> None:
+    wire.session.number = 7
+    wire.session.request("GET", "/a")
+    wire.session.request_now("GET", "/b", headers={"X": "y"})
+    wire.session.unrecorded("GET", "/c")
+    assert wire.payloads == [
+        {"traceparent": "token 0 of user 7"},
+        {"traceparent": "token 1 of user 7", "headers": {"X": "y"}},
+        {},
+    ]
 
 
 def test_request_event_fires_once_with_latency_service_time_and_lag(wire: Wire) -> None:
@@ -157,6 +174,36 @@ def test_redirect_is_an_answer_and_never_followed(monkeypatch: pytest.MonkeyPatc
     assert asked == ["http://127.0.0.1:1/documents/7"]
     assert failure_cause(response) == "HTTP 302"
     assert failure_cause(response, {302}) == ""
+
+
+def test_an_unexpected_status_has_what_the_body_says_in_its_cause() -> None:
+    answer = Answer(500)
+    answer.content = b'{"sqlstate": "42703"}'
+    assert failure_cause(answer) == "HTTP 500 (42703)"
+    assert failure_cause(answer, {500}) == ""
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        ({"traceparent": "ours"}, "ours"),
+        ({"traceparent": "ours", "headers": {"traceparent": "theirs"}}, "theirs"),
+        ({"traceparent": None}, None),
+    ],
+)
+def test_traceparent_is_a_header_unless_the_caller_gives_one(
+    monkeypatch: pytest.MonkeyPatch, payload: dict[str, Any], sent: str | None
+) -> None:
+    headers: list[Any] = []
+
+    def keep(*_: object, **fields: Any) -> Answer:
+        headers.append(fields["headers"])
+        return Answer()
+
+    session = MeasuredSession("http://127.0.0.1:1", EventHook())
+    monkeypatch.setattr(session, "_send_request_safe_mode", keep)
+    session._exchange("GET", "/a", **payload)
+    assert headers[0].get("traceparent") == sent
 
 
 def _because(error: OSError) -> NotSentError:

@@ -11,9 +11,10 @@ import pytest
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.operations import OperationKind, OperationOutcome, unpack_operations
 from harness.core.record import FinalRead, Found
-from harness.core.samples import Outcome, SampleTable
+from harness.core.samples import SAMPLE, Outcome, SampleTable
+from harness.core.traceparent import Tie, parse, worker_crc
 from harness.load.messages import RunSettings, final_read_of
-from harness.load.recorder import Batch, Recorder, cause_of
+from harness.load.recorder import Batch, Recorder
 
 ZERO = 1000.0
 SETTINGS = RunSettings("run", "canary", 1, 1, None, 0, 1, 1)
@@ -130,40 +131,12 @@ def test_a_plain_session_that_answers_too_late_is_unfinished_only(recorder: Reco
     assert (recorder.started, recorder.finished, recorder.unfinished) == (1, 0, 1)
 
 
-class _Answer:
-    status_code = 503
-
-
-class HTTPError(Exception):
-    """As requests and geventhttpclient have it."""
-
-    response = _Answer()
-
-
-class RetriesExceededError(Exception):
-    """As geventhttpclient has it: what went wrong is inside."""
-
-    original = TimeoutError("timed out")
-
-
-class CatchResponseError(Exception):
-    """As Locust has it."""
-
-
-@pytest.mark.parametrize(
-    ("exception", "cause"),
-    [
-        (HTTPError("503 for url http://127.0.0.1/documents/81"), "HTTP 503"),
-        (RetriesExceededError("GET http://127.0.0.1/documents/81"), "TimeoutError"),
-        (ConnectionResetError(104, "reset by 127.0.0.1:51234"), "ConnectionResetError"),
-        (CatchResponseError("no row 8b3b1c1e-6d7e-4d0a-9f55-0a6c1d3f9b11 (12345)"), "no row # (#)"),
-        (CatchResponseError("token=abc refused"), "token=*** refused"),
-        ("Got a string at http://127.0.0.1/x?y", "Got a string at #"),
-        (CatchResponseError("long " * 100), ("long " * 16)),
-    ],
-)
-def test_cause(exception: object, cause: str) -> None:
-    assert cause_of(exception) == cause
+def test_causes_without_end_share_the_last_number(recorder: Recorder) -> None:
+    for number in range(400):
+        recorder.sample("GET /", 1001.0, 1001.0, 1002.0, Outcome.ERROR, f"cause {number}")
+    table = samples_of(recorder.take(1003.0))
+    assert table.causes[table.cause[399]] == "other"
+    assert len(set(table.cause.tolist())) == 255
 
 
 def test_operations(recorder: Recorder) -> None:
@@ -236,3 +209,24 @@ def test_a_second_run_begins_from_nothing(recorder: Recorder) -> None:
     batch = recorder.take(2003.0)
     assert samples_of(batch).endpoints == ("y",)
     assert (recorder.started, batch.lines) == (1, [])
+
+
+@pytest.mark.parametrize("intended", [1001.0, 1001.000004, 1001.2345678, 999.0])
+def test_the_traceparent_of_a_request_names_the_sample_that_it_becomes(
+    recorder: Recorder, intended: float
+) -> None:
+    token = recorder.sent("GET /documents", intended, 1002.0)
+    tie = parse(recorder.traceparent(token, 7) or "")
+    recorder.answered(token, 1003.0, Outcome.OK)
+    [block] = blocks_of(recorder.take(1004.0), "samples")
+    assert tie == Tie(worker_crc("w"), SAMPLE.unpack(block.payload)[0], 7)
+
+
+def test_no_two_requests_have_the_same_traceparent(recorder: Recorder) -> None:
+    tokens = [recorder.sent("GET /documents", 1001.0, 1001.0) for _ in range(3)]
+    assert len({recorder.traceparent(token, 7) for token in tokens}) == 3
+
+
+def test_a_request_that_is_not_recorded_has_no_traceparent() -> None:
+    idle = Recorder()
+    assert idle.traceparent(idle.sent("GET /documents", 1001.0, 1001.0), 7) is None

@@ -37,3 +37,17 @@ def test_secrets_stay_out_of_the_representation() -> None:
     shown = repr(Settings(URL))
     assert "secret" not in shown
     assert "horse" not in shown
+
+
+@pytest.mark.parametrize(("value", "on"), [("", True), ("1", True), ("0", False)])
+def test_comments_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, value: str, on: bool) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_SQLCOMMENTER", value)
+    assert Settings.from_environment().sqlcommenter is on
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_SQLCOMMENTER", "yes")
+    with pytest.raises(SystemExit, match="MUL_TARGET_SQLCOMMENTER is 'yes'"):
+        Settings.from_environment()

@@ -1,0 +1,64 @@
+"""Why a request failed, in a few words, the same for equal failures: a record has room for 255 causes.
+
+What they say of the database (a SQLSTATE) tells `harness/core/error_classes.py` the class of the error.
+"""
+
+from __future__ import annotations
+
+import re
+
+from psycopg import errors
+
+from harness.core.secrets import mask
+
+__all__ = ["cause_of", "http_cause"]
+
+_CAUSE_LENGTH = 80
+_VARYING = re.compile(
+    r"https?://\S+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d{4,}",
+    re.IGNORECASE,
+)
+_SQLSTATE = re.compile(rb'"sqlstate"\s*:\s*"([0-9A-Z]{5})"')
+_TITLE = re.compile(rb'"title"\s*:\s*"([^"\\]+)"')
+_BODY_LENGTH = 4096
+
+
+def http_cause(status: int, body: bytes = b"") -> str:
+    """`HTTP 500`, with what a problem's body says of it where it does: `HTTP 500 (42703)`.
+
+    That is its `sqlstate`, or its `title`, which is the same for every problem of a kind
+    (https://www.rfc-editor.org/rfc/rfc9457#section-3.1.3).
+    """
+    start = body[:_BODY_LENGTH]
+    said = _SQLSTATE.search(start) or _TITLE.search(start)
+    if said is None:
+        return f"HTTP {status}"
+    return f"HTTP {status} ({_without_varying(said[1].decode(errors='replace'))})"[:_CAUSE_LENGTH]
+
+
+def cause_of(exception: object) -> str:
+    """A short cause without ids, so that equal failures have equal causes: `HTTP 503`, `TimeoutError`.
+
+    A text that the task gave (`response.failure("…")`) is kept with what varies in it replaced by `#`; a
+    SQLSTATE stays, as it tells what became of the request.
+    """
+    status = getattr(getattr(exception, "response", None), "status_code", None)
+    if status:
+        return http_cause(status)
+    if isinstance(exception, str) or type(exception).__name__ == "CatchResponseError":
+        return _without_varying(str(exception))[:_CAUSE_LENGTH]
+    inner = getattr(exception, "original", None) or exception
+    return type(inner).__name__
+
+
+def _without_varying(text: str) -> str:
+    return _VARYING.sub(lambda found: found[0] if _is_sqlstate(found[0]) else "#", mask(text))
+
+
+def _is_sqlstate(text: str) -> bool:
+    """Whether it is a code that PostgreSQL has: few numbers are, so they leave few causes apart."""
+    try:
+        errors.lookup(text)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Causes of failures are short, without ids, and keep what PostgreSQL said."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.load.causes import cause_of, http_cause
+
+
+class _Answer:
+    status_code = 503
+
+
+class HTTPError(Exception):
+    """As requests and geventhttpclient have it."""
+
+    response = _Answer()
+
+
+class RetriesExceededError(Exception):
+    """As geventhttpclient has it: what went wrong is inside."""
+
+    original = TimeoutError("timed out")
+
+
+class CatchResponseError(Exception):
+    """As Locust has it."""
+
+
+@pytest.mark.parametrize(
+    ("exception", "cause"),
+    [
+        (HTTPError("503 for url http://127.0.0.1/documents/81"), "HTTP 503"),
+        (RetriesExceededError("GET http://127.0.0.1/documents/81"), "TimeoutError"),
+        (ConnectionResetError(104, "reset by 127.0.0.1:51234"), "ConnectionResetError"),
+        (CatchResponseError("no row 8b3b1c1e-6d7e-4d0a-9f55-0a6c1d3f9b11 (12345)"), "no row # (#)"),
+        (CatchResponseError("SQLSTATE 42703 (42P01) for 42799"), "SQLSTATE 42703 (42P01) for #"),
+        (CatchResponseError("token=abc refused"), "token=*** refused"),
+        ("Got a string at http://127.0.0.1/x?y", "Got a string at #"),
+        (CatchResponseError("long " * 100), ("long " * 16)),
+    ],
+)
+def test_cause(exception: object, cause: str) -> None:
+    assert cause_of(exception) == cause
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (b"", "HTTP 500"),
+        (b'{"detail": "database error", "sqlstate": "42703"}', "HTTP 500 (42703)"),
+        (b'{"title": "No stock", "sqlstate":"23514"}', "HTTP 500 (23514)"),
+        (b'{"title": "No stock for 81234", "sqlstate": null}', "HTTP 500 (No stock for #)"),
+        (b'{"title": "' + b"long " * 100 + b'"}', "HTTP 500 (" + "long " * 14),
+        (b"<title>Internal Server Error</title>", "HTTP 500"),
+        (b" " * 5000 + b'{"sqlstate": "42703"}', "HTTP 500"),
+    ],
+)
+def test_the_cause_of_a_status_is_what_the_body_says_of_it(body: bytes, cause: str) -> None:
+    assert http_cause(500, body) == cause
