@@ -10,23 +10,25 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.events import Event, Kind
-from harness.core.observation import observed, observer_line
+from harness.core.observation import Observed, observed, observer_line
 from harness.core.operations import OPERATION, unpack_operations
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
 from harness.core.samples import SAMPLE, SampleTable
-from harness.core.schema_state import SchemaState, schema_state
+from harness.core.schema_state import schema_state
 from harness.core.waits import Wait
 from harness.errors import UsageError
 
 __all__ = ["RunDirectory", "dump_json", "read_record"]
+
+T = TypeVar("T")
 
 STREAMS = {"samples": SAMPLE.size, "operations": OPERATION.size}
 """The streams of packed blocks, each in `<stream>.blocks`, and the bytes of one record."""
@@ -146,15 +148,13 @@ def read_record(path: Path) -> Record:
             _tupled(WebSocketPoint, line, "delays_s")
             for line in _lines(path, "websocket.ndjson", missing, optional=True)
         ),
-        waits=tuple(Wait.from_json(line) for line in _lines(path, "locks.ndjson", missing, optional=True)),
-        observed=observed(_json(path, "observer.json")),
-        database=tuple(
-            observer_line(line) for line in _lines(path, "database.ndjson", missing, optional=True)
-        ),
-        schema_before=_schema(path, "catalog_before.json"),
-        schema_after=_schema(path, "catalog_after.json"),
-        schema_after_rollback=_schema(path, "catalog_after_rollback.json"),
-        predictions=_json(path, "predictions.json") or None,
+        waits=tuple(_each(path, "locks.ndjson", missing, Wait.from_json)),
+        observed=_evidence(path, "observer.json", missing, observed) or Observed(),
+        database=tuple(_each(path, "database.ndjson", missing, observer_line)),
+        schema_before=_evidence(path, "catalog_before.json", missing, schema_state),
+        schema_after=_evidence(path, "catalog_after.json", missing, schema_state),
+        schema_after_rollback=_evidence(path, "catalog_after_rollback.json", missing, schema_state),
+        predictions=_evidence(path, "predictions.json", missing, dict) or None,
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
         incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
@@ -167,8 +167,31 @@ def _json(path: Path, name: str) -> dict[str, Any]:
     return value
 
 
-def _schema(path: Path, name: str) -> SchemaState | None:
-    return schema_state(_json(path, name)) if (path / name).is_file() else None
+_NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading evidence raises that is damaged, or a newer version's."""
+
+
+def _evidence(path: Path, name: str, missing: list[str], read: Callable[[dict[str, Any]], T]) -> T | None:
+    """What a file says that need not be there; one that is not understood is named in `missing`."""
+    if not (path / name).is_file():
+        return None
+    try:
+        return read(_json(path, name))
+    except _NOT_UNDERSTOOD:
+        missing.append(f"{name} is unreadable")
+        return None
+
+
+def _each(path: Path, name: str, missing: list[str], read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What each line of such a file says."""
+    strange = 0
+    for line in _lines(path, name, missing, optional=True):
+        try:
+            yield read(line)
+        except _NOT_UNDERSTOOD:
+            strange += 1
+    if strange:
+        missing.append(f"{strange} lines of {name} are not understood")
 
 
 def _lines(path: Path, name: str, missing: list[str], optional: bool = False) -> Iterator[dict[str, Any]]:

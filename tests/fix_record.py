@@ -13,29 +13,46 @@ from typing import Any
 import numpy as np
 
 from harness.core.events import Event, Kind
+from harness.core.observation import DatabasePoint, LogEntry, Observed
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
 from harness.core.samples import Outcome, SampleTable
+from harness.core.schema_state import IndexState, SchemaState, TableState
+from harness.core.traceparent import make, packed_start
+from harness.core.waits import Blocker, Wait
 
 __all__ = [
     "ENDPOINT",
     "IMPACT",
+    "MIGRATION_PID",
+    "TABLE_OID",
+    "ZERO",
+    "a_deadlock",
     "a_plan",
     "a_record",
+    "a_schema",
+    "a_wait",
     "an_operation",
     "events",
     "found",
     "healthy",
     "idle_trace",
     "joined",
+    "points",
     "samples",
+    "statement_records",
     "steady",
+    "tied_query",
+    "trace_of",
     "trace_records",
+    "watched",
     "without",
 ]
 
 ENDPOINT = "GET /documents"
+MIGRATION_PID = 500
+TABLE_OID = 16400
 ZERO = 1000.0  # the monotonic clock at the start of the run
 IMPACT = (27.0, 37.0)
 
@@ -79,6 +96,9 @@ def samples(
         np.zeros(len(full), np.int64),
         names,
         ("",),
+        np.zeros(len(full), np.int64),
+        ("w1",),
+        (0.0,),
     )
 
 
@@ -109,6 +129,9 @@ def joined(*tables: SampleTable) -> SampleTable:
         np.concatenate([t.cause for t in tables]),
         names,
         ("",),
+        np.concatenate([t.worker for t in tables]),
+        ("w1",),
+        (0.0,),
     )
     return whole.where(np.argsort(whole.at, kind="stable"))
 
@@ -161,7 +184,7 @@ def trace_records(start: float = 27.0, end: float = 28.0, revision: str = "0002"
             **one,
             "lock_timeout_s": 2.0,
             "statement_timeout_s": 0.0,
-            "locks": [[16400, "public.documents", "r", "AccessExclusiveLock", 9]],
+            "locks": [[TABLE_OID, "public.documents", "r", "AccessExclusiveLock", 9]],
         },
         {
             "kind": "txn",
@@ -178,10 +201,60 @@ def trace_records(start: float = 27.0, end: float = 28.0, revision: str = "0002"
     ]
 
 
+def statement_records(
+    sql: str,
+    start: float,
+    end: float,
+    *,
+    k: int,
+    locks: Sequence[tuple[str, str]] = (),
+    commit_at: float | None = None,
+    sqlstate: str | None = None,
+    autocommit: bool = False,
+    backend: int = MIGRATION_PID,
+    lock_timeout_s: float = 2.0,
+) -> list[dict[str, Any]]:
+    """The tracer's records of one statement: `locks` are what its backend holds after it, `commit_at` ends
+    its transaction.
+    """
+    one: dict[str, Any] = {"process": 77, "backend": backend, "k": k}
+    after = "idle" if autocommit or sqlstate else "in"
+    begin = {"revision": "0002", "step": "migration", "sql": sql, "prepare": False, "status": "idle"}
+    ended = {"rows": None, "sqlstate": sqlstate, "error": sqlstate, "status": after}
+    told: list[dict[str, Any]] = [
+        {
+            "kind": "begin",
+            "mono": ZERO + start,
+            **one,
+            **begin,
+            **({} if k == 1 or autocommit else {"status": "in"}),
+        },
+        {"kind": "end", "mono": ZERO + end, **one, "duration_s": end - start, **ended},
+    ]
+    if after == "in":
+        held = [[TABLE_OID + n, relation, "r", mode, 9] for n, (relation, mode) in enumerate(locks)]
+        timeouts = {"lock_timeout_s": lock_timeout_s, "statement_timeout_s": 0.0}
+        told.append({"kind": "snapshot", "mono": ZERO + end, **one, **timeouts, "locks": held})
+    if commit_at is not None:
+        mono = {"mono": ZERO + commit_at, "started": ZERO + commit_at}
+        told.append({"kind": "txn", **mono, **one, "what": "commit", "ok": True, "status": "idle"})
+    return told
+
+
+def trace_of(
+    *statements: Sequence[dict[str, Any]], ok: bool = True, end: float = 36.0
+) -> list[dict[str, Any]]:
+    """The records of one revision with these statements, from 27 on."""
+    hello, hooked, conn, revision, *_ = trace_records()
+    ended = {"kind": "rev_end", "mono": ZERO + end, "process": 77, "revision": "0002", "ok": ok}
+    bye = {"kind": "bye", "mono": ZERO + end, "process": 77}
+    return [hello, hooked, conn, revision, *(record for told in statements for record in told), ended, bye]
+
+
 def idle_trace() -> list[dict[str, Any]]:
     """The records of a tracer that was there all the time and saw no statement."""
-    hello, hooked, *_, bye = trace_records()
-    return [hello, hooked, bye]
+    hello, hooked, conn, *_, bye = trace_records()
+    return [hello, hooked, conn, bye]
 
 
 def events(
@@ -192,10 +265,11 @@ def events(
     phases: Mapping[str, float] | None = None,
     stop: str = "completed",
     stop_at: float | None = None,
+    ended_at: float = 28.1,
     more: Iterable[Event] = (),
 ) -> tuple[Event, ...]:
-    """The events of a whole run of the plan; `end` changes the MIGRATION_END of the upgrade, `trace` its
-    records.
+    """The events of a whole run of the plan; `end` changes the MIGRATION_END of the upgrade at `ended_at`,
+    `trace` its records.
     """
     plan = plan or a_plan()
     phases = phases or (ROLLBACK_PHASES if plan.downgrade else PHASES)
@@ -204,7 +278,7 @@ def events(
     log += [Event(stop_at, Kind.STOP, {"cause": stop})]  # before the drain it begins
     log += [Event(at, Kind.PHASE, {"name": name}) for name, at in phases.items()]
     log += [Event(0.0, Kind.WORKER_JOINED, {"worker": "w1", "base_at": 0.0, "offset_s": 0.0, "pid": 7})]
-    log += _upgrade(plan, end or {}, trace_records() if trace is None else trace)
+    log += _upgrade(plan, end or {}, trace_records() if trace is None else trace, ended_at)
     if plan.downgrade:
         log += _downgrade(plan)
     log += more
@@ -221,7 +295,9 @@ def events(
     return tuple(sorted(log, key=lambda event: event.at))
 
 
-def _upgrade(plan: Plan, end: Mapping[str, Any], trace: Sequence[Mapping[str, Any]]) -> list[Event]:
+def _upgrade(
+    plan: Plan, end: Mapping[str, Any], trace: Sequence[Mapping[str, Any]], ended_at: float
+) -> list[Event]:
     order = {"episode": 1, "direction": "upgrade", "target": plan.upgrade, "attempt": 1}
     if plan.placebo:
         return [Event(27.0, Kind.MIGRATION_BEGIN, {**order, "placebo": True})]
@@ -239,7 +315,7 @@ def _upgrade(plan: Plan, end: Mapping[str, Any], trace: Sequence[Mapping[str, An
     return [
         Event(25.0, Kind.MIGRATION_BEGIN, {**order, **ran}),
         *(Event(float(r["mono"]) - ZERO, Kind.TRACE, {"episode": 1, "record": r}) for r in trace),
-        *([Event(28.1, Kind.MIGRATION_END, ended)] if ended["status"] else []),
+        *([Event(ended_at, Kind.MIGRATION_END, ended)] if ended["status"] else []),
     ]
 
 
@@ -263,6 +339,83 @@ def healthy(
     return tuple(
         HealthPoint(float(at), "w1", 30, 2, cpu_ratio, 80.0, (late_ms,) * 10) for at in range(int(until))
     )
+
+
+def watched(until: float = 54.0, **changes: Any) -> Observed:
+    """An observer that saw everything until its ordered end."""
+    whole = Observed(
+        began_at=0.5,
+        ended_at=until,
+        log_read=True,
+        polls=1000,
+        late_p99_s=0.004,
+        late_max_s=0.02,
+        interval_s=0.05,
+        backends=(MIGRATION_PID,),
+        server_version=180000,
+    )
+    return replace(whole, **changes)
+
+
+def a_wait(
+    start: float,
+    end: float | None,
+    *,
+    pid: int = 600,
+    relation: str | None = "public.documents",
+    mode: str = "AccessShareLock",
+    root: Blocker | int = MIGRATION_PID,
+    chain: tuple[int, ...] | None = None,
+    query: str = "SELECT * FROM documents WHERE id = 7",
+    **changes: Any,
+) -> Wait:
+    """A wait of a client's session for the migration, unless `root` is another."""
+    blocker = root if isinstance(root, Blocker) else Blocker(root, "alembic", "client backend", "active")
+    whole = Wait(
+        pid=pid,
+        started_at=start,
+        ended_at=end,
+        last_seen_at=start if end is None else end,
+        lock_type="relation",
+        mode=mode,
+        relation=relation,
+        chain=(blocker.pid,) if chain is None else chain,
+        blocking=(blocker.pid,) if chain is None else chain[:1],
+        root=blocker,
+        application="shop",
+        backend_type="client backend",
+        query=query,
+        interval_s=0.02,
+    )
+    return replace(whole, **changes)
+
+
+def tied_query(intended: float, sql: str = "SELECT * FROM documents WHERE id = 7", worker: str = "w1") -> str:
+    """A query that tells that it is of the request intended for `intended`."""
+    return f"{sql} /*traceparent='{make(worker, packed_start(intended), 1, 1)}'*/"
+
+
+def a_deadlock(at: float, pids: tuple[int, ...] = (600, MIGRATION_PID)) -> LogEntry:
+    """A deadlock as the server's log tells of it, the victim first."""
+    queries = tuple(f"UPDATE documents SET version = {pid}" for pid in pids)
+    return LogEntry(at, "deadlock", pids[0], "40P01", "deadlock detected", pids=pids, queries=queries)
+
+
+def points(until: int = 55, **totals: Sequence[int]) -> tuple[DatabasePoint, ...]:
+    """The database each second; `totals` are the values of counters by second, the last one repeated."""
+    empty = DatabasePoint(0.0)
+    return tuple(
+        replace(empty, at=float(at), **{name: own[min(at, len(own) - 1)] for name, own in totals.items()})  # type: ignore[arg-type]
+        for at in range(until)
+    )
+
+
+def a_schema(**changes: Any) -> SchemaState:
+    """A schema of one table with its primary key."""
+    table = TableState("documents", "r", "shop", rows=200_000.0, bytes=50_000_000)
+    index = IndexState("documents_pkey", "documents", "CREATE UNIQUE INDEX documents_pkey", unique=True)
+    whole: dict[str, Any] = {"at": 26.0, "tables": {"documents": table}, "indexes": {"documents_pkey": index}}
+    return SchemaState(**{**whole, **changes})
 
 
 def an_operation(
@@ -304,6 +457,10 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "probes": (Probe(30.0, "ada", "foreign_read", "refused"),),
         "health": healthy(until),
         "websocket": messages(),
+        "observed": watched(until + 2.0, backends=() if plan.placebo else (MIGRATION_PID,)),
+        "schema_before": a_schema(),
+        "schema_after": a_schema(),
+        "schema_after_rollback": a_schema() if plan.downgrade else None,
         "missing": (),
     }
     return Record(**{**whole, **changes})

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.core.client import inside, tail_with
+from harness.core.database_gates import catalog, deadlocks, lock_wait
 from harness.core.durations import format_duration
 from harness.core.events import Kind
 from harness.core.expressions import Expression, parse
@@ -302,6 +303,14 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         "it failed, did not reach the target revision, or passed its deadline",
         "migration",
         _migration,
+    ),
+    BuiltIn("lock_wait", "a client's session waited > 1 s because of the migration", "observer", lock_wait),
+    BuiltIn("deadlocks", "any that the migration was one side of", "observer", deadlocks),
+    BuiltIn(
+        "catalog",
+        "new against before: an invalid index; a revision half applied",
+        "catalog",
+        catalog,
     ),
     _whole_run("lost_writes", "> 0", "lost_writes == 0"),
     _whole_run("unexpected_writes", "> 0", "unexpected_writes == 0"),

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from harness.core.advice import Advice
 from harness.core.client import quantile, rate, summary
+from harness.core.details_database import database_json
+from harness.core.details_migration import migration_json
 from harness.core.events import Kind
 from harness.core.facts import Facts
 from harness.core.generator import fitness, users, websockets
 from harness.core.ledger import Ledger
-from harness.core.migrations import Migration
 from harness.core.operations import Operation
 from harness.core.samples import Outcome
-from harness.core.secrets import mask, mask_command
 from harness.core.timeline import Window
-from harness.core.trace import RevisionRun, Statement
-from harness.core.verdict import rounded, safe_text, without_paths
+from harness.core.verdict import rounded, without_paths
 
 __all__ = ["details"]
 
@@ -29,13 +29,17 @@ JUDGED_PHASES = ("baseline", "migrate", "recover", "rollback", "rollback_recover
 """The phases in which each endpoint has a row of its own."""
 
 
-def details(facts: Facts) -> Json:
-    """The keys of `verdict.json` beside the judgement itself."""
-    rollback = facts.migration("rollback")
+def details(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
+    """The keys of `verdict.json` beside the judgement itself; `advice` by the phase of the migration."""
+    watched = facts.record.observed.complete
+    migrations = {
+        phase: migration_json(facts.migration(phase), advice.get(phase, ()), facts.blame, watched)
+        for phase in ("migrate", "rollback")
+    }
     return {
-        "migration": _migration(facts.migration("migrate")),
-        **({"rollback": _migration(rollback)} if rollback else {}),
-        "blame": [],
+        "migration": migrations["migrate"],
+        **({"rollback": migrations["rollback"]} if migrations["rollback"] else {}),
+        **database_json(facts, advice),
         "phases": [_row(facts, window) for window in _windows(facts)],
         "endpoints": list(_endpoints(facts)),
         "ledger": _ledger(facts.ledger),
@@ -44,77 +48,6 @@ def details(facts: Facts) -> Json:
         "drills": [],
         "load": _load(facts),
         "environment": without_paths(dict(facts.record.environment)),
-    }
-
-
-# the migration
-
-
-def _migration(migration: Migration | None) -> Json | None:
-    """None for a placebo and for a migration that never began."""
-    if migration is None or migration.placebo:
-        return None
-    own = migration.trace.migration_statements
-    return {
-        "command": mask_command(without_paths(migration.command)),
-        "direction": migration.direction,
-        "target": migration.target,
-        "from": _revisions(migration.revisions_before),
-        "to": _revisions(migration.revisions_after),
-        "status": migration.status,
-        "message": migration.message,
-        "sqlstate": migration.sqlstate,
-        "attempts": migration.attempts,
-        "traced": migration.traced,
-        "begin_at": rounded(migration.begin_at),
-        "first_statement_at": rounded(migration.at(migration.trace.first_statement_mono)),
-        "last_commit_at": rounded(migration.last_commit_at),
-        "duration_s": rounded(migration.duration_s),
-        "process_s": rounded(migration.process_s),
-        "revisions": [_revision(migration, run) for run in migration.trace.revisions],
-        "statements": [_statement(migration, statement) for statement in own],
-    }
-
-
-def _revisions(names: Sequence[str] | None) -> str | None:
-    return None if names is None else ", ".join(names) or "base"
-
-
-def _revision(migration: Migration, run: RevisionRun) -> Json:
-    return {
-        "revision": run.revision,
-        "down_revisions": list(run.down_revisions),
-        "doc": None if run.doc is None else safe_text(run.doc),
-        "started_at": rounded(migration.at(run.started_mono)),
-        "ended_at": rounded(migration.at(run.ended_mono)),
-        "ok": run.ok,
-    }
-
-
-def _statement(migration: Migration, statement: Statement) -> Json:
-    return {
-        "n": statement.n,
-        "revision": statement.revision,
-        "sql": mask(statement.sql),
-        "started_at": rounded(migration.at(statement.started_mono)),
-        "duration_s": rounded(statement.duration_s),
-        "committed_at": rounded(migration.at(statement.committed_mono)),
-        "rows": statement.rows,
-        "executions": statement.executions,
-        "backend_pid": statement.backend_pid,
-        "transaction": statement.transaction,
-        "lock_timeout_s": rounded(statement.lock_timeout_s),
-        "sqlstate": statement.sqlstate,
-        "error": None if statement.error is None else safe_text(statement.error),
-        "locks": [
-            {"relation": lock.relation, "kind": lock.kind, "mode": lock.mode, "hold_s": rounded(lock.hold_s)}
-            for lock in statement.locks
-        ],
-        "rewrites": list(statement.rewrites),
-        "scans": [],
-        "blocks": [],
-        "blocked": {"sessions": None, "session_seconds": None, "longest_s": None},
-        "provenance": "traced",
     }
 
 

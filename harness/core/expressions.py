@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from harness.core.durations import parse_duration
 from harness.core.events import PHASES
-from harness.core.metrics import METRICS, Selector
+from harness.core.metrics import METRICS, OF_A_MIGRATION, Selector
 from harness.errors import UsageError
 
 __all__ = ["GRAMMAR", "LABELS", "OPERATORS", "Expression", "parse"]
@@ -111,10 +111,10 @@ def _selector(text: str, selector: str) -> Selector:
     labels = _labels(text, rest.rstrip().removesuffix("}")) if rest else {}
     if METRICS[metric].phase is None and labels:
         raise UsageError(f"--gate {text!r}: {metric} is of the whole run.", f"Write {metric} without labels.")
-    if METRICS[metric].needs == "migration" and "name" in labels:
+    if METRICS[metric].needs in OF_A_MIGRATION and "name" in labels:
         raise UsageError(f"--gate {text!r}: {metric} is of no endpoint.", "Leave the label name out.")
     phase = _phase(text, labels.get("phase"))
-    if METRICS[metric].needs == "migration" and phase not in (None, "migrate", "rollback"):
+    if METRICS[metric].needs in OF_A_MIGRATION and phase not in (None, "migrate", "rollback"):
         raise UsageError(
             f"--gate {text!r}: nothing migrates in phase {phase}.", "Write phase=migrate or phase=rollback."
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.core.advice import RULES
 from harness.core.builtin_gates import BUILT_IN
 from harness.core.expressions import GRAMMAR, LABELS, OPERATORS, Expression, parse
 from harness.core.gate import Gate, expressed
-from harness.core.metrics import METRICS
+from harness.core.metrics import METRICS, OF_A_MIGRATION
 from harness.core.plan import Plan
 from harness.errors import UsageError
 
@@ -28,6 +29,7 @@ def check_gates(plan: Plan) -> tuple[Gate, ...]:
     _check_known("--no-gate", plan.no_gates, gates)
     _check_known("--require", plan.required, gates)
     _check_required(plan, gates)
+    _check_ignored(plan)
     return tuple(gate for gate in gates if gate.name not in plan.no_gates)
 
 
@@ -63,8 +65,10 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
     """Why the plan gives facts of this kind, or this phase, no chance; "" when it does."""
     if phase is not None and phase.startswith("rollback") and not plan.downgrade:
         return "the plan has no rollback: --downgrade is not given"
-    if needs == "migration" and plan.placebo:
+    if needs in OF_A_MIGRATION and plan.placebo:
         return "a placebo migrates nothing"
+    if needs in ("observer", "catalog") and plan.host is not None and plan.database_url is None:
+        return "the run is given no database to look at"
     if needs == "ledger" and not plan.ledger:
         return "the locustfile's users keep no ledger"
     if needs == "isolation" and not plan.isolation:
@@ -88,6 +92,13 @@ def _check_required(plan: Plan, gates: Iterable[Gate]) -> None:
                 f"--require {gate.name}: the plan gives it nothing to judge, because {gate.not_applicable}.",
                 "Change the plan, or drop --require.",
             )
+
+
+def _check_ignored(plan: Plan) -> None:
+    known = [rule.id for rule in RULES]
+    for rule in plan.ignored:
+        if rule not in known:
+            raise UsageError(f"--ignore {rule}: there is no such rule.", f"Known rules: {', '.join(known)}.")
 
 
 def explain() -> str:

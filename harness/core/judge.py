@@ -5,9 +5,13 @@ When the generator itself was unfit, what its clients saw is no evidence of the 
 - a *passing* client gate becomes inconclusive;
 - a *red* client gate becomes inconclusive too, unless it would be red even if the generator's worst lateness
   were taken off what was observed: a stall of eight seconds is not made by ticks that came 80 ms late;
-- ledger, isolation and migration are seen by other evidence than the clients' timing, and keep their status.
+- ledger, isolation, migration, waits, deadlocks and catalog are seen by other evidence than the clients'
+  timing, and keep their status.
 
 When samples never came, a passing client gate becomes inconclusive: what is missing may be what was bad.
+
+A maximum alone gives false alarms on any shared machine, so a red stall or latency says whether the database
+has evidence against the migration.
 """
 
 from __future__ import annotations
@@ -15,35 +19,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.core.advice import Advice
 from harness.core.client import broken_before, inside, share_of_errors
+from harness.core.database_gates import statement_name
 from harness.core.details import details
+from harness.core.durations import format_duration
 from harness.core.events import Event, Kind
 from harness.core.facts import Facts, facts_of
 from harness.core.gate import Gate
 from harness.core.gates import check_gates
 from harness.core.generator import fitness
-from harness.core.migrations import migrations_of
 from harness.core.record import Record
+from harness.core.review import advice_on
 from harness.core.secrets import mask
-from harness.core.timeline import Timeline, cut
+from harness.core.shape import Parse, Shape
+from harness.core.sight import why_unseen
 from harness.core.verdict import GateResult, Verdict, exit_code, safe_text, worst
 
-__all__ = ["judge", "timeline_of"]
+__all__ = ["judge"]
 
 CLIENT_FAMILIES = ("client", "websocket")
 
+EXPLAINS = 0.5
+"""A wait explains a latency when it lasted at least so much of it; the rest is the queue behind it."""
 
-def timeline_of(record: Record) -> Timeline:
-    """The run's phases and migrations, without judging anything."""
-    return cut(record.events, [migration.episode for migration in migrations_of(record.events)])
+LATE_S = 0.5
+"""How late a poll of the observer may come before the verdict says so."""
 
 
-def judge(record: Record) -> Verdict:
-    """Judge a record by the gates of its plan; raises UsageError when the plan's gates are wrong."""
+def _unparsed(_sql: str) -> Shape:
+    return Shape(parsed=False)
+
+
+def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
+    """Judge a record by the gates of its plan; raises UsageError when the plan's gates are wrong.
+
+    `parse` tells advice what a statement asks for; without it advice has only what was measured.
+    """
     gates = check_gates(record.plan)
     facts = facts_of(record)
     results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
     results = _without_samples(gates, results, facts.record.incomplete_samples)
+    results = [_blamed(result, facts) for result in results]
+    advice, unadvised = _advice(facts, parse)
     complete = _complete(record.events)
     stop = facts.first(Kind.STOP)
     status = worst(results, complete)
@@ -55,9 +73,26 @@ def judge(record: Record) -> Verdict:
         complete=complete,
         interrupted_in=None if complete else _last_phase(record.events),
         gates=tuple(replace(result, why=mask(result.why)) for result in results),
-        limits=tuple(mask(limit) for limit in _limits(gates, facts)),
-        details=details(facts),
+        limits=tuple(mask(limit) for limit in (*_limits(gates, facts), *unadvised)),
+        details=details(facts, advice),
     )
+
+
+def _advice(facts: Facts, parse: Parse) -> tuple[dict[str, tuple[Advice, ...]], list[str]]:
+    """What the rules say of each migration, by its phase; and in sentences why there is none on one."""
+    found: dict[str, tuple[Advice, ...]] = {}
+    failed = []
+    for migration in facts.migrations:
+        if migration.placebo:
+            continue
+        before, watched = facts.schemas(migration.phase)[0], facts.record.observed.complete
+        ignored = facts.record.plan.ignored
+        try:
+            found[migration.phase] = advice_on(migration, parse, before, ignored, facts.blame, watched)
+        except Exception as error:  # noqa: BLE001 - a rule's fault must not cost the verdict
+            what = safe_text(f"{type(error).__name__}: {error}")
+            failed.append(f"No advice on the {migration.direction}: it could not be computed: {what}.")
+    return found, failed
 
 
 def _complete(events: Sequence[Event]) -> bool:
@@ -115,6 +150,35 @@ def _red_anyway(result: GateResult, late_s: float | None) -> bool:
     return (result.observed or 0.0) - (late_s or 0.0) > (result.limit or 0.0)
 
 
+# what the database says of a red stall or latency
+
+
+def _blamed(result: GateResult, facts: Facts) -> GateResult:
+    if result.name not in ("stall", "latency") or result.status != "fail":
+        return result
+    phase = "rollback" if "phase=rollback" in result.expression else "migrate"
+    if facts.record.plan.placebo:
+        return result
+    why = _explained(phase, result.observed or 0.0, facts)
+    return replace(result, why=f"{result.why}; {why}" if result.why else why)
+
+
+def _explained(phase: str, seconds: float, facts: Facts) -> str:
+    """The statement for which sessions waited long enough to explain what the clients saw."""
+    own = [charge for charge in facts.attribution.service if charge.phase == phase]
+    longest = max(own, key=lambda charge: charge.seconds, default=None)
+    waited_s = 0.0 if longest is None else longest.seconds
+    if longest is not None and waited_s >= EXPLAINS * seconds:
+        return f"{statement_name(longest.statement)} made a session wait for {format_duration(waited_s)}"
+    errors = [error for error in facts.errors if error.statement is not None and error.phase == phase]
+    if errors:
+        return f"{errors[0].count} errors of the class {errors[0].name!r} began with the migration"
+    if unseen := why_unseen(facts, phase):
+        return f"whether a wait in the database explains it is not known: {unseen}"
+    said = f" (the longest was {format_duration(waited_s)})" if waited_s else ""
+    return f"no wait in the database explains it{said}"
+
+
 # what was not judged, in sentences
 
 
@@ -128,6 +192,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
         if gate.note:
             yield gate.note
     yield from _limits_of_migrations(facts)
+    yield from _limits_of_observer(facts)
     yield from _limits_of_ledger(facts)
     yield from _limits_of_load(facts)
 
@@ -147,6 +212,29 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
                 f"Locks and rewrites of some statements of the {migration.direction} are not known:"
                 f" {safe_text(migration.trace.blind[0])}."
             )
+
+
+def _limits_of_observer(facts: Facts) -> Iterator[str]:
+    observed = facts.record.observed
+    if all(migration.placebo for migration in facts.migrations):
+        return
+    if observed.began_at is None and not observed.why_blind:
+        yield "Nobody watched the database: who waited for whom is not known."
+    if observed.why_blind:
+        yield f"Waits in the database could not be seen: {safe_text(observed.why_blind).rstrip('.')}."
+    if observed.began_at is not None and observed.ended_at is None:
+        yield "The observer of the database died: what happened after that is not known."
+    if (late_s := observed.late_max_s or 0.0) > LATE_S:
+        p99 = "" if observed.late_p99_s is None else f" (p99 {format_duration(observed.late_p99_s)})"
+        late = f"up to {format_duration(late_s)} late{p99}"
+        yield f"The observer of the database came {late}: short waits are missing."
+    for start, end in observed.gaps:
+        yield f"The observer had no connection to the database from {start:.1f} s to {end:.1f} s."
+    if observed.began_at is not None and not observed.log_read:
+        why = f": {safe_text(observed.why_no_log).rstrip('.')}" if observed.why_no_log else ""
+        yield f"The server's log was not read{why}. Errors and deadlocks are known from clients alone."
+    if observed.pooler:
+        yield f"Between the service and the server: {safe_text(observed.pooler).rstrip('.')}."
 
 
 def _limits_of_ledger(facts: Facts) -> Iterator[str]:

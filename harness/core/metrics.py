@@ -12,10 +12,12 @@ from harness.core import client
 from harness.core.facts import Facts
 from harness.core.generator import fitness, websockets
 from harness.core.samples import Floats, Outcome
+from harness.core.sight import why_unseen
 from harness.core.timeline import Window
 
 __all__ = [
     "METRICS",
+    "OF_A_MIGRATION",
     "RATIO_SAMPLES",
     "Measured",
     "Metric",
@@ -27,6 +29,9 @@ __all__ = [
 
 RATIO_SAMPLES = 300
 """Requests a ratio or a rate needs: with 300 and none failed, the true share is below 1 % (rule of three)."""
+
+OF_A_MIGRATION = ("migration", "observer", "catalog")
+"""What metrics need that are of a migration, and not of an endpoint."""
 
 TICK_SAMPLES = 100
 """Ticks of the hub that its p99 needs. They are our own and even, so fewer than of requests will do."""
@@ -65,8 +70,8 @@ Compute = Callable[[Facts, Window, str | None], Measured]
 @dataclass(frozen=True)
 class Metric:
     """`unit` is s, ratio, /s or count; `phase` the default one, None: the whole run, in which case `phase`
-    and `name` are no labels of it. `needs` is what the plan must have for it: client, migration, ledger,
-    isolation, websocket or generator.
+    and `name` are no labels of it. `needs` is what the plan must have for it: client, migration, observer,
+    catalog, ledger, isolation, websocket or generator.
     """
 
     name: str
@@ -274,6 +279,30 @@ def _migration_duration(facts: Facts, window: Window, _endpoint: str | None) -> 
     return Measured(migration.duration_s, len(migration.trace.migration_statements))
 
 
+def _blocked(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    return _of_waits(facts, window, sum)
+
+
+def _lock_wait_max(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    return _of_waits(facts, window, lambda seconds: max(seconds, default=0.0))
+
+
+def _of_waits(facts: Facts, window: Window, combine: Callable[[list[float]], float]) -> Measured:
+    seconds = [charge.seconds for charge in facts.attribution.service if charge.phase == window.name]
+    why = why_unseen(facts, window.name)
+    return Measured(None if why else float(combine(seconds)), len(seconds), why)
+
+
+def _rewrites(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
+    migration = facts.migration(window.name)
+    if migration is None or not migration.traced:
+        return Measured(None, None, "the migration was not traced")
+    if migration.trace.blind:
+        return Measured(None, None, f"not all of its statements were seen: {migration.trace.blind[0]}")
+    own = migration.trace.migration_statements
+    return Measured(float(sum(len(statement.rewrites) for statement in own)), len(own))
+
+
 def _client(
     name: str, meaning: str, unit: str, minimum: int, compute: Compute, phase: str = "migrate"
 ) -> Metric:
@@ -364,6 +393,25 @@ METRICS: dict[str, Metric] = {
             0,
             "migration",
             _migration_duration,
+        ),
+        Metric("rewrites", "tables that it wrote anew", "count", "migrate", 0, "migration", _rewrites),
+        Metric(
+            "blocked",
+            "session-seconds that the service's sessions waited because of the migration",
+            "s",
+            "migrate",
+            0,
+            "observer",
+            _blocked,
+        ),
+        Metric(
+            "lock_wait_max",
+            "longest wait of one of the service's sessions because of the migration",
+            "s",
+            "migrate",
+            0,
+            "observer",
+            _lock_wait_max,
         ),
     )
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 from harness.core.events import Event, Kind
+from harness.core.observation import Held
 from harness.core.timeline import Episode
-from harness.core.trace import Trace
+from harness.core.trace import Lock, Statement, Trace
 from harness.core.trace_fold import build
 from harness.core.verdict import safe_text
 
@@ -18,7 +20,8 @@ __all__ = ["Migration", "migrations_of"]
 @dataclass(frozen=True)
 class Migration:
     """One episode. `zero` is the monotonic clock at the start of the run; `status` is None when its end is
-    unknown. `message` and `why_untraced` hold no credential and no absolute path.
+    unknown. `message` and `why_untraced` hold no credential and no absolute path. `backends` are the pids of
+    its sessions, whoever told them; `ignored` the rules its files say to ignore, with their reasons.
 
     `status`: ok | failed | deadline | stopped | nothing | wrong_database.
     """
@@ -42,6 +45,8 @@ class Migration:
     why_untraced: str
     trace: Trace
     zero: float
+    backends: frozenset[int] = frozenset()
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def phase(self) -> str:
@@ -95,26 +100,49 @@ class Migration:
         )
 
 
-def migrations_of(events: Sequence[Event]) -> tuple[Migration, ...]:
-    """The episodes in the order of their numbers; retries belong to the same episode."""
+def migrations_of(
+    events: Sequence[Event], seen_backends: Iterable[int] = (), held: Iterable[Held] = ()
+) -> tuple[Migration, ...]:
+    """The episodes in the order of their numbers; retries belong to the same episode.
+
+    `seen_backends` are the migrations' sessions that the observer saw in the server, `held` the locks it saw
+    them hold.
+    """
     zero = next((float(e.data.get("monotonic", 0.0)) for e in events if e.kind == Kind.RUN_START), 0.0)
     numbers = sorted({int(e.data["episode"]) for e in events if e.kind == Kind.MIGRATION_BEGIN})
-    return tuple(_migration(number, _of(events, number), zero) for number in numbers)
+    own = {number: _of(events, number) for number in numbers}
+    strangers = set(seen_backends).difference(*(_announced(told) for told in own.values()))
+    seen_held = list(held)
+    return tuple(_migration(number, told, zero, strangers, seen_held) for number, told in own.items())
 
 
 def _of(events: Iterable[Event], number: int) -> list[Event]:
     return [event for event in events if event.data.get("episode") == number]
 
 
-def _migration(number: int, events: Sequence[Event], zero: float) -> Migration:
+def _announced(events: Iterable[Event]) -> set[int]:
+    """The backends that the tracer of one episode told of."""
+    records = (event.data["record"] for event in events if event.kind == Kind.TRACE)
+    told = [record for record in records if record.get("kind") in ("conn", "unidentified")]
+    return {int(record["backend"]) for record in told if "backend" in record}
+
+
+def _migration(
+    number: int, events: Sequence[Event], zero: float, strangers: set[int], held: Sequence[Held]
+) -> Migration:
     begins = [event for event in events if event.kind == Kind.MIGRATION_BEGIN]
     first, last = begins[0], begins[-1]
     relfilenodes = {int(oid): int(node) for oid, node in (first.data.get("relfilenodes") or {}).items()}
     records = [event.data["record"] for event in events if event.kind == Kind.TRACE]
     end = next((event for event in reversed(events) if event.kind == Kind.MIGRATION_END), None)
     told: Mapping[str, Any] = end.data if end else {}
-    unreadable = int(told.get("unreadable") or 0)
-    trace = build(records, unreadable=unreadable, relfilenodes=relfilenodes or None)
+    trace = build(
+        records,
+        unreadable=int(told.get("unreadable") or 0),
+        relfilenodes=relfilenodes or None,
+        seen_backends=strangers,
+    )
+    trace = replace(trace, statements=tuple(_with_held(s, held, zero) for s in trace.statements))
     return Migration(
         number=number,
         direction=str(first.data["direction"]),
@@ -135,7 +163,30 @@ def _migration(number: int, events: Sequence[Event], zero: float) -> Migration:
         why_untraced=safe_text(trace.why_incomplete or ""),
         trace=trace,
         zero=zero,
+        backends=trace.backends | strangers | {s.backend_pid for s in trace.statements},
+        ignored=dict(first.data.get("ignored") or {}),
     )
+
+
+def _with_held(statement: Statement, held: Iterable[Held], zero: float) -> Statement:
+    """A statement outside a transaction with the locks that the observer saw its backend hold meanwhile.
+
+    Each sight holds until the next, the last one until the statement's end.
+    """
+    ended = statement.ended_mono
+    if statement.transaction is not None or statement.locks or ended is None:
+        return statement
+    sights = [sight for sight in held if sight.pid == statement.backend_pid]
+    sights = [sight for sight in sights if statement.started_mono <= sight.at + zero <= ended]
+    found: dict[tuple[str, str | None, str], Lock] = {}
+    for sight, later in zip_longest(sights, sights[1:]):
+        until = ended if later is None else later.at + zero
+        for relation, kind, mode, granted in sight.locks:
+            if granted:
+                lock = Lock(relation, kind, mode, sight.at + zero, until)
+                known = found.setdefault((relation, kind, mode), lock)
+                found[relation, kind, mode] = replace(known, released_mono=until)
+    return replace(statement, locks=tuple(found.values()))
 
 
 def _names(revisions: Iterable[str] | None) -> tuple[str, ...] | None:

@@ -64,6 +64,7 @@ class Plan:
     gates: tuple[str, ...] = ()
     no_gates: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()  # "RULE: reason": advice that is only noted
 
     # the demo's services
     rows: int = 200_000
@@ -86,6 +87,12 @@ class Plan:
     def migrates(self) -> bool:
         """Whether the run has a migration to run."""
         return not self.placebo
+
+    @property
+    def ignored(self) -> dict[str, str]:
+        """The rules whose advice is only noted, each with its reason."""
+        parts = (text.partition(":") for text in self.ignore)
+        return {rule.strip(): reason.strip() for rule, _, reason in parts}
 
     def check(self) -> None:
         """Raise UsageError for anything that contradicts itself, naming the flag."""
@@ -113,6 +120,7 @@ class Plan:
                     f"{flag} is {value!r}.", "Write it as PostgreSQL does: 500ms, 2s, 1min; 0 is none."
                 )
         self._check_gate_names()
+        self._check_ignored()
         self._check_own_service()
 
     def _check_rates(self) -> None:
@@ -131,6 +139,16 @@ class Plan:
         both = sorted(set(self.no_gates) & set(self.required))
         if both:
             raise UsageError(f"Gate {both[0]!r} is both in --no-gate and in --require.", "Drop one of them.")
+
+    def _check_ignored(self) -> None:
+        for text in self.ignore:
+            rule, _, reason = (part.strip() for part in text.partition(":"))
+            if not rule or not reason:
+                raise UsageError(
+                    f"--ignore {text!r} gives no {'reason' if rule else 'rule'}.",
+                    "Write --ignore 'RULE: reason', for instance"
+                    f" --ignore '{rule or 'RULE'}: the table has ten rows'.",
+                )
 
     def _check_own_service(self) -> None:
         if self.host is None:

@@ -65,7 +65,8 @@ class SampleTable:
     """All samples of a run as columns of one length, ordered by intended start.
 
     `at` seconds since the start of the run of the intended start, `latency` and `service` in seconds,
-    `endpoint` an index into `endpoints`, `outcome` an `Outcome`, `cause` an index into `causes` (0 is none).
+    `endpoint` an index into `endpoints`, `outcome` an `Outcome`, `cause` an index into `causes` (0 is none),
+    `worker` an index into `workers`, whose clocks' zeros are `bases` in run time.
     """
 
     at: Floats
@@ -76,6 +77,9 @@ class SampleTable:
     cause: Ints
     endpoints: tuple[str, ...]
     causes: tuple[str, ...]
+    worker: Ints
+    workers: tuple[str, ...]
+    bases: tuple[float, ...]
 
     def __len__(self) -> int:
         return len(self.at)
@@ -84,6 +88,12 @@ class SampleTable:
     def end(self) -> Floats:
         """The instant each sample ended (for an unfinished one: when the load stopped)."""
         return self.at + self.latency
+
+    @property
+    def tick(self) -> Ints:
+        """Each sample's intended start as its worker packed it, in units of `TICK_S` since its zero."""
+        ticks: Ints = np.rint((self.at - np.array(self.bases)[self.worker]) / TICK_S).astype(np.int64)
+        return ticks
 
     def where(self, mask: npt.NDArray[np.bool_] | Ints) -> SampleTable:
         """The samples for which `mask` holds, or those at the positions it lists."""
@@ -96,6 +106,9 @@ class SampleTable:
             self.cause[mask],
             self.endpoints,
             self.causes,
+            self.worker[mask],
+            self.workers,
+            self.bases,
         )
 
     @classmethod
@@ -124,6 +137,9 @@ class SampleTable:
             _joined(why, np.int64),
             tuple(endpoints),
             tuple(causes),
+            _joined([np.full(len(r), number) for number, r in enumerate(records)], np.int64),
+            tuple(s.worker for s in streams),
+            tuple(base_at.get(s.worker, 0.0) for s in streams),
         )
         return table.where(np.argsort(table.at, kind="stable"))
 

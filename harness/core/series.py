@@ -1,12 +1,14 @@
-"""Series: what clients saw second by second, for the report's timeline."""
+"""Series: what clients and the database saw second by second, for the report's timeline."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from harness.core.observation import DatabasePoint, Observed, ObserverLine
 from harness.core.record import Record
 from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Timeline
@@ -21,7 +23,9 @@ class Series:
     """Columns of one length. `t` is where each step starts, in seconds since the start of the run.
 
     `rate` (sent), `throughput` (answered ok) and `errors` are per second; `p50 … max` are seconds of latency
-    of the requests answered ok, by their *intended* start, None where no such request was due.
+    of the requests answered ok, by their *intended* start, None where no such request was due. `blocked` is
+    how many sessions waited for a lock, the mean over the step; `wal` are bytes of WAL per second. Both are
+    None where nobody watched the database.
     """
 
     t: tuple[float, ...]
@@ -32,10 +36,15 @@ class Series:
     p95: tuple[float | None, ...]
     p99: tuple[float | None, ...]
     max: tuple[float | None, ...]
+    blocked: tuple[float | None, ...] = ()
+    wal: tuple[float | None, ...] = ()
 
 
 def per_second(source: Record | SampleTable, timeline: Timeline, step_s: float = 1.0) -> Series:
-    """The run from 0 to its last event in steps of `step_s` seconds; the last step may be shorter."""
+    """The run from 0 to its last event in steps of `step_s` seconds; the last step may be shorter.
+
+    Samples alone know nothing of the database.
+    """
     samples = source.samples if isinstance(source, Record) else source
     count = int(np.ceil(timeline.end_at / step_s))
     ok = samples.outcome == Outcome.OK
@@ -50,7 +59,52 @@ def per_second(source: Record | SampleTable, timeline: Timeline, step_s: float =
         p95,
         p99,
         highest,
+        _blocked(source, count, step_s) if isinstance(source, Record) else (None,) * count,
+        _wal(source.database, count, step_s) if isinstance(source, Record) else (None,) * count,
     )
+
+
+def _blocked(record: Record, count: int, step_s: float) -> tuple[float | None, ...]:
+    """The time waited within each step, of all waits, by the length of the step."""
+    edges: Floats = np.arange(count + 1) * np.float64(step_s)
+    waited = _since([wait.started_at for wait in record.waits], edges)
+    waited -= _since([wait.until for wait in record.waits], edges)
+    began, ended = record.observed.began_at, record.observed.ended_at
+    if ended is None:  # it died, or the run was killed: what it had told until then stands
+        ended = max((wait.last_seen_at for wait in record.waits), default=began)
+    if began is None or ended is None or record.observed.why_blind:
+        return (None,) * count
+    return tuple(
+        float(mean) if began <= until and at < ended and not _in_a_gap(record.observed, at, until) else None
+        for mean, (at, until) in zip(np.diff(waited) / step_s, pairwise(edges), strict=True)
+    )
+
+
+def _in_a_gap(observed: Observed, at: float, until: float) -> bool:
+    """Whether the observer had no connection for most of the step."""
+    return any(min(until, end) - max(at, start) > (until - at) / 2 for start, end in observed.gaps)
+
+
+def _since(instants: Sequence[float], edges: Floats) -> Floats:
+    """For each edge, the sum of the times that have passed since the instants before it."""
+    ordered = np.sort(np.array(instants, float))
+    before = np.searchsorted(ordered, edges)
+    sums = np.concatenate([np.zeros(1), np.cumsum(ordered)])
+    passed: Floats = before * edges - sums[before]
+    return passed
+
+
+def _wal(lines: Iterable[ObserverLine], count: int, step_s: float) -> tuple[float | None, ...]:
+    points = [
+        (line.at, line.wal_bytes)
+        for line in lines
+        if isinstance(line, DatabasePoint) and line.wal_bytes is not None
+    ]
+    if len(points) < 2:
+        return (None,) * count
+    at, total = np.array(points, float).T
+    written = np.interp(np.arange(count + 1) * step_s, at, total, left=np.nan, right=np.nan)
+    return tuple(None if np.isnan(rate) else float(rate) for rate in np.diff(written) / step_s)
 
 
 def _steps(instants: Floats, step_s: float) -> Ints:

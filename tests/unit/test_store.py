@@ -13,6 +13,7 @@ import pytest
 from harness.core.blocks import Block
 from harness.core.events import Event, Kind
 from harness.core.judge import judge
+from harness.core.observation import DatabasePoint
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
 from harness.core.record import Found, HealthPoint, Probe, WebSocketPoint
 from harness.core.samples import pack_sample
@@ -164,6 +165,30 @@ def test_a_damaged_line_is_told_by_its_number(directory: RunDirectory) -> None:
     record = read_record(directory.path)
     assert "line 2 of probes.ndjson is unreadable; nothing after it was read" in record.missing
     assert record.reads_checked == 1
+
+
+def test_evidence_that_is_not_understood_is_told_and_costs_no_verdict(directory: RunDirectory) -> None:
+    for name in ("observer.json", "predictions.json", "catalog_before.json"):
+        directory.write_text(name, '{"at":')
+    directory.write_json("catalog_after.json", {"tables": {"documents": {}}})
+    directory.append_line("locks.ndjson", {"moon": "full"})
+    directory.append_line("database.ndjson", {"what": "comet"})
+    directory.append_line("database.ndjson", {"what": "point", "at": 1.0})
+    directory.close()
+    record = read_record(directory.path)
+    assert (record.waits, record.predictions) == ((), None)
+    assert (record.schema_before, record.schema_after) == (None, None)
+    assert record.database == (DatabasePoint(1.0),)
+    assert {text for text in record.missing if "ndjson" not in text} == {
+        "observer.json is unreadable",
+        "predictions.json is unreadable",
+        "catalog_before.json is unreadable",
+        "catalog_after.json is unreadable",
+    }
+    assert {f"1 lines of {name} are not understood" for name in ("locks.ndjson", "database.ndjson")} <= set(
+        record.missing
+    )
+    assert judge(record).status == "inconclusive"
 
 
 def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:

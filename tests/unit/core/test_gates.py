@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.core.builtin_gates import BUILT_IN
@@ -12,26 +14,38 @@ from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.gate import Gate
 from harness.core.gates import METRICS, check_gates, explain
+from harness.core.observation import LogEntry, Observed
 from harness.core.operations import OperationKind
 from harness.core.record import FinalRead, Probe, Record
 from harness.core.samples import Outcome, SampleTable
+from harness.core.schema_state import IndexState, SchemaState
 from harness.core.verdict import GateResult
 from harness.errors import UsageError
 from tests.fix_record import (
+    MIGRATION_PID,
+    a_deadlock,
     a_plan,
     a_record,
+    a_schema,
+    a_wait,
     an_operation,
     events,
     found,
     healthy,
     joined,
     messages,
+    points,
     samples,
+    statement_records,
     steady,
+    trace_of,
+    watched,
     without,
 )
 
 CREATE = OperationKind.CREATE
+ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
+EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
 
 
 def results(record: Record) -> list[GateResult]:
@@ -63,6 +77,15 @@ def phases_of(name: str, seen: list[GateResult]) -> list[str]:
     return [r.expression.partition("phase=")[2].partition("}")[0] for r in seen if r.name == name]
 
 
+INVALID = IndexState("i", "documents", "CREATE INDEX i", valid=False)
+
+
+def long_hold() -> tuple[Event, ...]:
+    """A migration whose statement keeps its lock from 27 to 29.5."""
+    trace = trace_of(statement_records(ALTER, 27.0, 28.0, k=1, locks=[EXCLUSIVE], commit_at=29.5), end=29.6)
+    return events(trace=trace, ended_at=29.7)
+
+
 Examples = Mapping[str, Callable[[], Record]]
 
 RED: Examples = {
@@ -72,6 +95,9 @@ RED: Examples = {
     "stall": lambda: a_record(table=joined(steady(), samples([(30.0, 1.2)]))),
     "recovery": lambda: a_record(table=in_place_of(40.0, 52.0, latency=0.2)),
     "migration": lambda: a_record(events=events(end={"status": "failed", "message": "DuplicateTable"})),
+    "lock_wait": lambda: a_record(waits=(a_wait(27.0, 28.1, pid=600),), events=long_hold()),
+    "deadlocks": lambda: a_record(database=(a_deadlock(27.5),)),
+    "catalog": lambda: a_record(schema_after=a_schema(indexes={"i": INVALID})),
     "lost_writes": lambda: a_record(final_reads=shown()),
     "unexpected_writes": lambda: a_record(final_reads=shown(found(1), found(1, "stranger"))),
     "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
@@ -88,6 +114,11 @@ UNDECIDED: Examples = {
     "stall": lambda: a_record(table=steady(end=26.0)),
     "recovery": lambda: a_record(table=steady(rate=10)),
     "migration": lambda: a_record(events=events(end={"status": "nothing"})),
+    "lock_wait": lambda: a_record(observed=watched(why_blind="GRANT pg_monitor TO shop;")),
+    "deadlocks": lambda: a_record(
+        observed=watched(log_read=False), database=points(deadlocks=[0] * 28 + [1])
+    ),
+    "catalog": lambda: a_record(schema_before=None),
     "lost_writes": lambda: a_record(operations=()),
     "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
@@ -135,6 +166,176 @@ def test_without_an_answer_in_the_baseline_no_client_gate_decides(name: str) -> 
     seen = result(a_record(table=steady(outcome=Outcome.ERROR)), name)
     assert seen.status == "inconclusive"
     assert "baseline" in seen.why
+
+
+# what the database is the witness of
+
+
+def test_a_short_wait_is_green_and_counted() -> None:
+    seen = result(a_record(waits=(a_wait(27.1, 28.0), a_wait(27.1, 27.5))), "lock_wait")
+    assert (seen.status, seen.samples) == ("pass", 2)
+    assert seen.observed == pytest.approx(0.9)
+
+
+def test_a_long_wait_is_red_however_badly_it_was_watched() -> None:
+    seen = result(
+        a_record(waits=(a_wait(27.0, 29.0),), events=long_hold(), observed=watched(ended_at=None)),
+        "lock_wait",
+    )
+    assert (seen.status, seen.observed) == ("fail", 2.0)
+    assert seen.why == (
+        f"statement 1 of 0002 ({ALTER}) made 1 session wait; the longest waited 2.00 s for AccessShareLock"
+        " on public.documents"
+    )
+
+
+def test_a_wait_of_the_migration_itself_is_nobodys_harm() -> None:
+    assert (
+        result(a_record(waits=(a_wait(27.0, 29.0, pid=MIGRATION_PID, root=700),)), "lock_wait").status
+        == "pass"
+    )
+
+
+def test_the_rollbacks_waits_are_the_rollbacks() -> None:
+    seen = results(a_record(a_plan(downgrade="0001"), waits=(a_wait(53.0, 55.0),)))
+    assert [r.status for r in seen if r.name == "lock_wait"] == ["pass", "pass"]  # 1 s of it while it held
+    assert phases_of("lock_wait", seen) == ["migrate", "rollback"]
+
+
+LOGGED_WAIT = LogEntry(31.0, "lock_acquired", 612, pids=(612,), wait_s=3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"observed": Observed()}, "nobody watched"),
+        ({"observed": watched(polls=0)}, "nobody watched"),
+        ({"missing": ("line 3 of locks.ndjson is unreadable",)}, "line 3 of locks.ndjson"),
+        ({"observed": watched(ended_at=None)}, "died"),
+        ({"observed": watched(30.0)}, "did not watch the whole phase"),
+        ({"observed": watched(began_at=30.0)}, "did not watch the whole phase"),
+        ({"observed": watched(gaps=((28.0, 31.0),))}, "no connection to the database for 3.00 s"),
+        ({"observed": watched(log_read=False, late_max_s=1.5)}, "blind for 1.50 s"),
+        ({"database": (LOGGED_WAIT,)}, "wait of 3.00 s by session 612 that was not seen"),
+        ({"observed": watched(backends=()), "events": events(trace=[])}, "sessions is known"),
+        ({"events": events(trace=[], end={"status": "nothing"})}, "phase migrate"),
+    ],
+)
+def test_silence_of_who_did_not_watch_is_no_evidence(changes: Mapping[str, Any], why: str) -> None:
+    seen = result(a_record(**changes), "lock_wait")
+    assert seen.status == "inconclusive"
+    assert why in seen.why
+
+
+def test_late_polls_are_no_matter_where_the_log_tells_every_long_wait() -> None:
+    assert result(a_record(observed=watched(late_max_s=1.5)), "lock_wait").status == "pass"
+    seen = a_wait(28.0, 31.0, pid=612, root=700)
+    record = a_record(observed=watched(late_max_s=1.5), database=(LOGGED_WAIT,), waits=(seen,))
+    assert result(record, "lock_wait").status == "pass"
+
+
+def test_both_sides_of_a_deadlock_are_named() -> None:
+    why = result(a_record(database=(a_deadlock(27.5),)), "deadlocks").why
+    assert why == (
+        "1 with the migration: session 600 (UPDATE documents SET version = ?) was the victim, against session"
+        " 500 (UPDATE documents SET version = ?)"
+    )
+
+
+def test_deadlocks_of_others_are_told_but_not_red() -> None:
+    seen = result(a_record(database=(a_deadlock(27.5, (600, 601)), a_deadlock(10.0))), "deadlocks")
+    assert (seen.status, seen.why) == ("pass", "1 of other sessions, none with the migration")
+
+
+def test_a_migration_that_was_the_victim_is_red_without_any_log() -> None:
+    victim = trace_of(statement_records(ALTER, 27.0, 28.0, k=1, sqlstate="40P01"), ok=False, end=28.0)
+    record = a_record(events=events(trace=victim), observed=Observed())
+    seen = result(record, "deadlocks")
+    assert (seen.status, seen.observed) == ("fail", 1.0)
+
+
+def test_a_deadlock_that_the_server_counted_and_its_log_does_not_tell_of_is_not_denied() -> None:
+    seen = result(a_record(database=points(deadlocks=[0] * 30 + [1])), "deadlocks")
+    assert (seen.status, seen.why) == ("inconclusive", "the server counted 1, and its log tells of 0")
+    logged = (*points(deadlocks=[0] * 30 + [1]), a_deadlock(27.5, (600, 601)))
+    assert result(a_record(database=logged), "deadlocks").status == "pass"
+
+
+def test_no_deadlock_is_denied_by_half_a_file() -> None:
+    torn = a_record(missing=("line 9 of database.ndjson is unreadable",))
+    assert result(torn, "deadlocks").status == "inconclusive"
+
+
+def told_of_deadlocks(*at: float) -> SampleTable:
+    failed = samples([(start, 0.5, Outcome.ERROR) for start in at])
+    table = joined(steady(), failed)
+    return replace(table, cause=(table.outcome == Outcome.ERROR).astype(np.int64), causes=("", "40P01"))
+
+
+def test_clients_evidence_of_a_deadlock_counts_where_no_log_was_read() -> None:
+    unread: Any = {"observed": watched(log_read=False), "database": points(deadlocks=[0])}
+    assert result(a_record(table=told_of_deadlocks(28.0), **unread), "deadlocks").status == "fail"
+    assert result(a_record(table=told_of_deadlocks(10.0), **unread), "deadlocks").status == "pass"
+    assert result(a_record(table=told_of_deadlocks(10.0, 28.0), **unread), "deadlocks").status != "fail"
+
+
+def test_without_a_log_the_servers_count_decides_only_when_it_did_not_rise() -> None:
+    unread = watched(log_read=False, why_no_log="grant it")
+    still = a_record(observed=unread, database=points(deadlocks=[3]))
+    assert result(still, "deadlocks").status == "pass"
+    risen = result(a_record(observed=unread, database=points(deadlocks=[3] * 28 + [5])), "deadlocks")
+    assert (risen.status, risen.samples) == ("inconclusive", 2)
+    assert "grant it" in risen.why
+    late = a_record(observed=unread, database=points(deadlocks=[3] * 44 + [4]))  # its victim then did nothing
+    assert result(late, "deadlocks").status == "inconclusive"
+    assert result(a_record(observed=unread), "deadlocks").status == "inconclusive"
+
+
+def test_an_index_that_was_invalid_before_is_not_the_migrations() -> None:
+    before = a_schema(indexes={"i": INVALID})
+    assert result(a_record(schema_before=before, schema_after=before), "catalog").status == "pass"
+
+
+def test_a_catalog_that_could_not_be_read_decides_nothing() -> None:
+    seen = result(a_record(schema_after=SchemaState(30.0, error="permission denied")), "catalog")
+    assert (seen.status, seen.why) == (
+        "inconclusive",
+        "the catalog after the upgrade was not read: permission denied",
+    )
+
+
+CONCURRENTLY = statement_records(
+    "CREATE INDEX CONCURRENTLY i ON documents (a)", 27.0, 28.0, k=1, autocommit=True
+)
+FAILING = statement_records(ALTER, 28.0, 28.5, k=2, sqlstate="42701")
+
+
+def failed(*statements: list[dict[str, Any]], **end: Any) -> Record:
+    log = events(
+        trace=trace_of(*statements, ok=False, end=28.6), ended_at=28.7, end={"status": "failed", **end}
+    )
+    return a_record(events=log)
+
+
+def test_a_revision_half_applied_is_red() -> None:
+    seen = result(failed(CONCURRENTLY, FAILING, revisions_after=["0001"]), "catalog")
+    assert (seen.status, seen.observed) == ("fail", 1.0)
+    assert seen.why.startswith("1 statement of revision 0002 stayed committed though it is not applied")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        failed(FAILING, revisions_after=["0001"]),  # nothing was committed
+        failed(CONCURRENTLY, revisions_after=["0002"]),  # it failed later
+        failed(
+            statement_records("SET lock_timeout = '1s'", 27.0, 27.1, k=1, autocommit=True),
+            revisions_after=["0001"],
+        ),
+    ],
+)
+def test_a_revision_that_left_nothing_behind_is_not_half_applied(record: Record) -> None:
+    assert result(record, "catalog").status == "pass"
 
 
 # single gates
@@ -340,6 +541,7 @@ def test_a_gate_can_be_switched_off() -> None:
         ({"required": ("nope",)}, "--require nope: there is no such gate", "Known gates: errors"),
         ({"gates": ("p96 < 1s",)}, "no metric 'p96'", "Known metrics"),
         ({"gates": ("a: p95 < 1s", "a: p99 < 1s")}, "Two gates are called 'a'", "different names"),
+        ({"ignore": ("no-such-rule: why",)}, "no-such-rule: there is no such rule", "Known rules"),
         ({"placebo": True, "required": ("migration",)}, "a placebo migrates nothing", "drop --require"),
         ({"ledger": False, "required": ("lost_writes",)}, "keep no ledger", "drop --require"),
     ],
@@ -354,7 +556,7 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("changes", "gates"),
     [
-        ({"placebo": True}, {"migration"}),
+        ({"placebo": True}, {"migration", "lock_wait", "deadlocks", "catalog"}),
         ({"ledger": False}, {"lost_writes", "unexpected_writes"}),
         ({"isolation": False}, {"leaks"}),
         ({"websocket": False}, {"ws_delivery", "ws_missed"}),

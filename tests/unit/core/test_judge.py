@@ -11,22 +11,32 @@ import pytest
 
 import harness
 from harness.core.events import Event, Kind
-from harness.core.judge import judge, timeline_of
+from harness.core.facts import timeline_of
+from harness.core.judge import judge
+from harness.core.observation import Observed
 from harness.core.record import FinalRead, Record
 from harness.core.samples import Outcome
+from harness.core.schema_state import IndexState
+from harness.core.shape import Action, Shape
 from harness.core.timeline import Window
 from harness.core.verdict import GateResult, Verdict
 from harness.store import dump_json
 from tests.fix_record import (
+    MIGRATION_PID,
+    a_deadlock,
     a_plan,
     a_record,
+    a_schema,
+    a_wait,
     events,
     healthy,
     idle_trace,
     joined,
+    points,
     samples,
     steady,
     trace_records,
+    watched,
     without,
 )
 
@@ -78,6 +88,16 @@ RECORDS: dict[str, Record] = {
         events=events(trace=idle_trace(), end={"status": "failed", "revisions_after": None})
     ),
     "nothing": nothing_to_migrate(),
+    "before there was an observer": a_record(
+        observed=Observed(), schema_before=None, schema_after=None, waits=()
+    ),
+    "waits": a_record(
+        table=joined(steady(), samples([(27.5, 1.5)])),
+        waits=(a_wait(27.5, 28.0), a_wait(27.0, 27.4, pid=MIGRATION_PID, root=700), a_wait(9.0, None)),
+        database=(*points(40, deadlocks=[0], waiting=[1]), a_deadlock(27.5)),
+        schema_after=a_schema(indexes={"i": IndexState("i", "documents", "CREATE INDEX i", valid=False)}),
+        predictions={"tool": "squawk", "version": "1", "claims": [], "error": ""},
+    ),
 }
 
 
@@ -265,6 +285,9 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
     passed = [result.name for result in verdict.gates if result.status == "pass"]
     assert passed == [
         "migration",
+        "lock_wait",
+        "deadlocks",
+        "catalog",
         "lost_writes",
         "unexpected_writes",
         "leaks",
@@ -323,3 +346,85 @@ def test_a_password_that_is_an_argument_of_its_own_is_not_told() -> None:
         for e in events()
     )
     assert judge(a_record(events=log)).as_json()["migration"]["command"] == ["up", "--password", "***"]
+
+
+# what the database says of a red stall or latency
+
+
+def stalled(**changes: Any) -> str:
+    """Why the stall is red in which one request took 1.5 s."""
+    table = joined(steady(), samples([(27.0, 1.5)]))
+    return gate(judge(a_record(table=table, **changes)), "stall").why
+
+
+def test_a_red_stall_names_the_statement_that_made_sessions_wait() -> None:
+    sql = "ALTER TABLE documents ALTER COLUMN id TYPE bigint"
+    why = stalled(waits=(a_wait(27.0, 28.0),))
+    assert why == f"statement 1 of 0002 ({sql}) made a session wait for 1.00 s"
+
+
+def test_a_stall_that_no_wait_explains_is_not_blamed_on_the_migration() -> None:
+    assert stalled() == "no wait in the database explains it"
+    assert stalled(waits=(a_wait(27.0, 27.25),)) == (
+        "no wait in the database explains it (the longest was 250 ms)"
+    )
+    assert "not known: nobody watched" in stalled(observed=Observed())
+
+
+def test_a_placebos_stall_is_nobodys() -> None:
+    assert stalled(plan=a_plan(placebo=True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"observed": Observed()}, "Nobody watched the database"),
+        ({"observed": watched(why_blind="the role may not: GRANT pg_monitor TO shop;")}, "GRANT pg_monitor"),
+        ({"observed": watched(ended_at=None)}, "The observer of the database died"),
+        ({"observed": watched(late_max_s=2.0)}, "came up to 2.00 s late (p99 4 ms)"),
+        (
+            {"observed": watched(log_read=False, why_no_log="it is on another machine")},
+            "it is on another machine",
+        ),
+        ({"observed": watched(gaps=((30.0, 31.5),))}, "from 30.0 s to 31.5 s"),
+        ({"observed": watched(pooler="pgbouncer")}, "pgbouncer"),
+    ],
+)
+def test_how_badly_the_database_was_watched_is_a_limit(changes: dict[str, Any], said: str) -> None:
+    assert any(said in limit for limit in judge(a_record(**changes)).limits)
+
+
+def test_a_session_of_the_migration_that_did_not_announce_itself_is_untraced() -> None:
+    verdict = judge(a_record(observed=watched(backends=(MIGRATION_PID, 501))))
+    assert not verdict.as_json()["migration"]["traced"]
+    assert any("did not announce themselves: 501" in limit for limit in verdict.limits)
+
+
+# advice
+
+
+def as_type_change(_sql: str) -> Shape:
+    return Shape((Action("alter_type", "documents", columns=("id",), type="bigint"),))
+
+
+def test_advice_is_on_what_was_parsed_and_measured() -> None:
+    told = judge(a_record(waits=(a_wait(27.0, 28.0),)), as_type_change).as_json()
+    assert {found["statement"] for found in told["advice"]} == {1}
+    assert told["blame"][0]["advice"]
+
+
+def test_an_ignored_rule_stays_visible_with_its_reason() -> None:
+    record = a_record(waits=(a_wait(27.0, 28.0),))
+    rule = judge(record, as_type_change).as_json()["advice"][0]["rule"]
+    plan = a_plan(ignore=(f"{rule}: it is a small table",))
+    told = judge(a_record(plan, waits=(a_wait(27.0, 28.0),)), as_type_change).as_json()["advice"]
+    assert ("ignored", "it is a small table") in [(found["severity"], found["reason"]) for found in told]
+
+
+def test_a_rule_that_fails_costs_the_advice_and_not_the_verdict() -> None:
+    def failing(_sql: str) -> Shape:
+        raise RecursionError("too deep")
+
+    verdict = judge(a_record(), failing)
+    assert (verdict.status, verdict.as_json()["advice"]) == ("pass", [])
+    assert "No advice on the upgrade: it could not be computed: RecursionError: too deep." in verdict.limits

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from harness.core.events import Kind
 from harness.core.facts import Facts, facts_of
 from harness.core.metrics import METRICS, Selector, measure, quantile_samples
+from harness.core.observation import Observed
 from harness.core.record import FinalRead, Record
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import a_plan, a_record, events, idle_trace, joined, samples, steady, without
+from tests.fix_record import (
+    TABLE_OID,
+    ZERO,
+    a_plan,
+    a_record,
+    a_wait,
+    events,
+    idle_trace,
+    joined,
+    samples,
+    steady,
+    trace_records,
+    watched,
+    without,
+)
 
 
 def facts(table: object = None, **changes: object) -> Facts:
@@ -30,6 +49,7 @@ def empty() -> Facts:
         health=(),
         websocket=(),
         events=events(trace=[]),
+        observed=Observed(),
     )
 
 
@@ -67,6 +87,9 @@ def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
         ("ws_delivery_p99", 0.05),
         ("ws_missed", 0.0),
         ("migration_duration", 1.0),
+        ("rewrites", 0.0),
+        ("blocked", 0.0),
+        ("lock_wait_max", 0.0),
     ],
 )
 def test_a_run_in_which_all_went_well(name: str, expected: float) -> None:
@@ -138,6 +161,45 @@ def test_a_metric_over_a_window_of_ones_own() -> None:
 
 def test_an_untraced_migrations_duration_is_unknown() -> None:
     assert value("migration_duration", facts(events=events(end={"unreadable": 1}))) is None
+
+
+def test_waits_are_summed_and_the_longest_is_found() -> None:
+    waits = (a_wait(27.0, 27.5), a_wait(27.25, 28.0, pid=601), a_wait(27.0, 29.0, pid=602, root=700))
+    found = facts(waits=waits)
+    assert value("blocked", found) == pytest.approx(1.25)
+    assert value("lock_wait_max", found) == pytest.approx(0.75)
+    assert measure(found, Selector("blocked")).samples == 2
+
+
+def test_waits_are_unknown_where_the_observer_died() -> None:
+    found = measure(facts(waits=(a_wait(27.0, 28.0),), observed=watched(ended_at=None)), Selector("blocked"))
+    assert (found.value, found.why) == (None, "the observer of the database died before its end")
+
+
+def test_rewrites_are_counted() -> None:
+    begin, *rest = (event for event in events() if event.kind == Kind.MIGRATION_BEGIN)
+    known = replace(begin, data={**begin.data, "relfilenodes": {str(TABLE_OID): 5}})
+    others = (event for event in events() if event.kind != Kind.MIGRATION_BEGIN)
+    assert value("rewrites", facts(events=(known, *rest, *others))) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("trace", "why"),
+    [
+        ([], "was not traced"),
+        (
+            [
+                *trace_records(),
+                {"kind": "blind", "mono": ZERO, "process": 77, "backend": 500, "reason": "busy"},
+            ],
+            "busy",
+        ),
+    ],
+)
+def test_rewrites_that_nobody_could_see_are_unknown(trace: list[dict[str, Any]], why: str) -> None:
+    found = measure(facts(events=events(trace=trace)), Selector("rewrites"))
+    assert found.value is None
+    assert why in found.why
 
 
 def test_a_delivery_p99_needs_a_thousand() -> None:

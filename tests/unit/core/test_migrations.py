@@ -109,3 +109,20 @@ def test_a_migration_that_failed_after_a_commit_is_judged_to_its_end() -> None:
 def test_what_it_said_is_kept_without_paths_and_credentials() -> None:
     found = the_upgrade(end={"message": "/srv/shop/env.py: postgresql://app:s3cr3t@db/shop"})
     assert found.message == "…/env.py: postgresql://app:***@db/shop"
+
+
+def test_a_session_that_did_not_announce_itself_makes_the_trace_incomplete() -> None:
+    (found,) = migrations_of(events(), seen_backends=[500, 501])
+    assert not found.traced
+    assert "501" in found.why_untraced
+    assert found.backends == {500, 501}
+
+
+def test_the_sessions_of_one_episode_are_no_strangers_to_the_other() -> None:
+    found = migrations_of(events(a_plan(downgrade="0001")), seen_backends=[500])
+    assert [migration.traced for migration in found] == [True, True]
+
+
+def test_rules_to_ignore_come_with_the_migration() -> None:
+    begin = Event(25.0, Kind.MIGRATION_BEGIN, {"episode": 1, "direction": "upgrade", "ignored": {"r": "why"}})
+    assert migrations_of((begin,))[0].ignored == {"r": "why"}

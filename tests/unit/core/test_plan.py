@@ -42,6 +42,8 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({"users": 1000, "spawn_rate": 10.0}, "--warmup-time"),
         ({"placebo": True, "downgrade": "v1"}, "--placebo"),
         ({"no_gates": ("stall",), "required": ("stall",)}, "'stall'"),
+        ({"ignore": ("add-index",)}, "--ignore 'add-index' gives no reason"),
+        ({"ignore": (": ten rows",)}, "gives no rule"),
         ({"lock_timeout": "soon"}, "--lock-timeout"),
         ({"statement_timeout": "5 s; DROP TABLE t"}, "--statement-timeout"),
         ({"database_url": "postgresql://a@127.0.0.1/x"}, "no service"),
@@ -59,6 +61,12 @@ def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str,
 @pytest.mark.parametrize("timeout", ["500ms", "2s", "0", "1 min"])
 def test_timeouts_are_written_as_postgresql_does(timeout: str) -> None:
     a_plan(lock_timeout=timeout, statement_timeout=timeout).check()
+
+
+def test_a_rule_is_ignored_for_a_reason() -> None:
+    plan = a_plan(ignore=("add-index: ten rows: it takes a millisecond",))
+    plan.check()
+    assert plan.ignored == {"add-index": "ten rows: it takes a millisecond"}
 
 
 def test_a_placebo_of_an_own_service_needs_no_database() -> None:

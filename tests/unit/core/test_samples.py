@@ -63,3 +63,12 @@ def test_an_empty_stream_adds_nothing() -> None:
 def test_the_end_is_the_start_and_the_latency() -> None:
     stream = a_stream("w1", pack_sample(2.0, 0.25, 0.1, 0, 0, 0), endpoints={0: "GET /"})
     assert SampleTable.join({"w1": 10.0}, [stream]).end.tolist() == pytest.approx([12.25])
+
+
+def test_a_sample_is_found_by_its_worker_and_its_tick() -> None:
+    one = a_stream("w1", pack_sample(2.0, 0.1, 0.1, 0, 0, 0), endpoints={0: "GET /a"})
+    two = a_stream("w2", pack_sample(0.12345, 0.2, 0.2, 0, 0, 0), endpoints={0: "GET /a"})
+    table = SampleTable.join({"w2": 3601.000001}, [one, two])
+    assert [table.workers[number] for number in table.worker] == ["w1", "w2"]
+    assert table.tick.tolist() == [200_000, 12_345]
+    assert SampleTable.join({}, []).tick.tolist() == []

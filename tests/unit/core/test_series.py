@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harness.core.observation import Observed
 from harness.core.samples import Outcome
 from harness.core.series import per_second
 from harness.core.timeline import Timeline
-from tests.fix_record import a_record, samples
+from tests.fix_record import a_record, a_wait, points, samples, watched
 
 
 def test_each_second_has_its_own_numbers() -> None:
@@ -41,7 +44,42 @@ def test_samples_outside_the_run_are_left_out() -> None:
     assert series.p50 == (None, None)
 
 
-def test_a_whole_record_will_do() -> None:
-    record = a_record()
-    timeline = Timeline((), (), 52.0)
-    assert per_second(record, timeline) == per_second(record.samples, timeline)
+def test_samples_alone_know_nothing_of_the_database() -> None:
+    series = per_second(samples([(0.5, 0.1)]), Timeline((), (), 2.0))
+    assert (series.blocked, series.wal) == ((None, None), (None, None))
+
+
+def test_a_whole_record_has_the_same_clients() -> None:
+    record, timeline = a_record(), Timeline((), (), 52.0)
+    assert replace(per_second(record, timeline), blocked=(), wal=()) == replace(
+        per_second(record.samples, timeline), blocked=(), wal=()
+    )
+
+
+def test_blocked_is_the_mean_number_of_sessions_that_waited() -> None:
+    waits = (
+        a_wait(1.5, 3.25, pid=600),
+        a_wait(2.0, 2.5, pid=601),
+        a_wait(4.75, None, pid=602, last_seen_at=5.0),
+    )
+    record = a_record(waits=waits, observed=watched(6.0, began_at=0.0))
+    assert per_second(record, Timeline((), (), 8.0)).blocked == (0.0, 0.5, 1.5, 0.25, 0.25, 0.0, None, None)
+
+
+def test_an_observer_that_died_knows_what_it_had_told() -> None:
+    record = a_record(waits=(a_wait(1.0, 2.0),), observed=watched(began_at=0.5, ended_at=None))
+    assert per_second(record, Timeline((), (), 3.0)).blocked == (0.0, 1.0, None)
+    unseen = a_record(waits=(), observed=Observed())
+    assert per_second(unseen, Timeline((), (), 2.0)).blocked == (None, None)
+
+
+def test_nobody_was_counted_where_the_observer_could_not_see() -> None:
+    gap = a_record(observed=watched(9.0, began_at=0.0, gaps=((0.8, 2.4),)))
+    assert per_second(gap, Timeline((), (), 4.0)).blocked == (0.0, None, 0.0, 0.0)
+    blind = a_record(observed=watched(9.0, began_at=0.0, why_blind="GRANT pg_monitor TO app;"))
+    assert per_second(blind, Timeline((), (), 2.0)).blocked == (None, None)
+
+
+def test_wal_is_the_rise_of_its_total() -> None:
+    record = a_record(database=points(4, wal_bytes=[100, 300, 300, 1300]))
+    assert per_second(record, Timeline((), (), 5.0)).wal == (200.0, 0.0, 1000.0, None, None)

@@ -1,0 +1,239 @@
+"""The built-in gates that the database is the witness of: waits, deadlocks, and the state of its catalog.
+
+What was seen is evidence however badly it was watched; that nothing was seen is evidence only where it would
+have been.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.core.attribution import Charge
+from harness.core.blame import normalised
+from harness.core.durations import format_duration
+from harness.core.facts import Facts
+from harness.core.gate import Gate, inconclusive
+from harness.core.migrations import Migration
+from harness.core.observation import DatabasePoint, LogEntry
+from harness.core.plan import Plan
+from harness.core.secrets import mask
+from harness.core.sight import why_unreadable, why_unseen
+from harness.core.timeline import Window
+from harness.core.trace import Statement
+from harness.core.verdict import GateResult
+
+__all__ = ["LOCK_WAIT_S", "catalog", "deadlocks", "half_applied", "lock_wait", "statement_name"]
+
+LOCK_WAIT_S = 1.0
+
+FLUSHED_S = 11.0
+"""When a session that then does nothing has told the server's statistics of its deadlock
+(PGSTAT_IDLE_INTERVAL of utils/activity/pgstat.c), and a point has been read."""
+
+_CHANGES_NOTHING = re.compile(
+    r"(\s|/\*.*?\*/|--[^\n]*\n)*(set|reset|show|select|begin|start|commit|rollback|savepoint|release|lock|discard)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _phases(plan: Plan) -> tuple[str, ...]:
+    return ("migrate", "rollback") if plan.downgrade else ("migrate",)
+
+
+def statement_name(statement: Statement | None) -> str:
+    """A statement for a sentence."""
+    if statement is None or statement.n is None:
+        return "a statement that is not known"
+    sql = " ".join(mask(statement.sql).split())
+    of = "" if statement.revision is None else f" of {statement.revision}"
+    return f"statement {statement.n}{of} ({sql[:80]}{'…' if len(sql) > 80 else ''})"
+
+
+# waits
+
+
+def lock_wait(plan: Plan) -> Iterator[Gate]:
+    """A gate per migration: the longest wait of a client's session that is charged to it."""
+    for phase in _phases(plan):
+        words = f"lock_wait_max{{phase={phase}}} <= {LOCK_WAIT_S:g}s"
+        yield Gate("lock_wait", words, "observer", _longest_wait(phase))
+
+
+def _longest_wait(phase: str) -> Callable[[Facts], GateResult]:
+    def judge(facts: Facts) -> GateResult:
+        charges = [charge for charge in facts.attribution.service if charge.phase == phase]
+        longest = max(charges, key=lambda charge: charge.seconds, default=None)
+        seconds = 0.0 if longest is None else longest.seconds
+        if longest is not None and seconds > LOCK_WAIT_S:
+            return _waits("fail", seconds, charges, _waited(longest, charges))
+        if why := why_unseen(facts, phase):
+            return _waits("inconclusive", None, charges, why)
+        return _waits("pass", seconds, charges, "")
+
+    return judge
+
+
+def _waits(status: str, seconds: float | None, charges: Sequence[Charge], why: str) -> GateResult:
+    return GateResult("", "", status, seconds, LOCK_WAIT_S, "s", len(charges), why)
+
+
+def _waited(longest: Charge, charges: Sequence[Charge]) -> str:
+    same = [charge for charge in charges if charge.statement is longest.statement]
+    sessions = len({charge.wait.pid for charge in same})
+    mode, relation = longest.wait.mode, longest.wait.relation
+    wanted = f"{mode} on {relation}" if relation else f"{mode} on a {longest.wait.lock_type}"
+    return (
+        f"{statement_name(longest.statement)} made {sessions} {_plural('session', sessions)} wait;"
+        f" the longest waited {format_duration(longest.seconds)} for {wanted}"
+    )
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+# deadlocks
+
+
+def deadlocks(plan: Plan) -> Iterator[Gate]:
+    """A gate per migration: the deadlocks that it was one side of."""
+    for phase in _phases(plan):
+        yield Gate("deadlocks", f"deadlocks{{phase={phase}}} == 0", "observer", _deadlocked(phase))
+
+
+def _deadlocked(phase: str) -> Callable[[Facts], GateResult]:
+    def judge(facts: Facts) -> GateResult:
+        migration, window = facts.migration(phase), facts.timeline.window(phase)
+        if migration is None or window is None:
+            return inconclusive(why_unseen(facts, phase))
+        while_it_ran = Window(phase, migration.begin_at, window.end)
+        found = list(_involving(migration, while_it_ran, facts))
+        if found:
+            return _counted("fail", len(found), f"{len(found)} with the migration: {found[0]}")
+        return _none_seen(facts, while_it_ran, phase)
+
+    return judge
+
+
+def _counted(status: str, count: int, why: str) -> GateResult:
+    return GateResult("", "", status, float(count), 0.0, "count", count, why)
+
+
+def _involving(migration: Migration, window: Window, facts: Facts) -> Iterator[str]:
+    """Each deadlock of the migration, in words: those of the log, or else what its victims were told."""
+    logged = [entry for entry in _logged(facts, window) if migration.backends & set(entry.pids)]
+    if logged:
+        yield from (_sides(entry) for entry in logged)
+        return
+    failed = [s for s in migration.trace.migration_statements if s.sqlstate == "40P01"]
+    yield from (f"{statement_name(statement)} was its victim" for statement in failed)
+    if failed or facts.record.observed.log_read:
+        return
+    told = [error for error in facts.errors if error.sqlstate == "40P01" and error.source == "clients"]
+    if any(error.phase in ("warmup", "baseline", "launch") for error in told):
+        return
+    for error in told:
+        if error.phase == migration.phase:
+            yield from ["clients were told that theirs was the victim, and none was before"] * error.count
+
+
+def _logged(facts: Facts, window: Window) -> Iterator[LogEntry]:
+    for line in facts.record.database:
+        if isinstance(line, LogEntry) and line.kind == "deadlock" and window.start <= line.at < window.end:
+            yield line
+
+
+def _sides(entry: LogEntry) -> str:
+    """The victim first."""
+    queries = [mask(normalised(query))[:120] for query in entry.queries] + [""] * len(entry.pids)
+    sides = [
+        f"session {pid}{f' ({query})' if query else ''}"
+        for pid, query in zip(entry.pids, queries, strict=False)
+    ]
+    return f"{sides[0]} was the victim, against {' and '.join(sides[1:]) or 'one that is not named'}"
+
+
+def _none_seen(facts: Facts, window: Window, phase: str) -> GateResult:
+    observed, risen = facts.record.observed, _risen(facts, window)
+    if why := why_unreadable(facts, "database.ndjson"):
+        return inconclusive(why)
+    if observed.log_read:
+        why = why_unseen(facts, phase) or _why_not_logged(risen or 0, facts, window)
+        others = len(list(_logged(facts, window)))
+        said = f"{others} of other sessions, none with the migration" if others else ""
+        return inconclusive(why) if why else _counted("pass", 0, said)
+    if risen is None:
+        return inconclusive(why_unseen(facts, phase) or "the server's count of deadlocks is not known")
+    if risen == 0:
+        return _counted("pass", 0, "")
+    why = f"the server counted {risen}, and whose they were only its log tells, which was not read"
+    return inconclusive(f"{why}: {observed.why_no_log}" if observed.why_no_log else why, risen)
+
+
+def _why_not_logged(risen: int, facts: Facts, window: Window) -> str:
+    """What says that the log does not tell of all deadlocks, "" when nothing does."""
+    around = Window(window.name, window.start - FLUSHED_S, window.end + FLUSHED_S)
+    logged = len(list(_logged(facts, around)))
+    return f"the server counted {risen}, and its log tells of {logged}" if risen > logged else ""
+
+
+def _risen(facts: Facts, window: Window) -> int | None:
+    """By how much the server's own count of deadlocks rose, None where it was not read around the window."""
+    points = [
+        (line.at, line.deadlocks)
+        for line in facts.record.database
+        if isinstance(line, DatabasePoint) and line.deadlocks is not None
+    ]
+    before = [count for at, count in points if at <= window.start + 1.0]
+    after = [count for at, count in points if window.end - 1.0 <= at <= window.end + FLUSHED_S]
+    return after[-1] - before[-1] if before and after else None
+
+
+# the catalog
+
+
+def catalog(plan: Plan) -> Iterator[Gate]:
+    """A gate per migration: what is red in the schema after it, and was not before."""
+    for phase in _phases(plan):
+        words = f"catalog{{phase={phase}}}: no new invalid index, no revision half applied"
+        yield Gate("catalog", words, "catalog", _schema_after(phase))
+
+
+def _schema_after(phase: str) -> Callable[[Facts], GateResult]:
+    def judge(facts: Facts) -> GateResult:
+        migration = facts.migration(phase)
+        if migration is None or migration.begin_at is None:
+            return inconclusive(f"the run never came to phase {phase}")
+        red = [finding.what for finding in facts.findings(phase) if finding.red]
+        red += half_applied(migration)
+        if red:
+            return _counted("fail", len(red), "; ".join(red[:3]))
+        before, after = facts.schemas(phase)
+        for state, when in ((before, "before"), (after, "after")):
+            if state is None or state.error:
+                said = "" if state is None else f": {state.error}"
+                return inconclusive(f"the catalog {when} the {migration.direction} was not read{said}")
+        return GateResult("", "", "pass", 0.0, 0.0, "count", None if after is None else len(after.indexes))
+
+    return judge
+
+
+def half_applied(migration: Migration) -> Iterator[str]:
+    """The revisions of which something is in the database though its version says that nothing is."""
+    if migration.status in (None, "ok", "nothing") or migration.direction != "upgrade":
+        return
+    statements = migration.trace.statements
+    applied = {s.revision for s in statements if s.kind == "version" and s.committed_mono is not None}
+    applied |= set(migration.revisions_after or ())
+    for revision in dict.fromkeys(run.revision for run in migration.trace.revisions):
+        left = [
+            statement
+            for statement in migration.trace.migration_statements
+            if statement.revision == revision
+            and statement.committed_mono is not None
+            and not _CHANGES_NOTHING.match(statement.sql)
+        ]
+        if left and revision not in applied:
+            of = f"{len(left)} {_plural('statement', len(left))} of revision {revision}"
+            yield f"{of} stayed committed though it is not applied, the first {statement_name(left[0])}"

@@ -1,0 +1,223 @@
+"""What the database told of the run, as `verdict.json` has it: blame, advice, errors, waits, its catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.core.advice import Advice
+from harness.core.attribution import Charge
+from harness.core.blame import Blame
+from harness.core.claims import compare
+from harness.core.facts import Facts
+from harness.core.observation import DatabasePoint
+from harness.core.secrets import mask
+from harness.core.verdict import rounded, safe_text
+from harness.core.waits import Wait
+
+__all__ = ["database_json"]
+
+Json = dict[str, Any]
+
+TIMELINE_WAITS = 500
+
+_SEVERITIES = ("finding", "note", "ignored")
+_MOVES_WORK_OUT = ("backfill-with-ddl", "batches-in-one-transaction", "work-after-exclusive-lock")
+
+
+def database_json(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
+    """The keys of `verdict.json` that the observer, the tracer and the catalog have a part in; `advice` by
+    the phase of the migration.
+    """
+    everything = [(phase, found) for phase, of_phase in advice.items() for found in of_phase]
+    return {
+        "blame": [_blame(blamed, facts, advice.get(blamed.phase, ())) for blamed in facts.blame],
+        "advice": [
+            {**asdict(found), "hold_s": rounded(found.hold_s), "phase": phase} for phase, found in everything
+        ],
+        "errors": [asdict(error) for error in facts.errors],
+        "catalog": _catalog(facts),
+        "claims": _claims(facts, advice.get("migrate", ())),
+        "waits": _waits(facts),
+        "waits_timeline": _timeline(facts),
+        "database": [_point(line) for line in facts.record.database if isinstance(line, DatabasePoint)],
+    }
+
+
+def _blame(blamed: Blame, facts: Facts, advice: Sequence[Advice]) -> Json:
+    best = _best_advice(blamed, facts, advice)
+    return {
+        "statement": blamed.statement,
+        "revision": blamed.revision,
+        "phase": blamed.phase,
+        "relation": blamed.relation,
+        "mode": blamed.mode,
+        "lock_type": blamed.lock_type,
+        "blocked_sessions": blamed.sessions,
+        "blocked_session_seconds": rounded(blamed.session_seconds),
+        "longest_wait_s": rounded(blamed.longest_s),
+        "requests_affected": blamed.requests,
+        "requests_tied": blamed.tied,
+        "endpoints": list(blamed.endpoints),
+        "errors": blamed.errors,
+        "queries": [
+            {
+                "query": query.query,
+                "query_id": None if query.query_id is None else str(query.query_id),
+                "sessions": query.sessions,
+                "session_seconds": rounded(query.session_seconds),
+                "longest_s": rounded(query.longest_s),
+            }
+            for query in blamed.queries
+        ],
+        "root": blamed.root,
+        "tie": blamed.tie,
+        "provenance": blamed.provenance,
+        "advice": "" if best is None else best.safe,
+        "rule": None if best is None else best.rule,
+    }
+
+
+def _best_advice(blamed: Blame, facts: Facts, advice: Iterable[Advice]) -> Advice | None:
+    """What to do instead of the blamed statement: the worst that a rule says of it.
+
+    Where most of its hold was the work of later statements of its transaction, moving those out helps most,
+    and setting a lock_timeout least.
+    """
+    told = [found for found in advice if found.severity != "ignored"]
+    own = [found for found in told if found.statement == blamed.statement and found.hold_s is not None]
+    kept_for = _kept_for(blamed, facts)
+    moves = [found for found in told if found.statement in kept_for and found.rule in _MOVES_WORK_OUT]
+    return min((*moves, *own), key=lambda found: _helps(found, kept_for), default=None)
+
+
+def _helps(advice: Advice, kept_for: Mapping[int, float]) -> tuple[float, ...]:
+    return (
+        _SEVERITIES.index(advice.severity),
+        -kept_for.get(advice.statement, 0.0),
+        advice.rule == "no-lock-timeout",
+    )
+
+
+def _kept_for(blamed: Blame, facts: Facts) -> Mapping[int, float]:
+    """The later statements of its transaction by their duration, if together they took longer than itself."""
+    migration = facts.migration(blamed.phase)
+    statements = () if migration is None else migration.trace.migration_statements
+    own = next((s for s in statements if s.n == blamed.statement), None)
+    if own is None or own.transaction is None or own.n is None:
+        return {}
+    later = {
+        s.n: s.duration_s or 0.0
+        for s in statements
+        if s.transaction == own.transaction and s.n is not None and s.n > own.n
+    }
+    return later if sum(later.values()) > (own.duration_s or 0.0) else {}
+
+
+def _catalog(facts: Facts) -> Json:
+    """What differs in the schema; `why` says why it was not, or not wholly, read."""
+    phases = [migration.phase for migration in facts.migrations if not migration.placebo]
+    states = [state for phase in phases for state in facts.schemas(phase)]
+    why = dict.fromkeys("it was not read" if state is None else safe_text(state.error) for state in states)
+    said = [text for text in why if text]
+    return {
+        "findings": [
+            {**asdict(finding), "what": mask(finding.what), "remedy": mask(finding.remedy), "phase": phase}
+            for phase in phases
+            for finding in facts.findings(phase)
+        ],
+        "read": bool(states) and not said,
+        "why": "; ".join(said),
+    }
+
+
+def _claims(facts: Facts, advice: Sequence[Advice]) -> list[Json]:
+    migration, predictions = facts.migration("migrate"), facts.record.predictions
+    if migration is None or predictions is None:
+        return []
+    found = compare(predictions, advice, migration.trace.migration_statements)
+    return [asdict(claim) for claim in found]
+
+
+# waits
+
+
+def _waits(facts: Facts) -> Json:
+    observed = facts.record.observed
+    told = asdict(observed)
+    del told["backends"]
+    told["gaps"] = [[rounded(at) for at in gap] for gap in observed.gaps]
+    for name in ("began_at", "ended_at", "late_p99_s", "late_max_s", "interval_s"):
+        told[name] = rounded(told[name])
+    for name in ("why_blind", "why_no_log", "pooler"):
+        told[name] = safe_text(told[name])
+    waits = facts.record.waits
+    seen = (observed.began_at is not None and not observed.why_blind) or bool(waits)
+    everything = [(wait.pid, wait.wait_s) for wait in waits]
+    service, own = (
+        [(charge.wait.pid, charge.seconds) for charge in charges]
+        for charges in (facts.attribution.service, facts.attribution.own)
+    )
+    return {
+        **_totals(everything, seen),
+        "by_migration": _totals(service, seen),
+        "of_migration": _totals(own, seen),
+        "observed": {**told, "complete": observed.complete},
+    }
+
+
+def _totals(waits: Sequence[tuple[int, float]], seen: bool) -> Json:
+    """Of waits as (pid, seconds); null where nobody watched."""
+    seconds = [wait_s for _, wait_s in waits]
+    return {
+        "count": len(waits) if seen else None,
+        "sessions": len({pid for pid, _ in waits}) if seen else None,
+        "session_seconds": rounded(sum(seconds)) if seen else None,
+        "longest_s": rounded(max(seconds, default=0.0)) if seen else None,
+    }
+
+
+def _timeline(facts: Facts) -> list[Json]:
+    """The longest waits, in the order of their beginning; `own` are those of the migration's own sessions."""
+    longest = sorted(_lines(facts), key=lambda line: line[0].wait_s, reverse=True)[:TIMELINE_WAITS]
+    return [
+        {
+            "start_at": rounded(wait.started_at),
+            "end_at": rounded(wait.until),
+            "pid": wait.pid,
+            "relation": wait.relation,
+            "mode": wait.mode,
+            "root_pid": None if wait.root is None else wait.root.pid,
+            "statement": None if charge is None or charge.statement is None else charge.statement.n,
+            "phase": facts.timeline.phase_at(wait.started_at) if charge is None else charge.phase,
+            "own": own,
+        }
+        for wait, charge, own in sorted(longest, key=lambda line: (line[0].started_at, line[0].pid))
+    ]
+
+
+def _lines(facts: Facts) -> Iterator[tuple[Wait, Charge | None, bool]]:
+    charged = set()
+    for charges, own in ((facts.attribution.service, False), (facts.attribution.own, True)):
+        for charge in charges:
+            charged.add(id(charge.wait))
+            yield charge.wait, charge, own
+    yield from ((wait, None, False) for wait in facts.record.waits if id(wait) not in charged)
+
+
+# the database, second by second
+
+
+def _point(point: DatabasePoint) -> Json:
+    return {
+        "at": rounded(point.at),
+        "sessions": dict(point.sessions),
+        "waiting": point.waiting,
+        "wal_bytes": point.wal_bytes,
+        "deadlocks": point.deadlocks,
+        "oldest_transaction_s": rounded(point.oldest_transaction_s),
+        "lag_s": rounded(point.lag_s),
+        "cpu": {name: rounded(ratio) for name, ratio in sorted(point.cpu.items())},
+        "memory_mb": {name: rounded(size) for name, size in sorted(point.memory_mb.items())},
+    }

@@ -1,0 +1,343 @@
+"""Error classes: what went wrong for clients that no lock explains, by phase and statement.
+
+Seen in the server's log and in the causes that clients gave. Which class is which was tried on PostgreSQL 15
+and 18; the codes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.core.affected import Requests, in_any
+from harness.core.attribution import OURS, Attribution, Charge
+from harness.core.migrations import Migration
+from harness.core.names import last_part
+from harness.core.observation import LogEntry
+from harness.core.record import Record
+from harness.core.samples import Outcome
+from harness.core.timeline import Timeline
+from harness.core.trace import Statement
+
+__all__ = ["POOL_EXHAUSTED", "ErrorClass", "error_classes"]
+
+POOL_EXHAUSTED = "pool exhausted"
+
+POOL_SESSIONS = 5
+"""Sessions that must be waiting at once before requests that wait for none of them are the pool's."""
+
+POOL_SLOW_S = 1.0
+"""A request on an unrelated endpoint that took longer than this while sessions waited stood in the queue."""
+
+POOL_REQUESTS = 5
+
+COMMIT_SLACK_S = 0.05
+"""A client may meet the new schema so long before the migration's process is told of its commit."""
+
+AFTER_COMMIT, MEANWHILE, CONSEQUENCE = "after commit", "meanwhile", "consequence"
+
+
+@dataclass(frozen=True)
+class ErrorClass:
+    """`count` errors of one class in one phase. `source`: server log, clients, or clients and waits.
+
+    `statement` is (revision, n) of the one after whose commit they began, or which made them wait, where the
+    evidence says so; `why` says what the evidence is, or why there is none.
+    """
+
+    name: str
+    sqlstate: str | None
+    phase: str | None
+    count: int
+    endpoints: tuple[str, ...]
+    source: str
+    statement: tuple[str | None, int] | None
+    why: str
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """`begins`: how errors of this class are brought about by a migration."""
+
+    name: str
+    sqlstate: str | None
+    begins: str
+    says: str = r"(?!)"
+
+
+_KINDS = (
+    _Kind("cached plan must not change result type", "0A000", AFTER_COMMIT, r"cached (plan|statement)"),
+    _Kind("undefined column", "42703", AFTER_COMMIT, r"UndefinedColumn|column \S+ does not exist"),
+    _Kind("undefined table", "42P01", AFTER_COMMIT, r"UndefinedTable|relation \S+ does not exist"),
+    _Kind("not-null violation", "23502", AFTER_COMMIT, r"NotNullViolation|violates not-null"),
+    _Kind("value too long", "22001", AFTER_COMMIT, r"StringDataRightTruncation|value too long"),
+    _Kind("check violation", "23514", AFTER_COMMIT, r"CheckViolation|violates check constraint"),
+    _Kind("unique violation", "23505", AFTER_COMMIT, r"UniqueViolation|violates unique constraint"),
+    _Kind(
+        "undefined function or operator", "42883", AFTER_COMMIT, r"UndefinedFunction|operator does not exist"
+    ),
+    _Kind("invalid text representation", "22P02", AFTER_COMMIT, r"InvalidTextRepresentation|invalid input"),
+    _Kind("datatype mismatch", "42804", AFTER_COMMIT, r"DatatypeMismatch"),
+    _Kind("permission denied", "42501", AFTER_COMMIT, r"InsufficientPrivilege|permission denied"),
+    _Kind("sequence exhausted", "2200H", AFTER_COMMIT, r"reached maximum value of sequence"),
+    _Kind("deadlock", "40P01", MEANWHILE, r"DeadlockDetected|deadlock detected"),
+    _Kind("lock not available", "55P03", MEANWHILE, r"LockNotAvailable|due to lock timeout"),
+    _Kind("query canceled", "57014", MEANWHILE, r"QueryCanceled|due to statement timeout"),
+    _Kind("admin shutdown", "57P01", MEANWHILE, r"AdminShutdown|due to administrator command"),
+    _Kind(
+        "too many clients", "53300", MEANWHILE, r"TooManyConnections|too many clients|remaining connection"
+    ),
+    _Kind(
+        POOL_EXHAUSTED,
+        None,
+        MEANWHILE,
+        r"PoolTimeout|QueuePool limit|pool exhausted|no free database connection",
+    ),
+    _Kind("transaction aborted", "25P02", CONSEQUENCE, r"InFailedSqlTransaction|transaction is aborted"),
+)
+_BY_SQLSTATE = {kind.sqlstate: kind for kind in _KINDS if kind.sqlstate}
+_CODE = re.compile(rf"\b({'|'.join(_BY_SQLSTATE)})\b")
+_SAYS = tuple((re.compile(kind.says, re.IGNORECASE), kind) for kind in _KINDS)
+_NAMED = re.compile(r'"([^"]+)"|\bcolumn ([\w.]+) does')
+
+
+@dataclass(frozen=True)
+class _Error:
+    """One error; `text` is what was said of it, `query` the text that failed."""
+
+    at: float
+    kind: _Kind
+    endpoint: str | None = None
+    text: str = ""
+    query: str = ""
+    count: int = 1
+
+
+def error_classes(
+    record: Record,
+    timeline: Timeline,
+    migrations: Sequence[Migration],
+    attribution: Attribution,
+    requests: Requests,
+) -> tuple[ErrorClass, ...]:
+    """The classes by phase, in the order of the run; the server's log goes before what clients said."""
+    told = _grouped(_told(requests), timeline)
+    logged = _grouped(_logged(record, attribution.backends, requests), timeline)
+    groups = {**told, **logged}
+    found: list[tuple[float, ErrorClass]] = []
+    for (kind, phase), own in groups.items():
+        alike = [error for (other, _), errors in groups.items() if other == kind for error in errors]
+        statement, why = _Cause(kind, own[0], alike, migrations, attribution.service).found()
+        endpoints = _endpoints(own) or _endpoints(told.get((kind, phase), ()))
+        count = sum(error.count for error in own)
+        source = "server log" if (kind, phase) in logged else "clients"
+        one = ErrorClass(kind.name, kind.sqlstate, phase, count, endpoints, source, statement, why)
+        found.append((own[0].at, one))
+    if not any(one.name == POOL_EXHAUSTED for _, one in found):
+        found += _starved(timeline, attribution.service, requests)
+    return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
+
+
+def _grouped(errors: Iterable[_Error], timeline: Timeline) -> dict[tuple[_Kind, str | None], list[_Error]]:
+    groups: dict[tuple[_Kind, str | None], list[_Error]] = defaultdict(list)
+    for error in sorted(errors, key=lambda error: error.at):
+        groups[error.kind, timeline.phase_at(error.at)].append(error)
+    return dict(groups)
+
+
+def _endpoints(errors: Iterable[_Error]) -> tuple[str, ...]:
+    return tuple(sorted({error.endpoint for error in errors if error.endpoint is not None}))
+
+
+# where they are seen
+
+
+def _logged(record: Record, own: frozenset[int], requests: Requests) -> Iterator[_Error]:
+    """Errors in the server's log, of other sessions than the migrations' `own`."""
+    samples = requests.samples
+    for entry in record.database:
+        if not isinstance(entry, LogEntry) or entry.application.startswith(OURS):
+            continue
+        pid = entry.pids[0] if entry.kind == "deadlock" and entry.pids else entry.pid
+        kind = _kind_of(entry)
+        if kind is not None and pid not in own:
+            query = entry.query or (entry.queries[0] if entry.queries else "")
+            sample = requests.tied_to(query)
+            endpoint = None if sample is None else samples.endpoints[samples.endpoint[sample]]
+            yield _Error(entry.at, kind, endpoint, entry.message, query, entry.count)
+
+
+def _kind_of(entry: LogEntry) -> _Kind | None:
+    if entry.kind == "deadlock":
+        return _BY_SQLSTATE["40P01"]
+    if entry.kind not in ("error", "fatal"):
+        return None
+    if entry.sqlstate == "0A000" and "cached plan" not in entry.message:
+        return _Kind("SQLSTATE 0A000", "0A000", AFTER_COMMIT)
+    if entry.sqlstate is None:
+        return _said(entry.message)
+    return _BY_SQLSTATE.get(entry.sqlstate) or _Kind(f"SQLSTATE {entry.sqlstate}", entry.sqlstate, MEANWHILE)
+
+
+def _said(text: str) -> _Kind | None:
+    """The class that a text speaks of, by its SQLSTATE or in its words."""
+    code = _CODE.search(text)
+    if code is not None:
+        return _BY_SQLSTATE[code[1]]
+    return next((kind for says, kind in _SAYS if says.search(text)), None)
+
+
+def _told(requests: Requests) -> Iterator[_Error]:
+    """Errors whose class the clients' causes tell."""
+    samples = requests.samples
+    kinds = [_said(cause) for cause in samples.causes]
+    telling = [number for number, kind in enumerate(kinds) if kind is not None]
+    for position in np.flatnonzero(np.isin(samples.cause, telling) & (samples.outcome == Outcome.ERROR)):
+        cause = int(samples.cause[position])
+        kind = kinds[cause]
+        if kind is not None:
+            endpoint = samples.endpoints[samples.endpoint[position]]
+            yield _Error(float(samples.end[position]), kind, endpoint, samples.causes[cause])
+
+
+# what brought them about
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """The search for the statement behind errors of one class and phase: the `first` of them, and all
+    that are `alike` in any phase.
+    """
+
+    kind: _Kind
+    first: _Error
+    alike: Sequence[_Error]
+    migrations: Sequence[Migration]
+    charges: Sequence[Charge]
+
+    def found(self) -> tuple[tuple[str | None, int] | None, str]:
+        """The statement's revision and number, and what speaks for it."""
+        if self.kind.begins == CONSEQUENCE:
+            return None, "a consequence of an earlier error in the same transaction"
+        migration = self._migration(self.first)
+        if migration is None:
+            return None, ""
+        began = migration.first_statement_at or migration.begin_at
+        before = sum(error.count for error in self.alike if error.at < began)
+        if before:
+            return None, f"there were {before} of them before the {migration.direction} too"
+        if self.kind.begins == MEANWHILE:
+            return self._made_wait(self.first)
+        return self._committed(migration, self.first)
+
+    def _migration(self, first: _Error) -> Migration | None:
+        """The latest one that had begun."""
+        begun = [m for m in self.migrations if not m.placebo and m.begin_at <= first.at]
+        return begun[-1] if begun else None
+
+    def _made_wait(self, first: _Error) -> tuple[tuple[str | None, int] | None, str]:
+        """The statement for which most sessions waited when the first of them failed."""
+        seconds: dict[tuple[str | None, int], float] = defaultdict(float)
+        for charge in self.charges:
+            statement = charge.statement
+            if charge.start <= first.at <= charge.end + 1.0 and statement and statement.n is not None:
+                seconds[statement.revision, statement.n] += charge.seconds
+        if not seconds:
+            return None, "no session waited for the migration then"
+        return max(seconds, key=lambda key: seconds[key]), "sessions waited for it when they began"
+
+    def _committed(self, migration: Migration, first: _Error) -> tuple[tuple[str | None, int] | None, str]:
+        """The statement, committed by then, that speaks of what the error names, or the last one."""
+        done = [
+            statement
+            for statement in migration.trace.migration_statements
+            if (at := migration.at(_settled(statement))) is not None and at <= first.at + COMMIT_SLACK_S
+        ]
+        last = max((_settled(statement) or 0.0 for statement in done), default=0.0)
+        likeliest = max(reversed(done), key=lambda statement: _speaks_of(statement, first), default=None)
+        if likeliest is None or likeliest.n is None:
+            return None, "they began before anything was committed"
+        if _speaks_of(likeliest, first):
+            return (likeliest.revision, likeliest.n), "they began after its commit and name what it changed"
+        latest = [statement for statement in done if _settled(statement) == last]
+        if len(latest) == 1 and latest[0].n is not None:
+            return (latest[0].revision, latest[0].n), "they began after its commit"
+        return None, f"they began after the commit of {len(latest)} statements"
+
+
+def _settled(statement: Statement) -> float | None:
+    """When what it did could be seen by others. One outside a transaction leaves something behind even where
+    it fails: an invalid index still enforces uniqueness.
+    """
+    return statement.ended_mono if statement.transaction is None else statement.committed_mono
+
+
+def _speaks_of(statement: Statement, error: _Error) -> int:
+    """How much a statement has to do with an error: it writes its names, or locked a table of its query."""
+    text = statement.sql.lower()
+    named = {last_part(found[1] or found[2]).lower() for found in _NAMED.finditer(error.text)}
+    query = set(re.findall(r"\w+", error.query.lower()))
+    strongest = {lock.relation for lock in statement.locks if lock.mode == "AccessExclusiveLock"}
+    locked = sum(last_part(relation).lower() in query for relation in strongest)
+    return 2 * sum(re.search(rf"\b{re.escape(name)}\b", text) is not None for name in named) + (locked > 0)
+
+
+# the pool
+
+
+def _starved(
+    timeline: Timeline, charges: Sequence[Charge], requests: Requests
+) -> Iterator[tuple[float, ErrorClass]]:
+    """Requests that failed or stood still while many sessions waited, of endpoints of which none did.
+
+    The database shows nothing of them: they never got a connection. Seen only where waits are tied to their
+    requests, as else nobody knows which endpoints waited.
+    """
+    crowded = _crowded(charges)
+    if not crowded:
+        return
+    told = requests.tied(charge.wait.query for charge in charges)
+    tied = told[told >= 0]
+    if 2 * len(tied) < len(told):
+        return
+    samples = requests.samples
+    related = np.unique(samples.endpoint[tied])
+    still = (samples.outcome != Outcome.OK) | (samples.latency > POOL_SLOW_S)
+    starved = np.flatnonzero(still & ~np.isin(samples.endpoint, related) & in_any(samples, crowded))
+    by_phase: dict[str | None, list[int]] = defaultdict(list)
+    for position in starved.tolist():
+        by_phase[timeline.phase_at(float(samples.end[position]))].append(position)
+    worst = _worst(charges)
+    for phase, positions in by_phase.items():
+        if len(positions) >= POOL_REQUESTS:
+            names = tuple(sorted({samples.endpoints[samples.endpoint[position]] for position in positions}))
+            why = f"they failed or took over {POOL_SLOW_S:g} s while {POOL_SESSIONS} sessions or more waited"
+            found = ErrorClass(
+                *(POOL_EXHAUSTED, None, phase, len(positions), names, "clients and waits", worst, why)
+            )
+            yield float(samples.end[positions[0]]), found
+
+
+def _crowded(charges: Sequence[Charge]) -> list[tuple[float, float]]:
+    """The intervals in which at least `POOL_SESSIONS` sessions waited for the migration."""
+    steps = sorted([(c.start, 1) for c in charges] + [(c.end, -1) for c in charges])
+    crowded, waiting, since = [], 0, 0.0
+    for at, step in steps:
+        if waiting < POOL_SESSIONS <= waiting + step:
+            since = at
+        elif waiting + step < POOL_SESSIONS <= waiting:
+            crowded.append((since, at))
+        waiting += step
+    return crowded
+
+
+def _worst(charges: Iterable[Charge]) -> tuple[str | None, int] | None:
+    seconds: dict[tuple[str | None, int], float] = defaultdict(float)
+    for charge in charges:
+        if charge.statement is not None and charge.statement.n is not None:
+            seconds[charge.statement.revision, charge.statement.n] += charge.seconds
+    return max(seconds, key=lambda key: seconds[key], default=None)

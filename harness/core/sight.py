@@ -1,0 +1,70 @@
+"""Sight: whether the database was watched well enough for silence to mean that nothing happened."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from harness.core.durations import format_duration
+from harness.core.facts import Facts
+from harness.core.observation import LogEntry
+from harness.core.timeline import Window
+
+__all__ = ["why_unreadable", "why_unseen"]
+
+BLIND_S = 0.9
+"""A gap between polls in which a wait of a second could begin and end unseen."""
+
+EDGE_S = 1.0
+"""How much of a phase's edge the observer may miss: it starts before it and ends after it."""
+
+
+def why_unseen(facts: Facts, phase: str) -> str:
+    """Why a wait of a second in the phase may not have been seen; "" when it would have been."""
+    observed, migration = facts.record.observed, facts.migration(phase)
+    window = facts.timeline.window(phase)
+    if window is None:
+        return f"the run never came to phase {phase}, or no statement ran in it"
+    if observed.why_blind:
+        return observed.why_blind
+    if observed.began_at is None or not observed.polls:
+        return "nobody watched the database's waits"
+    if observed.ended_at is None:
+        return "the observer of the database died before its end"
+    if observed.began_at > window.start + EDGE_S or observed.ended_at < _last(facts, window) - EDGE_S:
+        return "the observer of the database did not watch the whole phase"
+    gap_s = max((min(b, window.end) - max(a, window.start) for a, b in observed.gaps), default=0.0)
+    if gap_s > BLIND_S:
+        return f"the observer had no connection to the database for {format_duration(gap_s)}"
+    if not observed.log_read and (observed.late_max_s or 0.0) > BLIND_S:
+        return f"the observer of the database was blind for {format_duration(observed.late_max_s or 0.0)}"
+    if why := why_unreadable(facts, "locks.ndjson") or _unseen_in_log(facts, window):
+        return why
+    if migration is None or not migration.backends:
+        return "none of the migration's sessions is known"
+    return ""
+
+
+def why_unreadable(facts: Facts, file: str) -> str:
+    """Why nothing follows from what a file of the run directory does not tell; "" when it was read whole."""
+    return next((text for text in facts.record.missing if file in text), "")
+
+
+def _unseen_in_log(facts: Facts, window: Window) -> str:
+    """The first wait in the window that the server's log tells of, and the observer does not."""
+    seen: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for wait in facts.record.waits:
+        seen[wait.pid].append((wait.started_at, wait.until))
+    for entry in facts.record.database:
+        if not isinstance(entry, LogEntry) or entry.kind not in ("lock_wait", "lock_acquired"):
+            continue
+        began = entry.at - (entry.wait_s or 0.0)
+        in_window = entry.at >= window.start and began < window.end
+        for pid in entry.pids if in_window else ():
+            if not any(start <= entry.at and began <= end for start, end in seen[pid]):
+                waited = format_duration(entry.wait_s or 0.0)
+                return f"the server's log tells of a wait of {waited} by session {pid} that was not seen"
+    return ""
+
+
+def _last(facts: Facts, window: Window) -> float:
+    return min(window.end, facts.timeline.load_end)
