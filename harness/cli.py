@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich.console import Console
 
 from harness import __version__
+from harness.core.plan import Plan
 from harness.environ import variable
 from harness.errors import HarnessError, UsageError
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""As a shell reports a program that SIGPIPE ended."""
+"""As a shell reports a program that SIGINT or SIGPIPE ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"harness: {error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("harness: interrupted; what was started is stopped.\n")
+        return INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has gone; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -58,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--format", choices=["terminal", "html", "junit", "markdown"], default="terminal")
     report.set_defaults(command=_report)
 
+    _add_trace(commands)
+
     doctor = commands.add_parser(
         "doctor", help="what is and is not ready for a run", description=_doctor.__doc__, allow_abbrev=False
     )
@@ -67,11 +76,36 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
 
     explain = commands.add_parser(
-        "explain", help="what gates and metrics mean", description=_explain.__doc__, allow_abbrev=False
+        "explain",
+        help="what a rule of advice, the gates and their metrics mean",
+        description=_explain.__doc__,
+        allow_abbrev=False,
     )
-    explain.add_argument("topic", choices=["gates"])
+    topic = explain.add_mutually_exclusive_group(required=True)
+    topic.add_argument("topic", nargs="?", metavar="RULE|gates", help="a rule's id, or `gates`")
+    topic.add_argument("--all", action="store_true", help="every rule of advice")
     explain.set_defaults(command=_explain)
     return parser
+
+
+def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="what each statement of a migration locks, rewrites and blocks, without load",
+        description=_trace.__doc__,
+        allow_abbrev=False,
+    )
+    trace.add_argument(
+        "--alembic-config", metavar="INI", help="your alembic.ini; default: the reference service's"
+    )
+    trace.add_argument("--upgrade", metavar="REV", help="default: head, safe@head for the reference service")
+    trace.add_argument("--prepare", metavar="CMD", help="run this first, on the same database")
+    trace.add_argument("--json", action="store_true", help="print the `migration` object of verdict.json")
+    trace.add_argument("--postgres-bin", metavar="DIR", help="PostgreSQL's programs for the embedded server")
+    trace.add_argument("--allow-database", metavar="NAME", action="append", default=[])
+    trace.add_argument("--allow-host", metavar="NAME", action="append", default=[])
+    trace.add_argument("--allow-production", action="store_true")
+    trace.set_defaults(command=_trace)
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -126,9 +160,58 @@ def _doctor(options: argparse.Namespace) -> int:
     return 2 if any(finding.ready is False for finding in findings) else 0
 
 
-def _explain(_: argparse.Namespace) -> int:
-    """Print the built-in gates, the metrics that gates of your own can use, and the grammar."""
-    from harness.core.gates import explain
+def _trace(options: argparse.Namespace) -> int:
+    """Upgrade the database of MUL_DATABASE_URL, or an embedded one, and show of each statement which locks it
+    held for how long, what it rewrote and read, what users could not do meanwhile, and how to write it
+    safely. No service, no load. An embedded database ends with the trace; env.py finds it in
+    MUL_DATABASE_URL. Ends with 0, with 1 when the migration failed, with 4 when there was nothing to migrate
+    or not all was seen.
+    """
+    from harness.report.terminal import console
+    from harness.report.trace_text import render_trace
+    from harness.run.tracing import REFERENCE_UPGRADE, trace_migration
+    from harness.store import dump_json
 
-    sys.stdout.write(explain())
+    plan = Plan(
+        database_url=variable("MUL_DATABASE_URL"),
+        alembic_config=options.alembic_config,
+        upgrade=options.upgrade or ("head" if options.alembic_config else REFERENCE_UPGRADE),
+        prepare=options.prepare,
+        postgres_bin=options.postgres_bin,
+        allow_database=tuple(options.allow_database),
+        allow_host=tuple(options.allow_host),
+        allow_production=options.allow_production,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started must not outlive us
+    traced = trace_migration(plan, _say)
+    if options.json:
+        sys.stdout.write(dump_json(traced.migration))
+    else:
+        render_trace(traced.migration, console())
+    if traced.problem:
+        sys.stderr.write(f"harness: {traced.problem}\n")
+    return traced.exit_code
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Print what a rule of advice finds and how to write it safely, or every rule, or the built-in gates with
+    the metrics and the grammar for gates of your own.
+    """
+    from harness.core import advice, gates
+
+    if options.topic == "gates":
+        sys.stdout.write(gates.explain())
+        return 0
+    known = [rule.id for rule in advice.RULES]
+    if options.topic is not None and options.topic not in known:
+        near = get_close_matches(options.topic, [*known, "gates"], n=3, cutoff=0.4)
+        raise UsageError(
+            f"There is no rule {options.topic!r}.",
+            f"Near it: {', '.join(near)}." if near else "`harness explain --all` lists them.",
+        )
+    sys.stdout.write(f"{advice.explain_rules([] if options.all else [options.topic])}\n")
     return 0

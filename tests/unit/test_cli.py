@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.core.advice import RULES
 
 
 def test_no_run_directory_is_one_line_and_exit_code_2(
@@ -25,7 +26,15 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["analyse"], ["analyze", "--ga", "p95 < 1s", "x"], ["explain", "locks"]]
+    "argv",
+    [
+        [],
+        ["analyse"],
+        ["analyze", "--ga", "p95 < 1s", "x"],
+        ["explain"],
+        ["explain", "--all", "gates"],
+        ["trace", "--rows", "7"],
+    ],
 )
 def test_bad_usage_is_exit_code_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -38,6 +47,44 @@ def test_explain_gates_names_gates_metrics_and_minimum_samples(capsys: pytest.Ca
     shown = capsys.readouterr().out
     for word in ("lost_writes", "throughput", "slice_p95", "200"):
         assert word in shown
+
+
+def test_explain_a_rule_says_when_it_fires_and_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "create-index"]) == 0
+    shown = capsys.readouterr().out
+    assert "create-index" in shown
+    assert "postgresql_concurrently" in shown
+    assert "drop-column" not in shown
+
+
+def test_explain_all_has_every_rule_and_ends_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--all"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"### {rule.id}\n" in shown for rule in RULES)
+    assert shown.endswith("```\n")
+
+
+@pytest.mark.parametrize(
+    ("topic", "hint"), [("creat-index", "create-index"), ("gate", "gates"), ("§", "explain --all")]
+)
+def test_explain_of_an_unknown_rule_names_near_ones(
+    capsys: pytest.CaptureFixture[str], topic: str, hint: str
+) -> None:
+    assert main(["explain", topic]) == 2
+    shown = capsys.readouterr().err
+    assert repr(topic) in shown
+    assert hint in shown
+
+
+def test_an_interruption_is_one_line_and_the_shells_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.core.gates.explain", interrupted)
+    assert main(["explain", "gates"]) == 130
+    assert capsys.readouterr().err == "harness: interrupted; what was started is stopped.\n"
 
 
 def test_doctor_names_what_is_not_ready_and_the_remedy(
