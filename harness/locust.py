@@ -131,7 +131,9 @@ class Composition:
 
     def status(self) -> dict[str, object]:
         """What the web page shows."""
-        shown: dict[str, object] = asdict(self.progress) if self.progress else {}
+        shown: dict[str, object] = {}
+        if self.progress:
+            shown.update(terminal.progress_rows(**asdict(self.progress)))
         shown["verdict"] = self.finished.verdict.status if self.finished else None
         shown["error"] = str(self.refused) if self.refused else None
         return shown

@@ -1,19 +1,19 @@
-"""The timeline's content: panels of lines over lanes of phases and statements, all on one time axis."""
+"""The timeline's content: panels of lines over lanes of bars, all on one time axis."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.core.series import Series
 from harness.core.timeline import Timeline, Window
 from harness.report.statements import EFFECTS, Span
-from harness.report.words import clean, count, seconds, shorten
+from harness.report.words import byte_unit, clean, count, seconds, shorten, size
 
-__all__ = ["Bar", "Chart", "Line", "Panel", "chart_of"]
+__all__ = ["Bar", "Chart", "Lane", "Line", "Panel", "chart_of"]
 
-Values = tuple[float | None, ...]
+Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,18 @@ class Line:
 
     name: str
     style: str
-    values: Values
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines that share an axis; the first panel's values are seconds, the others' per second."""
+    """Lines that share an axis; `unit` stands beside the title, `suffix` after a value, `weight` is the
+    panel's share of the height."""
 
     title: str
     unit: str
+    suffix: str
+    weight: int
     lines: tuple[Line, ...]
 
 
@@ -47,50 +50,73 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Lane:
+    """The bars, the rows they take, and how many found no place."""
+
+    bars: tuple[Bar, ...] = ()
+    rows: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
 class Chart:
-    """The whole timeline; `t` are the instants of every line's values."""
+    """The whole timeline; `t` are the instants of every line's values.
+
+    The first panel's values are latencies in seconds.
+    """
 
     t: tuple[float, ...]
     panels: tuple[Panel, ...]
     phases: tuple[Bar, ...]
     statements: tuple[Bar, ...]
+    waits: Lane
     impact: tuple[Bar, ...]
     end: float
 
 
-def chart_of(series: Series, timeline: Timeline, executed: Sequence[Span]) -> Chart:
+def chart_of(series: Series, timeline: Timeline, executed: Sequence[Span], waits: Lane) -> Chart:
     """Lay out the series and what happened meanwhile."""
     return Chart(
         t=tuple(round(float(t), 3) for t in series.t),
-        panels=(
-            Panel(
-                "Latency",
-                "",
-                (
-                    Line("max", "max", _rounded(series.max)),
-                    Line("p99", "p99", _rounded(series.p99)),
-                    Line("p95", "p95", _rounded(series.p95)),
-                    Line("p50", "p50", _rounded(series.p50)),
-                ),
-            ),
-            Panel(
-                "Requests",
-                "per second",
-                (
-                    Line("rate (sent)", "rate", _rounded(series.rate)),
-                    Line("throughput (answered ok)", "throughput", _rounded(series.throughput)),
-                ),
-            ),
-            Panel("Errors", "per second", (Line("errors", "errors", _rounded(series.errors)),)),
-        ),
+        panels=tuple(_panels(series)),
         phases=tuple(_phase(window, number) for number, window in enumerate(timeline.phases)),
         statements=tuple(_bar(span) for span in executed),
+        waits=waits,
         impact=tuple(_impact(timeline)),
         end=round(timeline.end_at, 3),
     )
 
 
-def _rounded(values: Sequence[float | None]) -> Values:
+def _panels(series: Series) -> Iterator[Panel]:
+    """What clients saw; then, where it was observed, who waited and what was written."""
+    latency = [(name, name, getattr(series, name)) for name in ("max", "p99", "p95", "p50")]
+    yield _panel("Latency", "", "s", 250, *latency)
+    sent = ("rate (sent)", "rate", series.rate)
+    yield _panel("Requests", "per second", "/s", 120, sent, _answered(series))
+    yield _panel("Errors", "per second", "/s", 70, ("errors", "errors", series.errors))
+    if _known(series.blocked):
+        blocked = ("sessions waiting for a lock", "blocked", series.blocked)
+        yield _panel("Blocked sessions", "", "", 80, blocked)
+    if _known(series.wal):
+        unit, divisor = byte_unit(max(value for value in series.wal if value is not None))
+        scaled = [None if value is None else value / divisor for value in series.wal]
+        yield _panel("WAL", f"{unit} per second", f" {unit}/s", 70, ("WAL", "wal", scaled))
+
+
+def _panel(title: str, unit: str, suffix: str, weight: int, *lines: tuple[str, str, Values]) -> Panel:
+    drawn = tuple(Line(name, style, _rounded(values)) for name, style, values in lines)
+    return Panel(title, unit, suffix, weight, drawn)
+
+
+def _answered(series: Series) -> tuple[str, str, Values]:
+    return "throughput (answered ok)", "throughput", series.throughput
+
+
+def _known(values: Values) -> bool:
+    return any(value is not None for value in values)
+
+
+def _rounded(values: Values) -> tuple[float | None, ...]:
     return tuple(None if v is None else float(f"{v:.4g}") for v in values)
 
 
@@ -101,12 +127,6 @@ def _phase(window: Window, number: int) -> Bar:
 
 
 def _bar(span: Span) -> Bar:
-    took = "no end seen" if span.duration is None else f"for {seconds(span.duration)}"
-    facts = [f"at {seconds(span.start)}, {took}"]
-    if span.rows is not None:
-        facts.append(f"{count(span.rows)} rows")
-    if span.error:
-        facts.append(shorten(span.error, 70))
     return Bar(
         row=span.revision,
         label=shorten(span.revision, 40),
@@ -115,11 +135,25 @@ def _bar(span: Span) -> Bar:
         style=span.effect,
         details=(
             *textwrap.wrap(shorten(span.sql, 180), 74),
-            ", ".join(facts),
-            *(span.locks[:4] or (EFFECTS["unknown"],)),
-            *((span.blocked,) if span.blocked else ()),
+            ", ".join(_measured(span)),
+            *(span.locks[:4] or (EFFECTS["unknown"] if span.effect == "unknown" else "takes no new lock",)),
+            *(f"blocks {shorten(block, 68)}" for block in span.blocks[:2]),
+            *((span.blocked.words,) if span.blocked.sessions else ()),
         ),
     )
+
+
+def _measured(span: Span) -> Iterator[str]:
+    took = "no end seen" if span.duration is None else f"for {seconds(span.duration)}"
+    yield f"at {seconds(span.start)}"
+    yield took
+    if span.rows is not None:
+        yield f"{count(span.rows)} rows"
+    if span.wal_bytes:
+        yield f"{size(span.wal_bytes)} of WAL"
+    yield from (shorten(work, 60) for work in span.work[:2])
+    if span.error:
+        yield shorten(span.error, 70)
 
 
 def _impact(timeline: Timeline) -> list[Bar]:

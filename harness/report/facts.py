@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.secrets import mask
-from harness.report.words import ABSENT, clean, count, plural, rate, seconds
+from harness.report.words import ABSENT, clean, count, plural, rate, seconds, share, size
 
 __all__ = ["Fact", "findings", "migration_facts", "run_facts", "settings"]
 
@@ -61,7 +61,16 @@ def _words(command: object) -> str:
 
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
-    """Ledger, isolation, WebSocket and load; a part without one known number was not measured."""
+    """Waits, database, ledger, isolation, WebSocket and load; a part without one known number was not
+    measured.
+    """
+    yield Fact("Waits", _waits(verdict.get("waits") or {}))
+    points = verdict.get("database") or ()
+    if points:
+        yield Fact("Database", _database(points))
+    catalog = verdict.get("catalog") or {}
+    if catalog.get("read") or catalog.get("why"):
+        yield Fact("Schema", _schema(catalog))
     for title, key, sentence in (
         ("Ledger", "ledger", _ledger),
         ("Isolation", "isolation", _isolation),
@@ -87,6 +96,73 @@ def findings(verdict: Json) -> Iterator[Fact]:
 def _operation(operation: Json) -> str:
     what = f"{clean(operation.get('kind'))} {clean(operation.get('outcome'))}"
     return f"{what} at {seconds(operation.get('ended_at'))}"
+
+
+def _waits(facts: Json) -> str:
+    watched = _watched(facts.get("observed") or {})
+    if facts.get("count") is None:
+        return watched or "Not measured."
+    because = facts.get("by_migration") or {}
+    due = f" Because of the migration: {_total(because)}." if because.get("count") else ""
+    return f"{_total(facts)}.{due} {watched}".rstrip()
+
+
+def _total(waits: Json) -> str:
+    if not waits["count"]:
+        return "No session waited for a lock"
+    return (
+        f"{plural(waits['count'], 'wait')} of {plural(waits.get('sessions'), 'session')},"
+        f" {plural(waits.get('session_seconds'), 'session-second')} in all,"
+        f" the longest {seconds(waits.get('longest_s'))}"
+    )
+
+
+def _watched(observed: Json) -> str:
+    """How the waits were seen, or why they were not."""
+    if observed.get("why_blind"):
+        return f"The observer could not see waits: {mask(clean(observed['why_blind']))}"
+    if observed.get("interval_s") is None:
+        return ""
+    died = " The observer died before its end." if observed.get("ended_at", 0) is None else ""
+    why = mask(clean(observed.get("why_no_log") or "not readable")).rstrip(".")
+    log = "the server's log was read" if observed.get("log_read") else f"the server's log was not: {why}"
+    late = observed.get("late_p99_s")
+    lateness = "" if late is None else f", late by {seconds(late)} (p99)"
+    blind = sum(end - start for start, end in observed.get("gaps") or ())
+    gaps = f" It saw nothing for {seconds(blind)} in between." if blind else ""
+    return f"Observed at least every {seconds(observed['interval_s'])}{lateness}; {log}.{gaps}{died}"
+
+
+def _database(points: Sequence[Json]) -> str:
+    """The worst of what was recorded each second; a counter's most is its end."""
+    keys = ("waiting", "oldest_transaction_s", "deadlocks", "wal_bytes", "lag_s")
+    waiting, oldest, deadlocks, written, lag = (_most(points, key) for key in keys)
+    parts = (
+        f"At most {plural(waiting, 'session')} waiting at once",
+        f"oldest transaction {seconds(oldest)}",
+        plural(deadlocks, "deadlock"),
+        f"{size(written)} of WAL",
+        "" if lag is None else f"a replica {seconds(lag)} behind",
+        *_busiest(points),
+    )
+    return f"{', '.join(part for part in parts if part)}."
+
+
+def _most(points: Sequence[Json], key: str) -> float | None:
+    return max((point[key] for point in points if point.get(key) is not None), default=None)
+
+
+def _busiest(points: Sequence[Json]) -> Iterator[str]:
+    groups = sorted({group for point in points for group in point.get("cpu") or {}})
+    for group in groups:
+        busiest = max(point["cpu"][group] for point in points if group in (point.get("cpu") or {}))
+        yield f"{clean(group)} at most {share(busiest)} of a core"
+
+
+def _schema(catalog: Json) -> str:
+    if not catalog.get("read"):
+        return f"Not compared: {mask(clean(catalog['why'])).rstrip('.')}."
+    return f"Compared before and after: {plural(len(catalog.get('findings') or ()), 'finding')}."
 
 
 def _ledger(facts: Json) -> str:

@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from harness.report.statements import EFFECTS
 from harness.report.view import View
+from harness.report.wait_lane import WANTED
 
 __all__ = ["render"]
 
@@ -34,11 +35,13 @@ def render(view: View) -> str:
     source, packed, plotly_hash = _plotly()
     script = _asset("report.js")
     used = {bar.style for bar in view.chart.statements}
+    wanted = {bar.style for bar in view.chart.waits.bars}
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(_asset("report.html.j2")).render(
         view=view,
         endpoints=[(name, list(rows)) for name, rows in groupby(view.endpoints, key=lambda m: m.name)],
         effects=[(key, words) for key, words in EFFECTS.items() if key in used],
+        wanted=[(key, words) for key, words in WANTED.items() if key in wanted],
         style=Markup(_asset("report.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         data=_script_json(asdict(view.chart)),

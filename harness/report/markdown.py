@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.report.view import Measure, View
+from harness.report.evidence import claims_sentence
+from harness.report.measures import Measure
+from harness.report.view import View
+from harness.report.words import plural
 
 __all__ = ["render"]
 
@@ -26,6 +29,7 @@ def _lines(view: View) -> Iterator[str]:
     yield ""
     yield _text(head.sentence)
     yield ""
+    yield from _blame(view)
     yield from _table(
         ("Status", "Gate", "Expression", "Observed", "Limit", "Samples", "Why"),
         "lll rrr l",
@@ -37,15 +41,52 @@ def _lines(view: View) -> Iterator[str]:
     )
     yield from _section("Phases", _phases(view.phases))
     yield from _section("Slowest statements", _statements(view))
-    for blame in view.blame:
-        yield f"**{_text(blame.statement)}**: {_text(blame.sentence)} {_text(blame.advice)}".rstrip()
+    yield from _section("Advice", list(_advice(view)))
+    yield from _section("Schema and errors", list(_evidence(view)))
+    yield from _section("What happened", list(_facts(view)))
+    yield f"Run {_code(view.run_id)}, exit code {head.exit_code}."
+
+
+def _blame(view: View) -> Iterator[str]:
+    """The worst statement with its safe form, and the others that are blamed in a line each."""
+    for number, blame in enumerate(view.blame[:_FINDINGS]):
+        yield f"**{_text(blame.statement)}**: {_text(blame.sentence)} {_text(blame.root)}".rstrip()
         yield ""
+        if not number and blame.safe:
+            yield "Safe form:"
+            yield ""
+            yield _block(blame.safe)
+            yield ""
+        if not number and blame.rule:
+            yield f"Why: {_code(f'harness explain {blame.rule}')}"
+            yield ""
+
+
+def _advice(view: View) -> Iterator[str]:
+    found = view.advice_of("finding")
+    for advice in found[:_FINDINGS]:
+        yield f"- **{_text(advice.rule)}**, {_text(advice.sentence)}"
+    if len(found) > _FINDINGS:
+        yield f"- {plural(len(found) - _FINDINGS, 'more finding')} in the report"
+    for severity, what in (("note", "note"), ("ignored", "ignored finding")):
+        if view.advice_of(severity):
+            yield f"- {plural(len(view.advice_of(severity)), what)} in the report"
+
+
+def _evidence(view: View) -> Iterator[str]:
+    for schema in view.schema[:_FINDINGS]:
+        yield f"- {'**Red:** ' if schema.red else ''}{_text(schema.sentence)}"
+    for error in view.errors[:_FINDINGS]:
+        yield f"- {_text(error.sentence)}"
+    if view.claims:
+        yield f"- Predicted by {_text(view.claims[0].tool)}: {_text(claims_sentence(view.claims))}"
+
+
+def _facts(view: View) -> Iterator[str]:
     for fact in (*view.findings[:_FINDINGS], *view.facts):
         yield f"- **{_text(fact.title)}**: {_text(fact.text)}"
     for limit in view.limits:
         yield f"- Limit: {_text(limit)}"
-    yield ""
-    yield f"Run {_code(view.run_id)}, exit code {head.exit_code}."
 
 
 def _phases(phases: Sequence[Measure]) -> list[str]:
@@ -71,6 +112,8 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"### {title}"
         yield ""
         yield from lines
+        if lines[-1]:
+            yield ""
 
 
 def _table(
@@ -96,5 +139,14 @@ def _text(text: str) -> str:
 
 def _code(text: str) -> str:
     """Foreign text as HTML code: unlike a code span it can hold backticks and pipes, as entities."""
-    line = _NOT_PLAIN.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
-    return f"<code>{line}</code>"
+    return f"<code>{_entities(' '.join(text.split()))}</code>"
+
+
+def _block(text: str) -> str:
+    """Foreign code as HTML: no sign in it ends the block, as every one but letters is an entity."""
+    code = "\n".join(_entities(line) for line in text.splitlines())
+    return f"<pre><code>{code}</code></pre>"
+
+
+def _entities(line: str) -> str:
+    return _NOT_PLAIN.sub(lambda match: f"&#{ord(match[0])};", line)

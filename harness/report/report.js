@@ -1,4 +1,17 @@
 "use strict";
+for (const button of document.querySelectorAll("button.copy")) {
+  const code = button.parentElement.querySelector("code");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    getSelection().selectAllChildren(code); // also the way out where a page may not write to the clipboard
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Selected";
+    }
+  });
+}
 (async () => {
   const note = document.getElementById("chart-note");
   const say = (text) => { note.textContent = text; };
@@ -43,25 +56,30 @@
     return number ? `legend${number + 1}` : "legend";
   }
 
+  function axisOf(number) {
+    return number ? `y${number + 1}` : "y";
+  }
+
   function lines(data) {
     const dashes = { max: "dot", rate: "dot" };
+    const filled = ["errors", "blocked", "wal"];
     return data.panels.flatMap((panel, number) => panel.lines.map((line) => ({
       type: "scatter", mode: "lines+markers", name: line.name, x: data.t, y: line.values,
-      yaxis: `y${number + 1}`, connectgaps: false, legend: legendOf(number),
+      yaxis: axisOf(number), connectgaps: false, legend: legendOf(number),
       line: { color: color(line.style), width: line.style === "p95" || line.style === "throughput" ? 2 : 1.4,
               dash: dashes[line.style] || "solid", shape: number ? "hv" : "linear" },
       marker: { size: 3 },
-      fill: line.style === "errors" ? "tozeroy" : "none",
-      hovertemplate: number ? "%{y:.3~g}/s" : "%{y:.3~s}s",
+      fill: filled.includes(line.style) ? "tozeroy" : "none",
+      hovertemplate: number ? `%{y:.3~g}${panel.suffix}` : "%{y:.3~s}s",
     })));
   }
 
-  function lane(bars, axis, prefix, name) {
+  function lane(bars, axis, prefix, name, outline = 1.5) {
     return {
       type: "bar", orientation: "h", name, yaxis: axis, showlegend: false,
       base: bars.map((bar) => bar.start), x: bars.map((bar) => bar.end - bar.start), y: bars.map((bar) => plain(bar.row)),
       width: 0.8,
-      marker: { color: bars.map((bar) => color(prefix + bar.style)), line: { width: 1.5, color: bars.map((bar) => color(prefix + bar.style)) } },
+      marker: { color: bars.map((bar) => color(prefix + bar.style)), line: { width: outline, color: bars.map((bar) => color(prefix + bar.style)) } },
       textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none",
       textfont: { color: color("ink"), size: 11 },
       customdata: bars.map((bar) => [bar.label, ...bar.details].map(plain).join("<br>")),
@@ -69,18 +87,45 @@
     };
   }
 
-  function layout(data, rows, range, latency) {
+  // Waits have an x axis of their own, so that the label of the panels above does not cover them.
+  function waiting(data, axis) {
+    return { ...lane(data.waits.bars, axis, "wait-", "wait", 0.5), xaxis: "x2", hoverinfo: "skip", hovertemplate: null };
+  }
+
+  // Says below the chart which wait the mouse points at.
+  function pointing(chart, data) {
+    const words = document.getElementById("wait");
+    const rest = words.textContent;
+    chart.addEventListener("mousemove", (event) => {
+      const { xaxis2: x, [`yaxis${data.panels.length + 3}`]: y } = chart._fullLayout;
+      const box = chart.getBoundingClientRect();
+      const [left, right] = [-3, 3].map((reach) => x.p2d(event.clientX - box.left - x._offset + reach));
+      const row = Math.round(y.p2d(event.clientY - box.top - y._offset));
+      const bar = data.waits.bars.find((bar) => bar.row === String(row) && bar.start <= right && left <= bar.end);
+      words.textContent = bar ? bar.label : rest;
+    });
+  }
+
+  // Panels from the top, then the lanes: phases, statements and, where there were any, waits.
+  function heightsOf(data, rows) {
     const laneHeight = rows.length > 12 ? 312 / rows.length : 26;
-    const heights = [250, 120, 80, 32, Math.max(1, rows.length) * laneHeight + 6];
-    const gaps = [34, 34, 20, 8];
-    const total = [...heights, ...gaps].reduce((a, b) => a + b, 0);
+    const lanes = [32, Math.max(1, rows.length) * laneHeight + 6];
+    if (data.waits.rows) lanes.push(Math.max(26, data.waits.rows * 8 + 6));
+    return [...data.panels.map((panel) => panel.weight), ...lanes];
+  }
+
+  function layout(data, rows, range, latency) {
+    const panels = data.panels.length;
+    const heights = heightsOf(data, rows);
+    const gaps = heights.map((_, number) => (number < panels - 1 ? 34 : number < panels ? 20 : 8));
+    const total = heights.reduce((a, b) => a + b, 0) + gaps.slice(0, -1).reduce((a, b) => a + b, 0);
     const grid = { gridcolor: color("rule"), zerolinecolor: color("rule"), linecolor: color("rule"), tickfont: { color: color("muted"), size: 11 } };
     const result = {
       height: total + 88, margin: { l: 96, r: 8, t: 52, b: 36 }, paper_bgcolor: color("page"), plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, color: color("ink"), size: 12 },
       hovermode: "x unified", hoversubplots: "axis", bargap: 0, barmode: "overlay", dragmode: "zoom",
       hoverlabel: { bgcolor: color("page"), bordercolor: color("rule"), font: { size: 12, color: color("ink") }, align: "left" },
-      xaxis: { ...grid, range, anchor: "y5", ticksuffix: " s", hoverformat: ".1f", zeroline: false,
+      xaxis: { ...grid, range, anchor: axisOf(heights.length - 1), ticksuffix: " s", hoverformat: ".1f", zeroline: false,
                showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid", spikecolor: color("muted"), spikesnap: "cursor" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("muted"), activecolor: color("ink") },
       shapes: shading(data), annotations: [],
@@ -88,15 +133,22 @@
     let top = total;
     heights.forEach((height, number) => {
       const domain = [(top - height) / total, top / total];
-      const axis = number ? `yaxis${number + 1}` : "yaxis";
+      const axis = axisOf(number).replace("y", "yaxis");
       result[axis] = { ...grid, domain, fixedrange: true, anchor: "x" };
-      if (number < 3) panel(result, data.panels[number], axis, domain, number);
-      top -= height + (gaps[number] || 0);
+      if (number < panels) panel(result, data.panels[number], axis, domain, number);
+      top -= height + gaps[number];
     });
+    const [phases, statements, waits] = [0, 1, 2].map((lane) => result[`yaxis${panels + 1 + lane}`]);
     Object.assign(result.yaxis, latencyAxis(data, latency));
-    Object.assign(result.yaxis4, { type: "category", showgrid: false, tickvals: ["phase"], ticktext: ["phase"] });
-    Object.assign(result.yaxis5, { type: "category", showgrid: false, categoryorder: "array", categoryarray: [...rows].reverse().map(plain),
+    Object.assign(phases, { type: "category", showgrid: false, tickvals: ["phase"], ticktext: ["phase"] });
+    Object.assign(statements, { type: "category", showgrid: false, categoryorder: "array", categoryarray: [...rows].reverse().map(plain),
       tickvals: rows.map(plain), ticktext: rows.map((row) => plain(row.length > 13 ? `${row.slice(0, 12)}…` : row)), showticklabels: rows.length <= 24 });
+    if (waits) {
+      result.xaxis2 = { ...result.xaxis, matches: "x" };
+      Object.assign(result.xaxis, { anchor: axisOf(panels + 1), showticklabels: false });
+      Object.assign(waits, { anchor: "x2", type: "linear", showgrid: false, zeroline: false,
+        range: [data.waits.rows - 0.4, -0.6], tickvals: [(data.waits.rows - 1) / 2], ticktext: ["waits"] });
+    }
     return result;
   }
 
@@ -144,9 +196,11 @@
     const config = { displaylogo: false, responsive: true, doubleClick: "reset",
       modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
       toImageButtonOptions: { format: "svg", filename: "timeline" } };
-    const label = () => Plotly.restyle(chart, { text: [fitting(chart, data.phases)] }, [chart.data.length - 2]);
+    const label = () => Plotly.restyle(chart, { text: [fitting(chart, data.phases)] }, [chart.data.findIndex((trace) => trace.name === "phase")]);
     const paint = async () => {
-      const traces = [...lines(data), lane(data.phases, "y4", "", "phase"), lane(data.statements, "y5", "lock-", "statement")];
+      const first = data.panels.length;
+      const traces = [...lines(data), lane(data.phases, axisOf(first), "", "phase"), lane(data.statements, axisOf(first + 1), "lock-", "statement")];
+      if (data.waits.rows) traces.push(waiting(data, axisOf(first + 2)));
       await Plotly.react(chart, traces, layout(data, rows, range, latency), config);
       await label();
     };
@@ -159,6 +213,7 @@
     const zoom = (to) => { range = [...to]; return paint(); };
     await paint();
     chart.on("plotly_relayout", label);
+    if (data.waits.rows) pointing(chart, data);
     button("log", "linear", () => scale("log"));
     button("linear", "log", () => scale("linear"));
     button("focus", "whole", () => zoom(near));

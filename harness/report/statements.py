@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.words import clean, count, plural, seconds, shorten
+from harness.core.secrets import mask
+from harness.report.words import ABSENT, clean, count, plural, seconds, several, shorten, size
 
-__all__ = ["EFFECTS", "SHORT_SQL", "Span", "Statement", "grouped", "spans"]
+__all__ = ["EFFECTS", "SHORT_SQL", "Blocked", "Span", "Statement", "grouped", "named", "of_phase", "spans"]
+
+Json = Mapping[str, Any]
 
 SHORT_SQL = 96
 """Characters of a statement where it is only mentioned."""
+
+LONGEST_SQL = 20_000
+"""Characters of a statement that a report holds; the run directory has the whole."""
 
 EFFECTS = {
     "all": "blocks reads and writes",
@@ -34,11 +40,42 @@ _EFFECT_OF = {
 """From the conflict table in https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES;
 strongest first."""
 
+_PARTS = {
+    "i": ("index", "indexes"),
+    "I": ("index", "indexes"),
+    "S": ("sequence", "sequences"),
+    "t": ("TOAST table", "TOAST tables"),
+}
+"""What belongs to a table, by `pg_class.relkind`."""
+
+_OPERATIONS = 5
+"""SELECT, INSERT, UPDATE, DELETE and SELECT FOR UPDATE: blocking all of them is blocking everything."""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Whom a statement made wait; None is not observed."""
+
+    sessions: int | None = None
+    session_seconds: float | None = None
+    longest_s: float | None = None
+
+    @property
+    def words(self) -> str:
+        if self.sessions is None:
+            return ""
+        if not self.sessions:
+            return "nobody waited"
+        blocked = plural(self.sessions, "session")
+        whole = plural(self.session_seconds, "session-second")
+        return f"{blocked} for {whole}, longest wait {seconds(self.longest_s)}"
+
 
 @dataclass(frozen=True)
 class Span:
     """One statement as it was executed; instants in seconds since the start of the run."""
 
+    number: int | None
     revision: str
     sql: str
     start: float
@@ -47,16 +84,23 @@ class Span:
     executions: int  # more than one: the tracer kept only the sum of fast repeats
     effect: str  # a key of EFFECTS
     locks: tuple[str, ...]
+    blocks: tuple[str, ...]
+    work: tuple[str, ...]  # rewrites, scans under lock, indexes built anew
     rows: int | None
+    wal_bytes: int | None
+    tracer_s: float | None
     error: str
-    lock_timeout: str
-    blocked: str
+    timeouts: tuple[str, ...]
+    blocked: Blocked
+    provenance: str
+    advice: tuple[str, ...]  # rule ids
 
 
 @dataclass(frozen=True)
 class Statement:
     """The same SQL of one revision, executed `times` times; every number already in words."""
 
+    number: str
     revision: str
     sql: str
     short: str
@@ -67,14 +111,20 @@ class Statement:
     longest_s: float  # of fast repeats, whose longest is unknown, the mean
     unfinished: bool
     rows: str
-    lock_timeout: str
+    wal: str
+    tracer: str
+    timeouts: tuple[str, ...]
     effect: str
     locks: tuple[str, ...]
+    blocks: tuple[str, ...]
+    work: tuple[str, ...]
     blocked: str
+    provenance: str
+    advice: tuple[str, ...]
     error: str
 
 
-def spans(statements: Iterable[Mapping[str, Any]], until: float) -> tuple[Span, ...]:
+def spans(statements: Iterable[Json], until: float) -> tuple[Span, ...]:
     """The statements that were begun, in their order; `until` is when the migration ended."""
     return tuple(_span(s, until) for s in statements if s.get("started_at") is not None)
 
@@ -90,47 +140,111 @@ def grouped(executed: Sequence[Span]) -> tuple[Statement, ...]:
     return tuple(_statement(group) for group in groups.values())
 
 
-def _span(statement: Mapping[str, Any], until: float) -> Span:
+def named(statement: object, migrations: Sequence[Json], revision: object = None) -> str:
+    """A statement by its number, with revision and text; an unknown one is named so.
+
+    Several migrations count from 1: `revision` tells them apart where it is known.
+    """
+    if statement is None:
+        return "a statement of the migration that is not known"
+    for known in (s for m in migrations for s in m.get("statements") or ()):
+        if known.get("n") == statement and revision in (None, known.get("revision")):
+            sql = shorten(mask(clean(known.get("sql") or "")), SHORT_SQL)
+            return f"statement {statement} of revision {clean(known.get('revision'))}: {sql}"
+    return f"statement {shorten(clean(statement), SHORT_SQL)}"
+
+
+def of_phase(migrations: Sequence[Json], phase: object) -> Sequence[Json]:
+    """The upgrade or the rollback, as the phase is of one or the other; both where there is no telling."""
+    if phase is None:
+        return migrations
+    back = str(phase).startswith("rollback")
+    return [m for m in migrations if (m.get("direction") == "downgrade") == back] or migrations
+
+
+def _span(statement: Json, until: float) -> Span:
     locks = statement.get("locks") or ()
     start, duration = float(statement["started_at"]), statement.get("duration_s")
     return Span(
+        number=statement.get("n"),
         revision=clean(statement.get("revision") or "no revision"),
-        sql=clean(statement.get("sql") or "").strip(),
+        sql=_sql(statement.get("sql")),
         start=start,
         duration=duration,
         end=max(start, until) if duration is None else start + duration,
         executions=int(statement.get("executions") or 1),
-        effect=_effect(str(lock.get("mode")) for lock in locks),
-        locks=(*map(_lock, locks), *(f"rewrites {clean(name)}" for name in statement.get("rewrites") or ())),
+        effect=_effect(statement),
+        locks=(*_locks(locks), *_kept(statement)),
+        blocks=tuple(_blocks(statement)),
+        work=tuple(_work(statement)),
         rows=statement.get("rows"),
+        wal_bytes=statement.get("wal_bytes"),
+        tracer_s=statement.get("tracer_s"),
         error=_error(statement),
-        lock_timeout=_timeout(statement.get("lock_timeout_s")),
-        blocked=_blocked(statement.get("blocked") or {}),
+        timeouts=tuple(_timeouts(statement)),
+        blocked=Blocked(**_of(statement.get("blocked"), "sessions", "session_seconds", "longest_s")),
+        provenance=clean(statement.get("provenance") or ""),
+        advice=tuple(clean(rule) for rule in statement.get("advice") or ()),
     )
+
+
+def _of(values: Json | None, *names: str) -> dict[str, Any]:
+    return {name: (values or {}).get(name) for name in names}
+
+
+def _sql(sql: object) -> str:
+    text = mask(clean(sql or "")).strip()
+    if len(text) <= LONGEST_SQL:
+        return text
+    return f"{text[:LONGEST_SQL]}… ({count(len(text))} characters; the run directory has all of them)"
 
 
 def _statement(group: Sequence[Span]) -> Statement:
     longest = max(group, key=_length)
-    rows = [span.rows for span in group if span.rows is not None]
     errors = dict.fromkeys(span.error for span in group if span.error)
-    known = [span.duration for span in group if span.duration is not None]
     times = sum(span.executions for span in group)
     return Statement(
+        number=ABSENT if group[0].number is None else count(group[0].number),
         revision=longest.revision,
         sql=longest.sql,
         short=shorten(longest.sql, SHORT_SQL),
         times=f"× {count(times)}" if times > 1 else "",
         started=seconds(group[0].start),
-        duration=seconds(sum(known) if known else None),
+        duration=seconds(_sum(span.duration for span in group)),
         longest=_longest(longest, folded=times > len(group)),
         longest_s=_length(longest),
         unfinished=longest.duration is None,
-        rows=count(sum(rows) if rows else None),
-        lock_timeout=longest.lock_timeout,
+        rows=count(_sum(span.rows for span in group)),
+        wal=size(_sum(span.wal_bytes for span in group)),
+        tracer=seconds(_sum(span.tracer_s for span in group)),
+        timeouts=longest.timeouts,
         effect=longest.effect,
         locks=longest.locks,
-        blocked=longest.blocked,
+        blocks=_once(span.blocks for span in group),
+        work=_once(span.work for span in group),
+        blocked=_together([span.blocked for span in group]).words,
+        provenance=longest.provenance,
+        advice=_once(span.advice for span in group),
         error="; ".join(errors),
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _once(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for part in parts for word in part))
+
+
+def _together(waits: Sequence[Blocked]) -> Blocked:
+    """Repeats block the same sessions again and again: the most of one execution stands for all."""
+    return Blocked(
+        sessions=max((w.sessions for w in waits if w.sessions is not None), default=None),
+        session_seconds=_sum(w.session_seconds for w in waits),
+        longest_s=max((w.longest_s for w in waits if w.longest_s is not None), default=None),
     )
 
 
@@ -146,27 +260,65 @@ def _longest(span: Span, folded: bool) -> str:
     return f"at least {seconds(_length(span))}" if folded else seconds(span.duration)
 
 
-def _error(statement: Mapping[str, Any]) -> str:
-    state, error = statement.get("sqlstate"), shorten(clean(statement.get("error") or ""), 160)
+def _error(statement: Json) -> str:
+    state, error = statement.get("sqlstate"), shorten(mask(clean(statement.get("error") or "")), 160)
     return ": ".join(part for part in (f"SQLSTATE {clean(state)}" if state else "", error) if part)
 
 
-def _effect(modes: Iterable[str]) -> str:
+def _effect(statement: Json) -> str:
+    """Of the locks in force while it ran: those it took, and those its transaction had kept."""
+    in_force = (*(statement.get("locks") or ()), *(statement.get("kept") or ()))
+    modes = [str(lock.get("mode")) for lock in in_force]
+    if not modes and statement.get("provenance") == "exact":
+        return "none"
     effects = {_EFFECT_OF.get(mode, "unknown") for mode in modes}
     return next((effect for effect in EFFECTS if effect in effects), "unknown")
 
 
-def _lock(lock: Mapping[str, Any]) -> str:
-    return f"{clean(lock.get('mode'))} on {clean(lock.get('relation'))}, held {seconds(lock.get('hold_s'))}"
+def _locks(locks: Iterable[Json]) -> Iterator[str]:
+    """`AccessExclusiveLock on a_pkey, a_idx (indexes of a), held 9.22 s`: what is alike is one line."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for lock in locks:
+        key = (
+            clean(lock.get("mode")),
+            str(lock.get("kind")),
+            clean(lock.get("of") or ""),
+            seconds(lock.get("hold_s")),
+        )
+        alike.setdefault(key, []).append(clean(lock.get("relation")))
+    for (mode, kind, of, hold), relations in alike.items():
+        part = _PARTS.get(kind, ("part", "parts"))[len(relations) > 1]
+        owner = f" ({part} of {of})" if of else ""
+        yield f"{mode} on {several(relations, 4)}{owner}, held {hold}"
 
 
-def _timeout(value: float | None) -> str:
-    """PostgreSQL's `lock_timeout` of 0 waits for ever."""
-    return "none" if value == 0 else seconds(value)
+def _kept(statement: Json) -> Iterator[str]:
+    """`AccessExclusiveLock on documents, still held`: by the transaction, from an earlier statement."""
+    for lock in statement.get("kept") or ():
+        yield f"{clean(lock.get('mode'))} on {clean(lock.get('relation'))}, still held"
 
 
-def _blocked(blocked: Mapping[str, Any]) -> str:
-    if not blocked.get("sessions"):
-        return ""
-    longest = seconds(blocked.get("longest_s"))
-    return f"{plural(blocked['sessions'], 'session')} waited, the longest {longest}"
+def _blocks(statement: Json) -> Iterator[str]:
+    """`everything on documents`, `INSERT, UPDATE, DELETE on transfers`."""
+    for block in statement.get("blocks") or ():
+        operations = block.get("operations") or ()
+        words = "everything" if len(operations) >= _OPERATIONS else ", ".join(map(clean, operations))
+        yield f"{words} on {clean(block.get('relation'))}"
+
+
+def _work(statement: Json) -> Iterator[str]:
+    for key, verb in (("rewrites", "rewrites"), ("rebuilt", "rebuilds"), ("scans", "reads all of")):
+        if statement.get(key):
+            yield f"{verb} {several(map(clean, statement[key]), 4)}"
+
+
+def _timeouts(statement: Json) -> Iterator[str]:
+    """Those in effect at the statement; PostgreSQL's 0 waits for ever."""
+    for key, name in (
+        ("lock_timeout_s", "lock"),
+        ("statement_timeout_s", "statement"),
+        ("idle_timeout_s", "idle"),
+    ):
+        value = statement.get(key)
+        if value is not None:
+            yield f"{name} {seconds(value) if value else 'none'}"

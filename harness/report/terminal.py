@@ -6,21 +6,30 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.report.evidence import claims_sentence
 from harness.report.view import View
-from harness.report.words import clean, count, plural, rate, seconds, shorten
+from harness.report.words import ABSENT, clean, count, plural, rate, seconds, shorten
 
-__all__ = ["PROGRESS_WIDTH", "console", "progress_line", "render"]
+__all__ = ["PROGRESS_WIDTH", "console", "pair", "print_code", "progress_line", "progress_rows", "render"]
 
 PROGRESS_WIDTH = 110
 """Columns of the live line, at most."""
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_applicable": "dim"}
 _FINDINGS = 5
-"""Findings that are printed; the whole report has all."""
+"""Findings of a kind that are printed; the whole report has all."""
+
+_ROOMY = 100
+_ROOMY_ONLY = {"Requests", "p50", "p99"}
+"""Columns of the phases that a terminal of less than `_ROOMY` columns has no room for."""
+
+_BLAMED = 3
+_CODE_LINES = 12
+_TITLE = 10
+"""Columns of a pair's title."""
 
 _SHORT = {"inconclusive": "unclear", "not_applicable": "n/a"}
 
@@ -44,21 +53,22 @@ def render(view: View, console: Console, report: str = "") -> None:
     console.print(_gates(view))
     _say(console, "")
     if view.phases:
-        console.print(_phases(view))
+        console.print(_phases(view, console.width))
         _say(console, "")
     if view.statements:
         console.print(_statements(view))
         _say(console, "")
-    for blame in view.blame:
-        _pair(console, "Blamed", f"{blame.statement}: {blame.sentence} {blame.advice}".rstrip())
     for finding in view.findings[:_FINDINGS]:
-        _pair(console, "Finding", f"{finding.title}: {finding.text}")
+        pair(console, "Finding", f"{finding.title}: {finding.text}")
     for fact in view.facts:
-        _pair(console, fact.title, fact.text)
+        pair(console, fact.title, fact.text)
     for limit in view.limits:
-        _pair(console, "Limit", limit)
+        pair(console, "Limit", limit)
+    _blame(view, console)
+    _advice(view, console)
+    _evidence(view, console)
     if report:
-        _pair(console, "Report", report)
+        pair(console, "Report", report)
     _say(console, "")
 
 
@@ -83,6 +93,78 @@ def progress_line(
     return f"{line}  {shorten(clean(migration), room)}" if migration and room > 1 else line[:PROGRESS_WIDTH]
 
 
+def _blame(view: View, console: Console) -> None:
+    """The worst statement in one sentence to act on, with its safe form; then who else made clients wait.
+
+    Where no gate is red for it only who made clients wait the longest: nothing is to be done about it.
+    """
+    if not view.blame:
+        return
+    _say(console, "")
+    if view.culprit is None:
+        pair(console, "Waited for", view.blame[0].line)
+        return
+    for number, blame in enumerate(view.blame[:_BLAMED]):
+        pair(console, "Blamed", blame.line, "bold" if not number else "")
+        if blame.root:
+            pair(console, "", blame.root)
+        if not number and blame.safe:
+            pair(console, "", "Safe form:")
+            print_code(console, blame.safe, _CODE_LINES)
+        if not number and blame.rule:
+            pair(console, "", f"Why: harness explain {blame.rule}")
+    if len(view.blame) > _BLAMED:
+        pair(console, "", f"{plural(len(view.blame) - _BLAMED, 'more statement')} in the report.")
+
+
+def _advice(view: View, console: Console) -> None:
+    found, notes, ignored = map(view.advice_of, ("finding", "note", "ignored"))
+    for advice in found[:_FINDINGS]:
+        pair(console, "Advice", f"{advice.rule}, {advice.sentence}")
+    others = (
+        (len(found[_FINDINGS:]), "more finding"),
+        (len(notes), "note"),
+        (len(ignored), "ignored finding"),
+    )
+    told = ", ".join(plural(number, what) for number, what in others if number)
+    if told:
+        pair(console, "" if found else "Advice", f"{told} in the report.")
+    if found and not (view.blame and view.blame[0].rule):
+        pair(console, "", f"Why: harness explain {found[0].rule}")
+
+
+def _evidence(view: View, console: Console) -> None:
+    for schema in view.schema[:_FINDINGS]:
+        pair(console, "Schema", schema.sentence, _STYLES["fail"] if schema.red else "")
+    for error in view.errors[:_FINDINGS]:
+        pair(console, "Errors", error.sentence)
+    if view.claims:
+        pair(console, "Predicted", f"{view.claims[0].tool}: {claims_sentence(view.claims)}.")
+
+
+def progress_rows(
+    phase: str,
+    elapsed_s: float,
+    planned_s: float | None,
+    users: int,
+    rate_per_s: float,
+    p95_s: float | None,
+    errors: int,
+    migration: str = "",
+) -> dict[str, str]:
+    """The same for the web page, a row each."""
+    planned = f" of about {planned_s:.0f} s" if planned_s is not None else ""
+    return {
+        "phase": phase,
+        "elapsed": f"{elapsed_s:.0f} s{planned}",
+        "users": count(users),
+        "requests": rate(rate_per_s),
+        "p95 latency": seconds(p95_s),
+        "errors": count(errors),
+        "migration": clean(migration) or ABSENT,
+    }
+
+
 def _gates(view: View) -> Table:
     table = _table(("", "Gate", "Observed", "Limit", "Samples", "Expression, and why"), numbers=(2, 3, 4))
     for gate in view.gates:
@@ -93,12 +175,13 @@ def _gates(view: View) -> Table:
     return table
 
 
-def _phases(view: View) -> Table:
+def _phases(view: View, width: int) -> Table:
     titles = ("Phase", "Duration", "Requests", "Throughput", "Errors", "p50", "p95", "p99", "Max", "Stall")
-    table = _table(titles, numbers=range(1, 10))
+    shown = [n for n, title in enumerate(titles) if width >= _ROOMY or title not in _ROOMY_ONLY]
+    table = _table([titles[n] for n in shown], numbers=range(1, len(shown)))
     for p in view.phases:
         row = (p.name, p.duration, p.requests, p.throughput, p.errors, p.p50, p.p95, p.p99, p.max, p.stall)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(row[n]) for n in shown))
     return table
 
 
@@ -129,9 +212,18 @@ def _say(console: Console, text: str, style: str = "", rest: str = "") -> None:
     console.print(Text.assemble((text, style), rest), soft_wrap=False)
 
 
-def _pair(console: Console, title: str, text: str) -> None:
+def pair(console: Console, title: str, text: str, style: str = "") -> None:
+    """A titled text that stays in its column."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=10)
+    table.add_column(width=_TITLE)
     table.add_column(overflow="fold")
-    table.add_row(Text(title, "dim"), Text(text))
-    console.print(Padding(table, 0))
+    table.add_row(Text(title, "dim"), Text(text, style))
+    console.print(table)
+
+
+def print_code(console: Console, code: str, most: int | None = None) -> None:
+    """The first `most` lines of foreign code, indented; none is folded, which would break it for copying."""
+    lines = code.splitlines()
+    cut = most is not None and len(lines) > most
+    for line in [*lines[:most], *(["…"] if cut else [])]:
+        console.print(Text(f"    {line}", "cyan"), soft_wrap=True)

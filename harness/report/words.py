@@ -6,9 +6,23 @@ Three significant digits everywhere: a latency measured on a busy machine carrie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-__all__ = ["ABSENT", "amount", "clean", "count", "pair", "plural", "rate", "seconds", "share", "shorten"]
+__all__ = [
+    "ABSENT",
+    "amount",
+    "byte_unit",
+    "clean",
+    "count",
+    "pair",
+    "plural",
+    "rate",
+    "seconds",
+    "several",
+    "share",
+    "shorten",
+    "size",
+]
 
 ABSENT = "–"
 """Stands for what was not measured."""
@@ -60,6 +74,29 @@ def count(value: float | None) -> str:
 def plural(value: float | None, one: str, many: str = "") -> str:
     """`1 user`, `30 users`, `– users`."""
     return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
+def several(items: Iterable[str], most: int = 3) -> str:
+    """`a, b, c and 4 more`."""
+    known = list(items)
+    shown = ", ".join(known[:most])
+    return f"{shown} and {count(len(known) - most)} more" if len(known) > most else shown
+
+
+def byte_unit(most: float) -> tuple[str, int]:
+    """The unit for bytes up to `most`, and what to divide by; 1024-based, as PostgreSQL's own sizes are."""
+    for power, unit in enumerate(("B", "kB", "MB", "GB")):
+        if most < 999.5 * 1024**power:
+            return unit, 1024**power
+    return "TB", 1024**4
+
+
+def size(value: float | None) -> str:
+    """`12.4 MB`."""
+    if value is None:
+        return ABSENT
+    unit, divisor = byte_unit(abs(value))
+    return f"{_digits(value / divisor)} {unit}"
 
 
 _UNITS: dict[str, Callable[[float | None], str]] = {

@@ -10,6 +10,7 @@ from harness.core.plan import Plan
 from harness.core.series import Series
 from harness.core.timeline import Episode, Timeline, Window
 from harness.report.view import View, build
+from tests.unit.report import sample_evidence
 
 ENVIRONMENT: dict[str, Any] = {
     "harness": "0.1.0",
@@ -87,33 +88,17 @@ def red_verdict() -> dict[str, Any]:
     for number, (revision, sql, duration) in enumerate(UNSAFE, 1):
         statements.append(_statement(number, revision, sql, at, duration))
         at += duration + 0.004
-    statements[0]["locks"] = [
-        {"relation": "documents", "kind": "table", "mode": "AccessExclusiveLock", "hold_s": 9.22},
-        {"relation": "documents_pkey", "kind": "index", "mode": "AccessExclusiveLock", "hold_s": 9.22},
-    ]
-    statements[0]["blocked"] = {"sessions": 10, "session_seconds": 84.1, "longest_s": 9.17}
-    statements[1]["locks"] = [
-        {"relation": "transfers", "kind": "table", "mode": "AccessExclusiveLock", "hold_s": 6.1}
-    ]
-    statements[2]["locks"] = [{"relation": "documents", "kind": "table", "mode": "ShareLock", "hold_s": 5.35}]
+    for statement, measured in zip(statements, sample_evidence.statement_facts(), strict=True):
+        statement.update(measured)
     observed = {"throughput": 31.2, "latency": 8.94, "stall": 9.31, "errors": 0.0012, "ws_delivery": 9.4}
     verdict = _verdict("fail", 1, observed, statements, "unsafe@head", 9.22)
     verdict["gates"][4].update(
         status="inconclusive", observed=None, samples=143, why="143 samples, a p95 needs 200"
     )
-    verdict["blame"] = [
-        {
-            "statement": 1,
-            "relation": "documents",
-            "mode": "AccessExclusiveLock",
-            "blocked_sessions": 10,
-            "blocked_session_seconds": 84.1,
-            "longest_wait_s": 9.17,
-            "requests_affected": 612,
-            "endpoints": list(ENDPOINTS[:4]),
-            "advice": "Add the column nullable, set its default afterwards, and backfill in batches.",
-        }
-    ]
+    waited = "statement 1 of c41f0a7be2d9 (ALTER TABLE documents …) made a session wait for 9.22 s"
+    verdict["gates"][2]["why"] = waited
+    verdict["blame"] = sample_evidence.blame()
+    verdict |= sample_evidence.evidence()
     verdict["phases"] = _phases(
         red_timeline(), {"migrate": (31.2, 0.021, 8.94, 9.31), "recover": (84.1, 0.0, 0.031, 0.2)}
     )
@@ -163,6 +148,8 @@ def red_series() -> Series:
         throughput=lambda t: 4.0 if 31 <= t < 39 else 210.0 if t in (39, 40) else 79 + 6 * _noise(t),
         errors=lambda t: 3.0 if t == 39 else 0.0,
         p95=lambda t: max(0.2, 9.2 - (t - 30)) if 30 <= t < 40 else 0.017 + 0.006 * _noise(t),
+        blocked=lambda t: min(14.0, 2.0 * (t - 30)) if 31 <= t < 39 else 0.0,
+        wal=lambda t: 16_500_000 if 30 <= t < 40 else 240_000 + 90_000 * _noise(t),
     )
 
 
@@ -179,7 +166,14 @@ def green_series() -> Series:
 Curve = Callable[[int], float]
 
 
-def _series(rate: Curve, throughput: Curve, errors: Curve, p95: Curve) -> Series:
+def _series(
+    rate: Curve,
+    throughput: Curve,
+    errors: Curve,
+    p95: Curve,
+    blocked: Curve | None = None,
+    wal: Curve | None = None,
+) -> Series:
     t = range(62)
     quiet = {0, 60, 61}  # before the first answer and after the last: no samples
     at = [None if n in quiet else p95(n) for n in t]
@@ -192,6 +186,8 @@ def _series(rate: Curve, throughput: Curve, errors: Curve, p95: Curve) -> Series
         p95=tuple(at),
         p99=tuple(v and v * 1.3 for v in at),
         max=tuple(v and v * 1.3 + 0.03 * _noise(n + 7) for n, v in enumerate(at)),
+        blocked=tuple(map(blocked, t)) if blocked else (),
+        wal=tuple(map(wal, t)) if wal else (),
     )
 
 

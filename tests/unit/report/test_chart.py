@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harness.report.chart import Lane, chart_of
 from tests.unit.report import sample
 
 
 def test_panels_carry_the_series_and_gaps_stay_gaps() -> None:
     chart = sample.red().chart
-    latency, requests, errors = chart.panels
+    latency, requests, errors, blocked, wal = chart.panels
     assert [line.name for line in latency.lines] == ["max", "p99", "p95", "p50"]
     assert [line.style for line in (*requests.lines, *errors.lines)] == ["rate", "throughput", "errors"]
     assert all(len(line.values) == len(chart.t) for panel in chart.panels for line in panel.lines)
     assert latency.lines[2].values[0] is None
     assert latency.lines[2].values[32] == 7.2
+    assert blocked.lines[0].values[33] == 6.0
+    assert (wal.unit, wal.suffix, wal.lines[0].values[30]) == ("MB per second", " MB/s", 15.74)
+
+
+def test_what_nobody_watched_has_no_panel() -> None:
+    assert [panel.title for panel in sample.green().chart.panels] == ["Latency", "Requests", "Errors"]
+    unknown = replace(sample.green_series(), blocked=(None,) * 62, wal=(None,) * 62)
+    chart = chart_of(unknown, sample.green_timeline(), (), Lane())
+    assert len(chart.panels) == 3
+
+
+def test_nobody_waiting_is_a_panel_at_zero() -> None:
+    quiet = replace(sample.green_series(), blocked=(0.0,) * 62, wal=(0.0,) * 62)
+    chart = chart_of(quiet, sample.green_timeline(), (), Lane())
+    assert [panel.title for panel in chart.panels][3:] == ["Blocked sessions", "WAL"]
+    assert chart.panels[4].unit == "B per second"
 
 
 def test_lanes_carry_phases_statements_and_the_impact_window() -> None:

@@ -53,3 +53,36 @@ def test_findings_show_the_history_of_a_lost_write() -> None:
         ("lost", "k1 of account a7: absent by API (create ok at 31.2 s)"),
         ("leak", "a7 saw k9 of a8"),
     ]
+
+
+def test_waits_are_told_with_how_they_were_seen() -> None:
+    told = {fact.title: fact.text for fact in run_facts(sample.red_verdict())}
+    assert told["Waits"] == (
+        "212 waits of 24 sessions, 146 session-seconds in all, the longest 9.17 s. Because of the migration:"
+        " 180 waits of 24 sessions, 141 session-seconds in all, the longest 9.17 s."
+        " Observed at least every 50 ms, late by 2.1 ms (p99); the server's log was read."
+    )
+    assert told["Database"].startswith("At most 14 sessions waiting at once, oldest transaction 41.2 s")
+    assert told["Schema"] == "Compared before and after: 2 findings."
+
+
+@pytest.mark.parametrize(
+    ("waits", "words"),
+    [
+        ({"count": 0, "observed": {}}, "No session waited for a lock."),
+        ({"observed": {"why_blind": "GRANT pg_monitor TO app"}}, "could not see waits: GRANT pg_monitor"),
+        ({"observed": {"interval_s": 0.05, "ended_at": None}}, "The observer died before its end."),
+        ({"observed": {"interval_s": 0.05, "why_no_log": "no rights"}}, "server's log was not: no rights."),
+        ({"observed": {"interval_s": 0.05, "gaps": [[1.0, 3.5]]}}, "It saw nothing for 2.5 s in between."),
+        (None, "Not measured."),
+    ],
+)
+def test_an_observer_that_could_not_see_says_why(waits: dict[str, object] | None, words: str) -> None:
+    told = {fact.title: fact.text for fact in run_facts({"waits": waits})}
+    assert words in told["Waits"]
+
+
+def test_a_schema_that_was_not_read_says_why() -> None:
+    told = {fact.title: fact.text for fact in run_facts({"catalog": {"read": False, "why": "no rights"}})}
+    assert told["Schema"] == "Not compared: no rights."
+    assert "Schema" not in {fact.title for fact in run_facts({"catalog": None})}

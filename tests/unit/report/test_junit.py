@@ -37,6 +37,24 @@ def test_the_suite_counts_and_tells_run_and_revisions() -> None:
     assert (properties["revision.1"], properties["revision.2"]) == ("c41f0a7be2d9", "d52e1b8cf3ea")
 
 
+def test_a_red_stall_names_the_blamed_statement_and_its_safe_form() -> None:
+    found = cases(junit.render(sample.red()))
+    told = found["stall"][0].text or ""
+    assert told.startswith("Statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN")
+    assert 'Safe form:\n\nop.add_column("documents"' in told
+    assert found["latency"][0].text == told
+    assert found["throughput"][0].text is None
+
+
+def test_findings_are_properties_of_the_suite() -> None:
+    suite = next(iter(JUnitXml.fromstring(junit.render(sample.red()).encode())))
+    properties = {found.name: found.value for found in suite.properties()}  # type: ignore[no-untyped-call]
+    assert properties["blame.2"].startswith("Statement 3 of revision d52e1b8cf3ea: CREATE INDEX")
+    assert properties["advice.1"].startswith("index-without-concurrently, statement 3")
+    assert properties["schema.1"].startswith("invalid index ix_documents_slug")
+    assert properties["errors.1"].startswith("7 × cached plan")
+
+
 def test_hostile_texts_make_valid_xml() -> None:
     text = junit.render(hostile())
     assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]", text)

@@ -35,9 +35,22 @@ def test_every_row_of_a_table_has_its_columns_whatever_the_texts() -> None:
 
 def test_hostile_texts_stay_texts() -> None:
     text = markdown.render(hostile())
-    assert set(re.findall(r"</?\w+", text)) == {"<code", "</code"}
+    assert set(re.findall(r"</?\w+", text)) == {"<code", "</code", "<pre", "</pre"}
     assert not re.search(r"(?<!\\)`|(?<!\\)\[|@|\(http://|\x1b", text)
     assert len(re.findall("^## ", text, re.MULTILINE)) == 1
+
+
+def test_blame_and_findings_are_told() -> None:
+    text = markdown.render(sample.red())
+    assert "**statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN" in text
+    assert "10 sessions blocked for 84.1 session-seconds, longest wait 9.17 s, 612 requests affected" in text
+    assert "<pre><code>op.add&#95;column" in text
+    assert "Why: <code>harness explain add-column-volatile-default</code>" in text
+    assert "- **index-without-concurrently**, statement 3: Every request" in text
+    assert "- 1 note in the report" in text
+    assert "- **Red:** invalid index ix\\_documents\\_slug: new" in text
+    assert "- 7 × cached plan must not change result type" in text
+    assert "- Predicted by squawk: 1 confirmed" in text
 
 
 def test_a_bare_www_is_no_link() -> None:

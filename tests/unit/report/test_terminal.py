@@ -37,6 +37,15 @@ def test_a_red_run_says_why_in_its_first_lines() -> None:
         "Ledger      1,204 acknowledged writes",
         "Isolation   3,410 reads checked",
         "WebSocket   30 connections",
+        "Waits       212 waits of 24 sessions, 146 session-seconds in all, the longest 9.17 s.",
+        "Blamed      Statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN public_id UUID",
+        "\n    # then backfill in batches, each its own transaction\n",
+        "Why: harness explain add-column-volatile-default",
+        "Advice      index-without-concurrently, statement 3: Every request",
+        "            1 note, 1 ignored finding in the report.",
+        "Schema      invalid index ix_documents_slug: new, and INVALID",
+        "Errors      7 × cached plan must not change result type (SQLSTATE 0A000)",
+        "Predicted   squawk: 1 confirmed, 1 not seen under this load, 1 only measured.",
         "Report      runs/latest/report.html",
     ],
 )
@@ -44,9 +53,31 @@ def test_the_summary_has_every_part(words: str) -> None:
     assert words in printed(sample.red())
 
 
+def test_eighty_columns_show_every_phase_by_name_and_its_numbers_whole() -> None:
+    text = printed(sample.red(), width=80)
+    assert "\nmigrate       11.2 s      31.2/s   2.1 %   8.94 s   13.4 s  9.31 s" in text
+
+
+def test_the_worst_statement_and_its_safe_form_are_in_the_last_lines() -> None:
+    text = printed(sample.red())
+    places = [text.index(f"\n{word}") for word in ("Limit", "Blamed", "Advice", "Report")]
+    assert places == sorted(places)
+    assert "Safe form:" in text[places[1] : places[2]]
+    assert text[places[1] :].count("\n") < 40
+
+
+def test_a_long_safe_form_is_cut() -> None:
+    verdict = sample.red_verdict()
+    verdict["blame"][0]["advice"] = "\n".join(f"line {n}" for n in range(40))
+    text = printed(sample.view_of(verdict))
+    assert "line 11\n" in text
+    assert "line 12" not in text
+
+
 @pytest.mark.parametrize("view", [sample.red(), sample.green(), hostile()], ids=["red", "green", "hostile"])
 def test_the_summary_fits_a_hundred_columns(view: View) -> None:
-    assert max(map(len, printed(view).splitlines())) <= 100
+    code = {f"    {line}" for blame in view.blame for line in blame.safe.splitlines()}
+    assert max(len(line) for line in printed(view).splitlines() if line not in code) <= 100
 
 
 def test_without_colour_there_is_no_escape_sequence_even_from_hostile_texts() -> None:
@@ -75,3 +106,30 @@ def test_the_live_line_is_one_short_line(phase: str, migration: str) -> None:
     line = terminal.progress_line(phase, 123456, None, 100_000, 123456.7, None, 1_000_000, migration)
     assert len(line) <= terminal.PROGRESS_WIDTH
     assert not set("\n\x1b") & set(line)
+
+
+def test_a_run_that_passed_blames_nobody_but_says_who_waited() -> None:
+    blame = sample.red_verdict()["blame"]
+    text = printed(sample.view_of(sample.green_verdict() | {"blame": blame}))
+    assert "Blamed" not in text
+    assert "Safe form" not in text
+    assert "Waited for" in text
+
+
+def test_the_web_page_has_the_progress_in_words() -> None:
+    rows = terminal.progress_rows(
+        "migrate", 23.613156, 33.0, 30, 77.87706, 0.0104966, 0, "safe2 #3: UPDATE t"
+    )
+    assert rows["elapsed"] == "24 s of about 33 s"
+    assert (rows["requests"], rows["p95 latency"]) == ("77.9/s", "10.5 ms")
+    assert rows["migration"] == "safe2 #3: UPDATE t"
+    assert terminal.progress_rows("warmup", 1.0, None, 0, 0.0, None, 0)["p95 latency"] == "–"
+
+
+def test_who_is_no_gates_cause_is_not_blamed() -> None:
+    verdict = sample.red_verdict()
+    verdict["gates"][2]["why"] = "no wait in the database explains it (the longest was 29 ms)"
+    view = sample.view_of(verdict)
+    text = printed(view)
+    assert "Blamed" not in text
+    assert "Waited for" in text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.core.events import Event, Kind
-from harness.core.judge import judge, timeline_of
+from harness.core.facts import timeline_of
+from harness.core.judge import judge
 from harness.core.plan import Plan
 from harness.core.record import Record
 from harness.core.samples import SampleTable
@@ -129,7 +130,19 @@ def test_a_placebo_has_no_migration() -> None:
 def test_an_almost_empty_verdict_still_makes_a_view() -> None:
     view = build({"status": "inconclusive"}, sample.red_series(), sample.red_timeline(), Plan(), {})
     assert view.headline.sentence == "Nothing could be judged."
-    assert [fact.text for fact in view.facts] == ["Not measured."] * 4
+    assert [fact.text for fact in view.facts] == ["Not measured."] * 5
+
+
+def test_old_run_directories_without_the_newer_keys_make_a_view() -> None:
+    old = sample.green_verdict()
+    for statement in old["migration"]["statements"]:
+        for key in ("rewrites", "scans", "blocks", "blocked", "provenance", "locks"):
+            del statement[key]
+    keys = ("advice", "errors", "catalog", "claims", "waits", "waits_timeline", "database", "blame")
+    for verdict in (old, old | dict.fromkeys(keys)):
+        view = sample.view_of({key: value for key, value in verdict.items() if key != "blame" or value})
+        assert (view.blame, view.advice, view.schema, view.errors, view.claims) == ((), (), (), (), ())
+        assert view.chart.waits.rows == 0
 
 
 def test_what_the_judge_says_of_a_record_can_be_viewed() -> None:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.words import amount, clean, count, pair, plural, rate, seconds, share, shorten
+from harness.report.words import (
+    amount,
+    clean,
+    count,
+    pair,
+    plural,
+    rate,
+    seconds,
+    several,
+    share,
+    shorten,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +86,24 @@ def test_clean_removes_what_a_terminal_or_an_xml_parser_would_act_on() -> None:
 def test_shorten_gives_one_line() -> None:
     assert shorten("SELECT\n  1", 20) == "SELECT 1"
     assert shorten("SELECT title FROM documents", 12) == "SELECT titl…"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 kB"),
+        (13_002_342, "12.4 MB"),
+        (2 * 1024**4, "2 TB"),
+    ],
+)
+def test_sizes_are_as_postgresql_prints_them(value: float | None, words: str) -> None:
+    assert size(value) == words
+
+
+def test_several_names_the_first_and_counts_the_rest() -> None:
+    assert several("abc") == "a, b, c"
+    assert several("abcdef", 2) == "a, b and 4 more"
+    assert several([]) == ""

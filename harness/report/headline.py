@@ -1,0 +1,131 @@
+"""The verdict in one sentence, with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.plan import Plan
+from harness.report.blame import Blame
+from harness.report.gates import MARKS, Gate, word
+from harness.report.statements import SHORT_SQL, Span, Statement
+from harness.report.words import ABSENT, clean, plural, seconds, shorten
+
+__all__ = ["Headline", "culprit", "fatal", "headline_of", "named_by", "title_of"]
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict: its status as in `verdict.json`, a sign, a word, and one sentence with the cause."""
+
+    status: str
+    mark: str
+    word: str
+    sentence: str
+    exit_code: str
+
+
+def headline_of(verdict: Json, gates: Sequence[Gate], cause: str) -> Headline:
+    """`cause` is added to a failure; the gates are in the order they are shown in."""
+    status = str(verdict.get("status", "inconclusive"))
+    sentence = _sentence(status, verdict, gates)
+    if status == "fail":
+        sentence += cause
+    if not verdict.get("complete", True):
+        phase = verdict.get("interrupted_in")
+        where = f" in {clean(phase)}" if phase else ""
+        sentence += f" The run was interrupted{where}; only what was finished is judged."
+    code = verdict.get("exit_code")
+    return Headline(
+        status,
+        MARKS.get(status, "?"),
+        word(status).upper(),
+        sentence,
+        ABSENT if code is None else str(code),
+    )
+
+
+def named_by(gates: Sequence[Gate], blame: Sequence[Blame]) -> Blame | None:
+    """The blamed statement that a red gate names as its cause; others made somebody wait, and no more."""
+    red = [gate.why for gate in gates if gate.status == "fail"]
+    return next((b for b in blame if any(f"{_short_name(b)} of " in why for why in red)), None)
+
+
+def _short_name(blame: Blame) -> str:
+    return blame.statement.partition(" of ")[0]
+
+
+def culprit(blame: Blame | None, failed: Span | None, statements: Sequence[Statement]) -> str:
+    """The statement to look at: the blamed one, the one that failed, or else the longest."""
+    if blame is not None:
+        return f" Blamed on {blame.statement}."
+    if failed is not None:
+        sql = shorten(failed.sql, SHORT_SQL)
+        return f" The migration failed in revision {failed.revision} with {failed.error}: {sql}"
+    longest = max(statements, key=lambda s: s.longest_s, default=None)
+    if longest is None:
+        return ""
+    took = "was never seen to end" if longest.unfinished else f"ran {longest.longest}"
+    return f" The migration's longest statement {took}, in revision {longest.revision}: {longest.short}"
+
+
+def fatal(migrations: Sequence[Json], executed: Sequence[Sequence[Span]]) -> Span | None:
+    """The statement in which a migration failed: its last, if it ended in an error. An earlier error is one
+    that the migration itself got over.
+    """
+    for migration, own in zip(migrations, executed, strict=True):
+        last = max(reversed(own), key=lambda span: span.start, default=None)
+        if migration.get("status") == "failed" and last is not None and last.error:
+            return last
+    return None
+
+
+def title_of(plan: Plan) -> str:
+    """What the run was about."""
+    service = "the reference service" if plan.host is None else clean(plan.as_json()["host"])
+    if plan.placebo:
+        return f"Placebo: no migration, {service} under load"
+    back = f", then downgrade to {clean(plan.downgrade)}" if plan.downgrade else ""
+    return f"Upgrade to {clean(plan.upgrade)}{back}, {service} under load"
+
+
+def _sentence(status: str, verdict: Json, gates: Sequence[Gate]) -> str:
+    if status == "pass":
+        return _passed(verdict, gates)
+    return _failed(gates) if status == "fail" else _undecided(gates)
+
+
+def _failed(gates: Sequence[Gate]) -> str:
+    red = [gate for gate in gates if gate.status == "fail"]
+    if not red:
+        return "The run failed."
+    first, others = red[0], [gate.name for gate in red[1:]]
+    also = f" Also red: {', '.join(others)}." if others else ""
+    return f"{_told(first)}.{also}"
+
+
+def _undecided(gates: Sequence[Gate]) -> str:
+    unclear = [gate for gate in gates if gate.status == "inconclusive"]
+    if not unclear:
+        return "Nothing could be judged."
+    return f"{unclear[0].name} could not be judged: {unclear[0].why.rstrip('.') or 'no reason is recorded'}."
+
+
+def _passed(verdict: Json, gates: Sequence[Gate]) -> str:
+    green = sum(gate.status == "pass" for gate in gates)
+    migration: Json = verdict.get("migration") or {}
+    if not migration.get("to"):
+        return f"All {plural(green, 'gate')} passed."
+    path = f"{clean(migration.get('from') or 'base')} to {clean(migration['to'])}"
+    took = seconds(migration.get("duration_s"))
+    return f"All {plural(green, 'gate')} passed while the schema went from {path} in {took}."
+
+
+def _told(gate: Gate) -> str:
+    if gate.observed == ABSENT:
+        return f"{gate.name}: {gate.why.rstrip('.') or gate.expression}"
+    against = f", the limit is {gate.limit}" if gate.limit != ABSENT else ""
+    return f"{gate.name} is {gate.observed}{against}"
