@@ -8,6 +8,7 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
 pytest_plugins: list[str] = [
     "tests.fix_controller",
+    "tests.fix_machine",
     "tests.fix_postgres",
     "tests.fix_run",
     "tests.fix_target",

@@ -15,7 +15,7 @@ import pytest
 from harness.clock import wait_until
 from tests.fix_run import LOCUSTFILE, SHORT, Run, Runs, without_test_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

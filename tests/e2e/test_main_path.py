@@ -12,7 +12,7 @@ import pytest
 from harness.store import read_record
 from tests.fix_run import SHORT, Run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 SharedRuns = Callable[..., Run]
 
@@ -67,6 +67,11 @@ def test_the_run_directory_holds_every_file(safe: Run) -> None:
         "probes.ndjson",
         "websocket.ndjson",
         "health.ndjson",
+        "observer.json",
+        "database.ndjson",
+        "catalog_before.json",
+        "catalog_after.json",
+        "predictions.json",
         "verdict.json",
         "report.html",
         "junit.xml",
@@ -74,6 +79,14 @@ def test_the_run_directory_holds_every_file(safe: Run) -> None:
         "logs",
     }
     assert read_record(safe.directory).missing == ()
+
+
+def test_the_database_was_watched_to_the_end_and_nothing_hurt_it(safe: Run) -> None:
+    watched = read_record(safe.directory).observed
+    assert watched.ended_at is not None
+    assert watched.complete, watched
+    for gate in ("lock_wait", "deadlocks", "catalog"):
+        assert safe.gate(gate)["status"] == "pass", safe.gate(gate)
 
 
 def test_the_report_is_one_file_under_five_megabytes(safe: Run) -> None:
@@ -111,6 +124,29 @@ def test_an_unsafe_migration_fails_and_is_named(unsafe: Run) -> None:
     assert unsafe.gate("migration")["status"] == "pass"
     revision = unsafe.verdict["migration"]["statements"][0]["revision"]
     assert revision in unsafe.output
+
+
+def test_an_unsafe_migration_is_blamed_for_what_its_users_felt(unsafe: Run) -> None:
+    worst = unsafe.verdict["blame"][0]
+    assert (worst["revision"], worst["relation"], worst["mode"]) == (
+        "unsafe1",
+        "documents",
+        "AccessExclusiveLock",
+    )
+    assert worst["blocked_sessions"] > 0
+    assert worst["longest_wait_s"] > 1
+    assert worst["requests_affected"] > 0
+    assert worst["advice"]
+    assert "traceparent" in worst["tie"]
+    assert unsafe.gate("lock_wait")["status"] == "fail"
+    verdict = " ".join(unsafe.output.partition("FAIL")[2].split())
+    requests = f"{worst['requests_affected']:,} requests affected"
+    for said in (
+        f"Statement {worst['statement']} of revision unsafe1",
+        "AccessExclusiveLock on documents",
+        requests,
+    ):
+        assert said in verdict, unsafe.output
 
 
 def test_a_rollback_under_load_is_judged_too(rolled_back: Run) -> None:

@@ -16,7 +16,7 @@ from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
 from tests.fix_run import SHORT, Runs
 
-pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 PREPARE = """
 import os, psycopg

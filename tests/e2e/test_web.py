@@ -18,7 +18,7 @@ import pytest
 from harness.clock import wait_until
 from tests.fix_run import SHORT, Run, Runs
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -48,6 +49,33 @@ def test_half_way(database: str) -> None:
     assert found.path("-1", "downgrade") == ("b2",)
     assert found.path("base", "downgrade") == ("b2", "a1")
     assert "2 revisions to run" in found.status().text()
+
+
+def test_the_files_of_what_would_run(database: str) -> None:
+    stamp(database, "b2")
+    found = migrator(database)
+
+    def revisions(*arguments: Any, **given: Any) -> list[str]:
+        return [file.name.split("_")[0].removesuffix(".py") for file in found.files(*arguments, **given)]
+
+    assert revisions() == ["c3", "d4"]
+    assert revisions("a1", "downgrade") == ["b2"]
+    assert found.after("c3") == ("c3",)
+    assert found.after("b2") == ("b2",)
+    assert revisions("a1", "downgrade", start=found.after("c3")) == ["c3", "b2"]
+    assert revisions("-1", "downgrade", start=found.after("d4")) == ["d4"]
+    assert all(file.is_file() for file in found.files())
+
+
+def test_an_upgrade_of_one_branch_leaves_the_other_where_it_is(database: str) -> None:
+    stamp(database, "root")
+    found = migrator(database, "two_heads")
+    heads = found.heads()
+    assert found.after("heads") == heads
+    assert found.after(heads[0]) == (heads[0],)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", [heads[1]])
+    assert found.after(heads[0]) == heads
 
 
 def test_at_the_head(database: str) -> None:

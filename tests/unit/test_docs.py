@@ -9,6 +9,7 @@ import pytest
 from locust.argument_parser import get_empty_argument_parser
 
 from harness.cli import main
+from harness.core.advice import explain_rules, rules_table
 from harness.core.gates import explain
 from harness.load.arguments import add_arguments
 
@@ -42,7 +43,14 @@ def test_the_readme_has_the_gates_as_the_program_explains_them() -> None:
     assert shown.strip() == explain().strip()
 
 
-@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain"])
+def test_the_readme_has_the_rules_as_the_program_explains_them() -> None:
+    head = "<!-- rules: the table at the head of `harness explain --all` -->"
+    shown = README.split(head)[1].split("<!-- /rules -->")[0]
+    assert shown.strip() == rules_table()
+    assert explain_rules().startswith(shown.strip())
+
+
+@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace"])
 def test_every_command_is_in_the_readme(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
