@@ -129,6 +129,7 @@ def read_record(path: Path) -> Record:
     bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
     streams = {name: _streams(path, name, events, missing) for name in STREAMS}
     checked = list(_lines(path, "probes.ndjson", missing, optional=True))
+    watched = _evidence(path, "observer.json", missing, observed) or Observed()
     return Record(
         plan=Plan.from_json(_json(path, "plan.json")),
         environment=_json(path, "environment.json"),
@@ -148,9 +149,9 @@ def read_record(path: Path) -> Record:
             _tupled(WebSocketPoint, line, "delays_s")
             for line in _lines(path, "websocket.ndjson", missing, optional=True)
         ),
-        waits=tuple(_each(path, "locks.ndjson", missing, Wait.from_json)),
-        observed=_evidence(path, "observer.json", missing, observed) or Observed(),
-        database=tuple(_each(path, "database.ndjson", missing, observer_line)),
+        waits=tuple(_each(path, "locks.ndjson", missing, Wait.from_json, watched.waits)),
+        observed=watched,
+        database=tuple(_each(path, "database.ndjson", missing, observer_line, watched.lines)),
         schema_before=_evidence(path, "catalog_before.json", missing, schema_state),
         schema_after=_evidence(path, "catalog_after.json", missing, schema_state),
         schema_after_rollback=_evidence(path, "catalog_after_rollback.json", missing, schema_state),
@@ -182,16 +183,25 @@ def _evidence(path: Path, name: str, missing: list[str], read: Callable[[dict[st
         return None
 
 
-def _each(path: Path, name: str, missing: list[str], read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
-    """What each line of such a file says."""
-    strange = 0
+def _each(
+    path: Path,
+    name: str,
+    missing: list[str],
+    read: Callable[[dict[str, Any]], T],
+    written: int | None = None,
+) -> Iterator[T]:
+    """What each line of such a file says; fewer than were `written` are named in `missing`."""
+    strange = found = 0
     for line in _lines(path, name, missing, optional=True):
+        found += 1
         try:
             yield read(line)
         except _NOT_UNDERSTOOD:
             strange += 1
     if strange:
         missing.append(f"{strange} lines of {name} are not understood")
+    if written is not None and found < written:
+        missing.append(f"{written - found} of {written} lines of {name} are not there")
 
 
 def _lines(path: Path, name: str, missing: list[str], optional: bool = False) -> Iterator[dict[str, Any]]:

@@ -147,7 +147,8 @@ def _waits(facts: Facts) -> Json:
     observed = facts.record.observed
     told = asdict(observed)
     del told["backends"]
-    told["gaps"] = [[rounded(at) for at in gap] for gap in observed.gaps]
+    for name, stretches in (("gaps", observed.gaps), ("blind", observed.blind)):
+        told[name] = [[rounded(at) for at in stretch] for stretch in stretches]
     for name in ("began_at", "ended_at", "late_p99_s", "late_max_s", "interval_s"):
         told[name] = rounded(told[name])
     for name in ("why_blind", "why_no_log", "pooler"):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 __all__ = [
+    "BLIND_S",
     "ENDED",
     "DatabasePoint",
     "Held",
@@ -22,6 +23,10 @@ __all__ = [
 
 ENDED = "ended"
 """The phase of a command that no longer reports its progress."""
+
+BLIND_S = 0.5
+"""A longer time without a poll that succeeded is told of: a wait of a second, whose start the server knows,
+cannot hide in a shorter one."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,13 @@ class Observed:
 
     `began_at`, `ended_at`: None when it never began, or died. `why_blind` says, in words with the remedy, why
     waits could not be seen; `log_read` whether the server's log was read (deadlocks are then named, waits
-    over `deadlock_timeout` exact). `late_p99_s` is how late its polls came, `polls` how many there were.
-    `backends` are the migration's backends that it saw in the server. `gaps` are the times (start, end) in
-    which it had no connection. `pooler` says what stands between it and the server, if anything.
+    over `deadlock_timeout` exact), `waits_logged` whether the server logs every wait of over a second.
+    `polls` are those that succeeded; each is late by its distance from the one before, less the interval,
+    however that came about. `backends` are the migration's backends that it saw in the server. `gaps` are
+    the times (start, end) in which it had no connection, `blind` those of over `BLIND_S` in which it had one
+    and no poll succeeded. `pooler` says what stands between it and the server, if anything. `waits` and
+    `lines` are how many lines it wrote into `locks.ndjson` and `database.ndjson`, None unless it came to its
+    end.
     """
 
     began_at: float | None = None
@@ -119,6 +128,7 @@ class Observed:
     why_blind: str = ""
     log_read: bool = False
     why_no_log: str = ""
+    waits_logged: bool | None = None
     polls: int = 0
     late_p99_s: float | None = None
     late_max_s: float | None = None
@@ -127,6 +137,9 @@ class Observed:
     server_version: int | None = None
     pooler: str = ""
     gaps: tuple[tuple[float, float], ...] = ()
+    blind: tuple[tuple[float, float], ...] = ()
+    waits: int | None = None
+    lines: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -160,5 +173,6 @@ def observed(told: Mapping[str, Any]) -> Observed:
     """From `observer.json`; an absent file is an observer that never began."""
     values = _known(Observed, told)
     values["backends"] = tuple(values.get("backends") or ())
-    values["gaps"] = tuple(tuple(gap) for gap in values.get("gaps") or ())
+    for name in ("gaps", "blind"):
+        values[name] = tuple(tuple(times) for times in values.get(name) or ())
     return Observed(**values)

@@ -81,8 +81,9 @@ def _blocked(record: Record, count: int, step_s: float) -> tuple[float | None, .
 
 
 def _in_a_gap(observed: Observed, at: float, until: float) -> bool:
-    """Whether the observer had no connection for most of the step."""
-    return any(min(until, end) - max(at, start) > (until - at) / 2 for start, end in observed.gaps)
+    """Whether the observer saw nothing for most of the step."""
+    unseen = (*observed.gaps, *observed.blind)
+    return any(min(until, end) - max(at, start) > (until - at) / 2 for start, end in unseen)
 
 
 def _since(instants: Sequence[float], edges: Floats) -> Floats:

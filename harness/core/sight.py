@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from harness.core.durations import format_duration
 from harness.core.facts import Facts
-from harness.core.observation import LogEntry
+from harness.core.observation import BLIND_S, LogEntry
 from harness.core.timeline import Window
 
 __all__ = ["why_unreadable", "why_unseen"]
 
-BLIND_S = 0.9
-"""A gap between polls in which a wait of a second could begin and end unseen."""
+UNCONNECTED_S = 0.9
+"""A time without a connection in which a wait of a second could begin and end unseen."""
 
 EDGE_S = 1.0
 """How much of a phase's edge the observer may miss: it starts before it and ends after it."""
@@ -32,12 +33,15 @@ def why_unseen(facts: Facts, phase: str) -> str:
         return "the observer of the database died before its end"
     if observed.began_at > window.start + EDGE_S or observed.ended_at < _last(facts, window) - EDGE_S:
         return "the observer of the database did not watch the whole phase"
-    gap_s = max((min(b, window.end) - max(a, window.start) for a, b in observed.gaps), default=0.0)
-    if gap_s > BLIND_S:
+    if (gap_s := _longest_within(window, observed.gaps)) > UNCONNECTED_S:
         return f"the observer had no connection to the database for {format_duration(gap_s)}"
-    if not observed.log_read and (observed.late_max_s or 0.0) > BLIND_S:
-        return f"the observer of the database was blind for {format_duration(observed.late_max_s or 0.0)}"
-    if why := why_unreadable(facts, "locks.ndjson") or _unseen_in_log(facts, window):
+    blind_s = _longest_within(window, observed.blind)
+    if blind_s > BLIND_S and not (observed.log_read and observed.waits_logged):
+        return f"the observer of the database was blind for {format_duration(blind_s)}"
+    for file in ("locks.ndjson", "database.ndjson"):
+        if why := why_unreadable(facts, file):
+            return why
+    if why := _unseen_in_log(facts, window):
         return why
     if migration is None or not migration.backends:
         return "none of the migration's sessions is known"
@@ -49,8 +53,12 @@ def why_unreadable(facts: Facts, file: str) -> str:
     return next((text for text in facts.record.missing if file in text), "")
 
 
+def _longest_within(window: Window, times: Iterable[tuple[float, float]]) -> float:
+    return max((min(end, window.end) - max(start, window.start) for start, end in times), default=0.0)
+
+
 def _unseen_in_log(facts: Facts, window: Window) -> str:
-    """The first wait in the window that the server's log tells of, and the observer does not."""
+    """The first wait in the window that the server's log tells of, and the observer not, or not as long."""
     seen: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for wait in facts.record.waits:
         seen[wait.pid].append((wait.started_at, wait.until))
@@ -60,7 +68,7 @@ def _unseen_in_log(facts: Facts, window: Window) -> str:
         began = entry.at - (entry.wait_s or 0.0)
         in_window = entry.at >= window.start and began < window.end
         for pid in entry.pids if in_window else ():
-            if not any(start <= entry.at and began <= end for start, end in seen[pid]):
+            if not any(start <= entry.at <= end + BLIND_S for start, end in seen[pid]):
                 waited = format_duration(entry.wait_s or 0.0)
                 return f"the server's log tells of a wait of {waited} by session {pid} that was not seen"
     return ""

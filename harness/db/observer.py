@@ -22,6 +22,7 @@ import psycopg
 
 from harness.clock import monotonic
 from harness.core.observation import (
+    BLIND_S,
     ENDED,
     DatabasePoint,
     Held,
@@ -36,7 +37,7 @@ from harness.core.waits import Wait
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
 from harness.db.processes import ProcessGroups
-from harness.db.server_log import LogTail, fold_repeats, open_log
+from harness.db.server_log import LogTail, fold_repeats, open_log, why_no_file
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError
 from harness.store import RunDirectory
@@ -50,6 +51,9 @@ MIGRATING_INTERVAL_S = 0.02
 MOST_OF_A_CORE = 0.25
 """The interval grows when polls take longer than this share of it: hundreds of sessions in one queue."""
 
+LONGEST_REST_S = 0.25
+"""However long a poll took, the next does not wait for longer than this."""
+
 CLOCK_EVERY_S = 10.0
 POINT_EVERY_S = 1.0
 LOG_EVERY_S = 0.5
@@ -62,6 +66,9 @@ LOGGED_AFTER_S = 0.9
 """Waits longer than about `deadlock_timeout` (1 s) are in the log, which comes a little after their end."""
 
 HELD_BACK_S = 2.0
+
+LOCKS = "locks.ndjson"
+DATABASE = "database.ndjson"
 
 COUNTERS = ("deadlocks", "temp_bytes", "commits", "rollbacks", "wal_bytes")
 
@@ -83,6 +90,8 @@ class Observer:
         self._why_no_log = ""
         self._ahead_s = 0.0
         self._late = array("d")
+        self._looked_at: float | None = None  # when the last poll that succeeded began
+        self._written = {LOCKS: 0, DATABASE: 0}
         self._stopping = False
         self._migrating = False
         self._backends: set[int] = set()
@@ -106,6 +115,8 @@ class Observer:
 
     def run(self) -> None:
         """Watch; connect anew whenever the connection is lost."""
+        for name in self._written:
+            (self._directory.path / name).touch()
         self._observed = replace(self._observed, began_at=self.now)
         self._write_state()
         while not self._over:
@@ -132,25 +143,24 @@ class Observer:
             _Job(LOG_EVERY_S, self._read_log, self.now),
             _Job(PROGRESS_EVERY_S, partial(self._follow_migration, server), self.now),
         ]
-        planned = before = self.now
+        interval = POLL_INTERVAL_S
         while not self._over:
             begun = self.now
-            self._late.append(max(0.0, begun - planned))
-            self._try(server, partial(self._poll, server, begun, begun - before))
-            before, took = begun, self.now - begun
+            self._try(server, partial(self._poll, server, begun, interval))
+            took = self.now - begun
             for job in jobs:
                 if job.due(self.now):
                     self._try(server, job.do)
             interval = MIGRATING_INTERVAL_S if self._migrating else POLL_INTERVAL_S
-            planned = begun + max(interval, took / MOST_OF_A_CORE)
+            planned = begun + max(interval, min(took / MOST_OF_A_CORE, took + LONGEST_REST_S))
             self._obey(planned - self.now)
         if not server.closed:
-            self._try(server, partial(self._poll, server, self.now, POLL_INTERVAL_S))
+            self._try(server, partial(self._poll, server, self.now, interval))
             self._try(server, self._read_log)
 
     def _meet(self, server: Server) -> None:
         """What to know of a server before watching it."""
-        if self._log is None or self._order.log is None:  # a file is read on across a restart of the server
+        if self._must_open_log:
             self._log, self._why_no_log = open_log(self._order.log, server.connection)
         self._ahead_s = server.clock_ahead_s(lambda: self.now)
         self._observed = replace(
@@ -159,12 +169,19 @@ class Observer:
             pooler=server.pooler,
             why_blind=server.why_blind(),
             log_read=self._log is not None,
+            waits_logged=server.logs_waits(),
             why_no_log=self._why_no_log,
         )
         if self._gap_from is not None:
             self._observed = replace(self._observed, gaps=(*self._observed.gaps, (self._gap_from, self.now)))
             self._gap_from = None
+        self._looked_at = self.now
         self._write_state()
+
+    @property
+    def _must_open_log(self) -> bool:
+        """A file is read on across a restart of the server; a log that was once not read stays unread."""
+        return not self._why_no_log and (self._log is None or self._order.log is None)
 
     def _try(self, server: Server, job: Callable[[], object]) -> None:
         """A query that fails costs its own answer, unless the connection went with it."""
@@ -190,7 +207,8 @@ class Observer:
             if "migrating" in line:
                 self._migrating = bool(line["migrating"])
 
-    def _poll(self, server: Server, at: float, since_s: float) -> None:
+    def _poll(self, server: Server, at: float, interval_s: float) -> None:
+        since_s = interval_s if self._looked_at is None else at - self._looked_at
         watched = sorted(self._backends) if self._migrating else []
         seen, locks = server.locks(watched)
         sessions = server.sessions(self._fold.wanted(seen))
@@ -199,7 +217,16 @@ class Observer:
         sessions |= server.sessions(sorted(leaders - sessions.keys()))
         self._keep(self._fold.poll(at, sights, sessions, since_s, self._ahead_s))
         self._note_held(server, at, watched, locks)
+        self._late.append(max(0.0, since_s - interval_s))
+        self._note_blindness(at)
+        self._looked_at = at
         self._observed = replace(self._observed, polls=self._observed.polls + 1)
+
+    def _note_blindness(self, until: float) -> None:
+        """The time since the last poll that succeeded, where it was long: they were slow, late, or failed."""
+        if self._looked_at is not None and until - self._looked_at > BLIND_S:
+            blind = (*self._observed.blind, (self._looked_at, until))
+            self._observed = replace(self._observed, blind=blind)
 
     def _note_held(self, server: Server, at: float, pids: list[int], locks: list[LockRow]) -> None:
         names = server.names(())
@@ -255,14 +282,20 @@ class Observer:
         self._last_counters = given
         return {name: max(0, self._counted[name]) for name in given}
 
-    def _read_log(self) -> None:
+    def _read_log(self, last: bool = False) -> None:
+        entries: list[LogEntry] = []
         try:
-            entries = [] if self._log is None else self._log.entries(self._ahead_s)
+            if self._log is not None:
+                entries = self._log.last(self._ahead_s) if last else self._log.entries(self._ahead_s)
         except ValueError as error:
-            self._log, self._why_no_log = None, f"The server's log has what is not understood: {error}."
-            self._observed = replace(self._observed, log_read=False, why_no_log=self._why_no_log)
-            return
+            self._lose_log(f"The server's log has what is not understood: {error}.")
+        except OSError as error:
+            self._lose_log(why_no_file(error))
         self._take_in([entry for entry in entries if entry.application != self._own_name])
+
+    def _lose_log(self, why: str) -> None:
+        self._log, self._why_no_log = None, why
+        self._observed = replace(self._observed, log_read=False, why_no_log=why)
 
     def _take_in(self, entries: list[LogEntry]) -> None:
         names = {str(wait.relation_oid): wait.relation for wait in (*self._ended, *self._fold.open)}
@@ -279,16 +312,16 @@ class Observer:
     def _keep(self, waits: list[Wait]) -> None:
         """Write the waits, those that the log will tell more of a little later."""
         for wait in waits:
-            if self._log is not None and wait.wait_s >= LOGGED_AFTER_S:
+            if self._log is not None and self.now - wait.started_at >= LOGGED_AFTER_S:
                 self._ended.append(wait)
             else:
-                self._directory.append_line("locks.ndjson", asdict(wait))
+                self._append(LOCKS, asdict(wait))
 
     def _release(self, older_s: float) -> None:
         held_back, self._ended = self._ended, []
         for wait in held_back:
             if wait.provenance == "exact" or wait.until <= self.now - older_s:
-                self._directory.append_line("locks.ndjson", asdict(wait))
+                self._append(LOCKS, asdict(wait))
             else:
                 self._ended.append(wait)
 
@@ -298,18 +331,23 @@ class Observer:
             return
         self._keep(self._fold.lost(POLL_INTERVAL_S))
         if self._gap_from is None:
-            self._gap_from = self.now
+            self._gap_from = self.now if self._looked_at is None else self._looked_at
+        self._looked_at = None
 
     def _finish(self) -> None:
-        if self._log is not None and self._order.log is not None:
-            self._take_in(self._log.last(self._ahead_s))
+        if self._order.log is not None:
+            self._read_log(last=True)
         self._release(0.0)
         for wait in self._fold.last():
-            self._directory.append_line("locks.ndjson", asdict(wait))
+            self._append(LOCKS, asdict(wait))
         now = self.now
+        self._note_blindness(now)
         gaps = self._observed.gaps + (((self._gap_from, now),) if self._gap_from is not None else ())
         why = self._observed.why_blind or (self._trouble if self._observed.polls == 0 else "")
-        self._observed = replace(self._observed, ended_at=now, gaps=gaps, why_blind=why)
+        waits, lines = self._written[LOCKS], self._written[DATABASE]
+        self._observed = replace(
+            self._observed, ended_at=now, gaps=gaps, why_blind=why, waits=waits, lines=lines
+        )
         self._write_state()
         self._directory.close()
 
@@ -324,7 +362,11 @@ class Observer:
         self._directory.write_json("observer.json", asdict(self._observed))
 
     def _note(self, value: ObserverLine) -> None:
-        self._directory.append_line("database.ndjson", as_line(value))
+        self._append(DATABASE, as_line(value))
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        self._directory.append_line(name, line)
+        self._written[name] += 1
 
 
 @dataclass

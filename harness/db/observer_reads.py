@@ -122,6 +122,10 @@ class Server:
             return f"The role may not see other roles' sessions. GRANT pg_monitor TO {user};"
         return ""
 
+    def logs_waits(self) -> bool:
+        """Whether the server's log tells of every wait of over a second."""
+        return bool(self._one(sql.LOGS_WAITS))
+
     def clock_ahead_s(self, now: Callable[[], float]) -> float:
         """The server's clock, in seconds since the epoch, less `now`; of some round trips the shortest."""
         best: tuple[float, float] | None = None

@@ -10,6 +10,7 @@ __all__ = [
     "BACKENDS",
     "CLOCK",
     "LOCKS",
+    "LOGS_WAITS",
     "NAMES",
     "POINT",
     "PROGRESS",
@@ -17,6 +18,12 @@ __all__ = [
 ]
 
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+LOGS_WAITS = """
+    SELECT current_setting('log_lock_waits')::bool AND setting::int <= 1000
+    FROM pg_settings WHERE name = 'deadlock_timeout'
+"""
+"""In milliseconds; https://www.postgresql.org/docs/current/runtime-config-logging.html#GUC-LOG-LOCK-WAITS"""
 
 LOCKS = """
     SELECT l.pid, l.granted, l.locktype, l.mode, l.relation::int8,

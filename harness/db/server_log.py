@@ -17,7 +17,7 @@ import psycopg
 from harness.core.observation import LogEntry
 from harness.db.log_messages import CsvLog, JsonLog, LogFormat, StderrLog, as_entry
 
-__all__ = ["LogTail", "fold_repeats", "open_log"]
+__all__ = ["LogTail", "fold_repeats", "open_log", "why_no_file"]
 
 CHUNK = 1 << 20
 CHUNKS_PER_READ = 8
@@ -75,7 +75,10 @@ def open_log(file: str | None, connection: psycopg.Connection) -> tuple[LogTail 
     `file` is the log of a server that the harness started; without one the server is asked for its own.
     """
     if file is not None:
-        return LogTail(_File(Path(file)), StderrLog(UTC)), ""
+        try:
+            return LogTail(_File(Path(file)), StderrLog(UTC)), ""
+        except OSError as error:
+            return None, why_no_file(error)
     try:
         return _through_sql(connection)
     except psycopg.errors.InsufficientPrivilege as error:
@@ -84,16 +87,20 @@ def open_log(file: str | None, connection: psycopg.Connection) -> tuple[LogTail 
         return None, f"The server's log cannot be read: {error.diag.message_primary or type(error).__name__}."
 
 
+def why_no_file(error: OSError) -> str:
+    """Why the log of a server that the harness started cannot be read; its folder is not named."""
+    name = os.path.basename(str(error.filename or "")) or "file"
+    return f"The server's log {name} cannot be read: {error.strerror or type(error).__name__}."
+
+
 class _File:
-    """The bytes appended to a file since it was opened."""
+    """The bytes appended to a file since it was opened; raises OSError when it is not there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = path.stat().st_size
 
     def __call__(self) -> bytes:
-        if not self._path.exists():
-            return b""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             new = file.read()

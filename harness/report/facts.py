@@ -128,7 +128,8 @@ def _watched(observed: Json) -> str:
     log = "the server's log was read" if observed.get("log_read") else f"the server's log was not: {why}"
     late = observed.get("late_p99_s")
     lateness = "" if late is None else f", late by {seconds(late)} (p99)"
-    blind = sum(end - start for start, end in observed.get("gaps") or ())
+    unseen = (*(observed.get("gaps") or ()), *(observed.get("blind") or ()))
+    blind = sum(end - start for start, end in unseen)
     gaps = f" It saw nothing for {seconds(blind)} in between." if blind else ""
     return f"Observed at least every {seconds(observed['interval_s'])}{lateness}; {log}.{gaps}{died}"
 

@@ -61,6 +61,11 @@ class PgBench:
                     yield float(found[1])
 
 
+def _begun(file: Path) -> bool:
+    """Whether the observer has looked for the first time."""
+    return file.exists() and file.stat().st_size > 0
+
+
 @contextmanager
 def observer(server: EmbeddedServer, null: bool) -> Iterator[int | None]:
     """A running observer child's pid; None when none is wanted."""
@@ -74,7 +79,7 @@ def observer(server: EmbeddedServer, null: bool) -> Iterator[int | None]:
         order = Order(folder, server.url, monotonic(), str(server.log), processes, "mul-migration bench")
         child = ObserverChild(order, folder / "logs" / "observer.log")
         child.start()
-        wait_until(lambda: (folder / "database.ndjson").exists(), within=10)
+        wait_until(lambda: _begun(folder / "database.ndjson"), within=10)
         pid = child._process.pid if child._process else 0
         try:
             yield pid

@@ -105,6 +105,11 @@ def _holds(options: Any, chance: random.Random) -> list[float]:
     return holds
 
 
+def _begun(file: Path) -> bool:
+    """Whether the observer has looked for the first time."""
+    return file.exists() and file.stat().st_size > 0
+
+
 def _run(
     server: EmbeddedServer, folder: Path, holds: list[float], chance: random.Random
 ) -> tuple[list[Planted], list[Wait]]:
@@ -119,7 +124,7 @@ def _run(
     )
     child = ObserverChild(order, folder / "logs" / "observer.log")
     child.start()
-    wait_until(lambda: (folder / "database.ndjson").exists(), within=10)
+    wait_until(lambda: _begun(folder / "database.ndjson"), within=10)
     shares = [[(hold, chance.choice(KINDS)) for hold in holds[number::TABLES]] for number in range(TABLES)]
     with ThreadPoolExecutor(TABLES) as pool:
         turns = [pool.submit(_turn, server.url, table, share, zero) for table, share in enumerate(shares)]

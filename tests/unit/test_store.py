@@ -150,7 +150,11 @@ def test_a_torn_gzip_is_told(directory: RunDirectory) -> None:
     assert "line 2 of final_read.ndjson.gz is unreadable; nothing after it was read" in record.missing
 
 
-@pytest.mark.parametrize("damage", [b"no gzip", gzip.compress(b'{"account": "bob"}')[:10] + b"\xff" * 20])
+@pytest.mark.parametrize(
+    "damage",
+    [b"no gzip", gzip.compress(b'{"account": "bob"}')[:10] + b"\xff" * 20],
+    ids=["no gzip", "damaged within"],
+)
 def test_a_damaged_gzip_is_told(directory: RunDirectory, damage: bytes) -> None:
     directory.append_line("final_read.ndjson.gz", {"account": "ada", "at": 1.0, "found": []})
     directory.close()
@@ -189,6 +193,21 @@ def test_evidence_that_is_not_understood_is_told_and_costs_no_verdict(directory:
         record.missing
     )
     assert judge(record).status == "inconclusive"
+
+
+@pytest.mark.parametrize("name", ["locks.ndjson", "database.ndjson"])
+def test_lines_that_the_observer_wrote_and_are_not_there_are_told(directory: RunDirectory, name: str) -> None:
+    point = {"what": "point", "at": 1.0}
+    wait = {"pid": 5, "started_at": 1.0, "ended_at": 2.0, "last_seen_at": 2.0, "lock_type": "relation"}
+    directory.append_line("locks.ndjson", {**wait, "mode": "ShareLock"})
+    directory.append_line("database.ndjson", point)
+    directory.close()
+    directory.write_json("observer.json", {"began_at": 0.1, "ended_at": 9.0, "waits": 1, "lines": 1})
+    assert not any("observer" in text or "lines of" in text for text in read_record(directory.path).missing)
+    (directory.path / name).write_text("")
+    assert f"1 of 1 lines of {name} are not there" in read_record(directory.path).missing
+    (directory.path / name).unlink()
+    assert f"1 of 1 lines of {name} are not there" in read_record(directory.path).missing
 
 
 def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:

@@ -215,8 +215,14 @@ LOGGED_WAIT = LogEntry(31.0, "lock_acquired", 612, pids=(612,), wait_s=3.0)
         ({"observed": watched(30.0)}, "did not watch the whole phase"),
         ({"observed": watched(began_at=30.0)}, "did not watch the whole phase"),
         ({"observed": watched(gaps=((28.0, 31.0),))}, "no connection to the database for 3.00 s"),
-        ({"observed": watched(log_read=False, late_max_s=1.5)}, "blind for 1.50 s"),
+        ({"observed": watched(log_read=False, blind=((28.0, 29.5),))}, "blind for 1.50 s"),
+        ({"observed": watched(waits_logged=False, blind=((28.0, 29.5),))}, "blind for 1.50 s"),
+        ({"missing": ("1 of 9 lines of database.ndjson are not there",)}, "lines of database.ndjson"),
         ({"database": (LOGGED_WAIT,)}, "wait of 3.00 s by session 612 that was not seen"),
+        (
+            {"database": (LOGGED_WAIT,), "waits": (a_wait(28.0, 28.8, pid=612, root=700),)},
+            "wait of 3.00 s by session 612 that was not seen",
+        ),
         ({"observed": watched(backends=()), "events": events(trace=[])}, "sessions is known"),
         ({"events": events(trace=[], end={"status": "nothing"})}, "phase migrate"),
     ],
@@ -228,10 +234,17 @@ def test_silence_of_who_did_not_watch_is_no_evidence(changes: Mapping[str, Any],
 
 
 def test_late_polls_are_no_matter_where_the_log_tells_every_long_wait() -> None:
-    assert result(a_record(observed=watched(late_max_s=1.5)), "lock_wait").status == "pass"
+    blind = watched(waits_logged=True, late_max_s=1.5, blind=((28.0, 29.5),))
+    assert result(a_record(observed=blind), "lock_wait").status == "pass"
     seen = a_wait(28.0, 31.0, pid=612, root=700)
-    record = a_record(observed=watched(late_max_s=1.5), database=(LOGGED_WAIT,), waits=(seen,))
+    record = a_record(observed=blind, database=(LOGGED_WAIT,), waits=(seen,))
     assert result(record, "lock_wait").status == "pass"
+
+
+@pytest.mark.parametrize("blind", [(3.0, 9.0), (28.0, 28.4)])
+def test_blindness_elsewhere_or_for_a_moment_hides_no_long_wait(blind: tuple[float, float]) -> None:
+    unread = watched(log_read=False, late_max_s=blind[1] - blind[0], blind=(blind,))
+    assert result(a_record(observed=unread), "lock_wait").status == "pass"
 
 
 def test_both_sides_of_a_deadlock_are_named() -> None:

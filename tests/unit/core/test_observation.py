@@ -42,7 +42,7 @@ def test_a_newer_versions_keys_are_ignored() -> None:
 
 
 def test_what_the_observer_says_of_itself_reads_back() -> None:
-    said = Observed(0.5, 9.0, backends=(5, 6), gaps=((1.0, 1.5),), polls=170)
+    said = Observed(0.5, 9.0, backends=(5, 6), gaps=((1.0, 1.5),), blind=((3.0, 4.0),), waits=2, lines=9)
     assert observed(json.loads(json.dumps(asdict(said)))) == said
     assert said.complete
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psycopg
 import pytest
 
 from harness.clock import monotonic
@@ -17,7 +18,7 @@ from harness.core.waits import Wait
 from harness.db.observer import Observer
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import Server
-from harness.db.server_log import LogTail
+from harness.db.server_log import LogTail, open_log
 
 URL = "postgresql://u:secret@127.0.0.1/shop"
 
@@ -50,6 +51,7 @@ def written(path: Path) -> list[dict[str, Any]]:
 
 WAIT = Wait(5, 95.0, 99.01, 99.0, "relation", "AccessShareLock")
 ACQUIRED = LogEntry(99.0, "lock_acquired", pid=5, pids=(5,), wait_s=4.0)
+ACQUIRED_LATER = LogEntry(99.0, "lock_acquired", pid=5, pids=(5,), wait_s=3.0)
 
 
 @pytest.mark.parametrize("log_first", [True, False])
@@ -69,7 +71,7 @@ def test_the_log_may_come_before_or_after_the_poll_that_misses_the_wait(
 def test_a_long_wait_is_held_back_only_so_long_and_a_short_one_not_at_all(
     observer: Observer, tmp_path: Path
 ) -> None:
-    observer._keep([WAIT, Wait(6, 98.9, 99.0, 98.98, "relation", "AccessShareLock")])
+    observer._keep([WAIT, Wait(6, 99.9, 99.95, 99.92, "relation", "AccessShareLock")])
     assert [line["pid"] for line in written(tmp_path)] == [6]
     observer._release(0.5)
     assert [(line["pid"], line["provenance"]) for line in written(tmp_path)][1:] == [(5, "observed")]
@@ -83,6 +85,110 @@ def test_counters_count_from_the_start_less_its_own_and_survive_a_crash(observer
     assert counted(1000, 4) == {"commits": 0}
     assert counted(1120, 20) == {"commits": 100}
     assert counted(50, 10) == {"commits": 140}  # the statistics began anew
+
+
+class Quiet:
+    """A server in which nobody waits; its connection lives, though a query of it may fail."""
+
+    closed = False
+    foreign: frozenset[int] = frozenset()
+    leaders: dict[int, int] = {}  # noqa: RUF012
+
+    def __init__(self, failing: bool = False) -> None:
+        self.failing = failing
+
+    def locks(self, _pids: list[int]) -> tuple[list[object], list[object]]:
+        if self.failing:
+            raise psycopg.errors.QueryCanceled
+        return [], []
+
+    def sessions(self, _pids: object) -> dict[int, object]:
+        return {}
+
+    def names(self, _oids: object) -> dict[int, tuple[str, str]]:
+        return {}
+
+
+def poll(observer: Observer, *instants: float, failing: bool = False) -> None:
+    server = cast("Server", Quiet(failing))
+    for at in instants:
+        observer._try(server, lambda at=at: observer._poll(server, at, 0.05))  # type: ignore[misc]
+
+
+def state(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((path / "observer.json").read_text())
+    return told
+
+
+def test_a_poll_is_late_by_its_distance_from_the_one_before(observer: Observer, tmp_path: Path) -> None:
+    poll(observer, 97.0, 97.05, 97.35, 97.40)  # one took 0.3 s, or the machine was busy
+    observer._write_state()
+    told = state(tmp_path)
+    assert (told["late_max_s"], told["polls"], told["blind"]) == (0.25, 4, [])
+
+
+def test_slow_polls_are_told_as_blindness(observer: Observer, tmp_path: Path) -> None:
+    poll(observer, 95.0, 98.25, 98.30)
+    observer._write_state()
+    told = state(tmp_path)
+    assert (told["late_max_s"], told["blind"]) == (3.2, [[95.0, 98.25]])
+
+
+def test_failed_polls_are_told_as_blindness(observer: Observer, tmp_path: Path) -> None:
+    poll(observer, 95.0)
+    poll(observer, 95.05, 95.5, 96.0, failing=True)
+    poll(observer, 96.5, 96.55)
+    observer._write_state()
+    told = state(tmp_path)
+    assert (told["late_max_s"], told["polls"], told["blind"]) == (1.45, 3, [[95.0, 96.5]])
+
+
+def test_polls_that_fail_to_the_end_are_told_as_blindness_at_the_end(
+    observer: Observer, tmp_path: Path
+) -> None:
+    poll(observer, 95.0)
+    poll(observer, 95.05, failing=True)
+    observer._finish()
+    told = state(tmp_path)
+    assert told["blind"] == [[95.0, told["ended_at"]]]
+
+
+def test_its_end_tells_how_many_lines_it_wrote(observer: Observer, tmp_path: Path) -> None:
+    observer._write_state()
+    assert (state(tmp_path)["waits"], state(tmp_path)["lines"]) == (None, None)
+    observer._keep([WAIT, Wait(6, 99.9, 99.95, 99.92, "relation", "AccessShareLock")])
+    observer._note(DatabasePoint(1.0))
+    observer._finish()
+    assert (state(tmp_path)["waits"], state(tmp_path)["lines"]) == (2, 1)
+
+
+def test_files_are_there_from_the_start_though_nothing_is_written(observer: Observer, tmp_path: Path) -> None:
+    observer.stop()
+    observer.run()
+    assert [(tmp_path / name).read_text() for name in ("locks.ndjson", "database.ndjson")] == ["", ""]
+    assert (state(tmp_path)["waits"], state(tmp_path)["lines"]) == (0, 0)
+
+
+def test_a_log_that_vanishes_is_not_read_and_stays_so(observer: Observer, tmp_path: Path) -> None:
+    file = tmp_path / "postgres.log"
+    file.touch()
+    observer._log, _ = open_log(str(file), cast("psycopg.Connection", None))
+    file.unlink()
+    observer._read_log()
+    assert not observer._observed.log_read
+    assert observer._observed.why_no_log == (
+        "The server's log postgres.log cannot be read: No such file or directory."
+    )
+    assert not observer._must_open_log
+
+
+def test_a_long_wait_whose_end_nobody_saw_is_held_back_for_the_log(
+    observer: Observer, tmp_path: Path
+) -> None:
+    observer._keep([Wait(5, 96.0, 96.8, 96.3, "relation", "AccessShareLock")])
+    assert written(tmp_path) == []
+    observer._take_in([ACQUIRED_LATER])
+    assert [(line["ended_at"], line["provenance"]) for line in written(tmp_path)] == [(99.0, "exact")]
 
 
 def test_commands_come_line_by_line(pipe: tuple[int, int]) -> None:

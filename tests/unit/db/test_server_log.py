@@ -7,13 +7,16 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from harness.core.observation import LogEntry
 from harness.db.log_messages import CsvLog, JsonLog, LogFormat, StderrLog, shorten
-from harness.db.server_log import LogTail, fold_repeats
+from harness.db.server_log import LogTail, fold_repeats, open_log
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 
@@ -129,6 +132,12 @@ def test_jsonlog_is_read() -> None:
 def test_the_same_error_a_hundred_times_is_one_entry() -> None:
     errors = read(line("no column c", "ERROR", "42703") * 100 + line("division by zero", "ERROR", "22012"))
     assert [(entry.sqlstate, entry.count) for entry in fold_repeats(errors)] == [("42703", 100), ("22012", 1)]
+
+
+def test_a_log_that_is_not_there_is_not_read(tmp_path: Path) -> None:
+    log, why = open_log(str(tmp_path / "postgres.log"), cast("psycopg.Connection", None))
+    assert log is None
+    assert why == "The server's log postgres.log cannot be read: No such file or directory."
 
 
 def test_a_long_query_keeps_the_comment_at_its_end() -> None:
