@@ -12,14 +12,6 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share fixtures, so one worker runs them; the catalogue's cases are apart."""
-    for item in items:
-        if item.path.parent.name != "catalogue":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(autouse=True)
 def _share_of_the_machine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
-from tests.fix_run import LOCUSTFILE, SHORT, Run, Runs, without_test_settings
+from tests.fix_run import LOCUSTFILE, SHORT, Runs, without_test_settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -40,28 +40,18 @@ def workers(port: int, runs: Runs) -> Iterator[list[subprocess.Popen[bytes]]]:
         worker.wait()
 
 
-def _assert_it_passed_on_two_workers(run: Run) -> None:
-    assert run.process.returncode == 0, run.output
-    load = run.verdict["load"]
-    assert (load["workers"], load["workers_lost"]) == (2, 0)
-    assert load["started"] == load["finished"] + load["unfinished"]
-    assert run.verdict["ledger"]["acknowledged"] > 50
-
-
 def test_two_processes_of_one_machine(runs: Runs) -> None:
     run = runs.start("--processes", "2", *SHORT)
     assert wait_until(lambda: "baseline" in run.phases(), within=60)
     children = psutil.Process(run.process.pid).children(recursive=True)
     run.wait()
-    _assert_it_passed_on_two_workers(run)
+    assert run.process.returncode == 0, run.output
+    load = run.verdict["load"]
+    assert (load["workers"], load["workers_lost"]) == (2, 0)
+    assert load["started"] == load["finished"] + load["unfinished"]
+    assert run.verdict["ledger"]["acknowledged"] > 50
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
-
-
-def test_a_master_and_two_workers(runs: Runs, port: int, workers: list[subprocess.Popen[bytes]]) -> None:
-    run = runs("--master", "--master-bind-port", str(port), "--expect-workers", "2", *SHORT)
-    _assert_it_passed_on_two_workers(run)
-    assert [worker.wait(timeout=15) for worker in workers] == [0, 0]
 
 
 def test_a_worker_that_dies_makes_the_verdict_say_so(

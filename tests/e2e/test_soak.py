@@ -1,6 +1,6 @@
 """Many runs of the main path: noise alone stays quiet, and what is unsafe is always found.
 
-    pytest -m slow -s tests/e2e/test_soak.py
+    pytest -m slow -s -n0 tests/e2e/test_soak.py
 
 takes about an hour and a quarter; `SOAK=5` in the environment makes it five runs of each kind.
 """

@@ -278,15 +278,6 @@ def test_one_process(load: Load) -> None:
     assert {final.worker for final in record.final_reads} == {"local"}
 
 
-def test_forked_workers(load: Load) -> None:
-    load.write()
-    process = load.start(*forked())
-    output = output_of(process)
-    assert process.returncode == 0, output
-    assert "END drained True missing 0" in output, output
-    assert_whole(load.record(), 2)
-
-
 def test_master_and_worker(load: Load) -> None:
     load.write()
     port = free_port()
