@@ -25,6 +25,7 @@ from harness.core.names import last_part, quoted
 from harness.core.rule import LONG_HOLD_S, Case, Match, Past, Rule, Traced
 from harness.core.schema_state import IndexState, TableState
 from harness.core.secrets import mask
+from harness.core.shape import Action
 from harness.errors import UsageError
 
 __all__ = ["RULES", "Advice", "Rule", "Traced", "advise", "explain_rules", "rules_table"]
@@ -43,6 +44,7 @@ RULES: tuple[Rule, ...] = (*_SPECIFIC, *rules_transactions.LEFT_OVER)
 """Every rule. Their ids are a public contract."""
 
 _SEVERITIES = ("finding", "note", "ignored")
+_INDEXING = ("create_index", "add_unique", "add_primary_key")
 _NO_INDEXES: Mapping[str, IndexState] = MappingProxyType({})
 
 
@@ -83,14 +85,20 @@ def advise(
     known = {**{quoted(last_part(name)): state for name, state in sizes.items()}, **sizes}
     ranked: list[tuple[tuple[float, ...], Advice]] = []
     past = Past()
-    views = _views(statements)
+    views, indexed = _views(statements), _indexed(statements)
     for traced in statements:
-        case = Case(traced, past, known, indexes, views[traced.statement.transaction])
+        case = Case(traced, past, known, indexes, views[traced.statement.transaction], indexed)
         for order, (rule, match) in enumerate(_matches(case)):
             found = _advice(case, rule, match, ignored)
             ranked.append((_rank(case, match, found, order), found))
         past.add(traced)
     return tuple(found for _, found in sorted(ranked, key=lambda item: item[0]))
+
+
+def _indexed(statements: Sequence[Traced]) -> Sequence[Action]:
+    """What makes an index; a foreign key may have its index a revision later."""
+    done = (traced for traced in statements if traced.statement.sqlstate is None)
+    return [action for traced in done for action in traced.shape.actions if action.verb in _INDEXING]
 
 
 def _views(statements: Sequence[Traced]) -> Mapping[int | None, Sequence[str]]:

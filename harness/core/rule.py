@@ -121,8 +121,9 @@ class Match:
 class Case:
     """One traced statement with what is known around it; what rules look at.
 
-    `past` is what the migration did before it, `sizes` are the tables before the migration and `indexes` the
-    indexes before it, by name. `views` are the views made in its transaction, before it or after it.
+    `past` is what the migration did before it. `sizes` are the tables and `indexes` the indexes before the
+    migration, by name. `views` are the views that its transaction made, before it or after it, `indexed` what
+    makes an index anywhere in the migration.
     """
 
     traced: Traced
@@ -130,6 +131,7 @@ class Case:
     sizes: Mapping[str, TableState] = field(default_factory=dict)
     indexes: Mapping[str, IndexState] = field(default_factory=dict)
     views: Sequence[str] = ()
+    indexed: Sequence[Action] = ()
 
     @property
     def statement(self) -> Statement:

@@ -263,7 +263,7 @@ def _unindexed(case: Case) -> Iterator[Match]:
         )
         made = any(
             same(item.relation, action.relation) and item.columns[:1] == action.columns[:1]
-            for item in case.before("create_index", "add_unique", "add_primary_key")
+            for item in case.indexed
         )
         if not before and not made:
             said = f"no index of {action.relation} begins with {action.columns[0]}"

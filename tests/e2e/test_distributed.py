@@ -15,7 +15,7 @@ import pytest
 from harness.clock import wait_until
 from tests.fix_run import LOCUSTFILE, SHORT, Runs, without_test_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.quiet, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def workers(port: int, runs: Runs) -> Iterator[list[subprocess.Popen[bytes]]]:
         worker.wait()
 
 
+@pytest.mark.quiet
 def test_two_processes_of_one_machine(runs: Runs) -> None:
     run = runs.start("--processes", "2", *SHORT)
     assert wait_until(lambda: "baseline" in run.phases(), within=60)

@@ -706,3 +706,11 @@ def _asked(sql: str, outside: bool, n: int) -> Done:
     strong = any(action.verb.startswith(("add_", "alter_", "drop_c", "set_")) for action in shape.actions)
     locks = [("busy", AX)] if strong and not outside else []
     return done(sql, *locks, transaction=None if outside else n)
+
+
+def test_a_foreign_key_may_have_its_index_later() -> None:
+    key = done(f"ALTER TABLE busy {FK} NOT VALID", *BOTH)
+    index = "CREATE INDEX CONCURRENTLY ix ON busy ({}, tenant_id)"
+    (column,) = next(a.columns for a in parse(key.sql).actions if a.verb == "add_foreign_key")
+    assert "foreign-key-without-index" not in fired(key, done(index.format(column), transaction=None))
+    assert "foreign-key-without-index" in fired(key, done(index.format("note"), transaction=None))

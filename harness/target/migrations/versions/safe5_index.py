@@ -17,7 +17,7 @@ depends_on = None
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS documents_category_idx")
-        op.execute("CREATE INDEX CONCURRENTLY documents_category_idx ON documents (account_id, category_id)")
+        op.execute("CREATE INDEX CONCURRENTLY documents_category_idx ON documents (category_id, account_id)")
 
 
 def downgrade() -> None:

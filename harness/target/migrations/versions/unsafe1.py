@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.alter_column("documents", "size", existing_type=sa.Integer(), type_=sa.BigInteger())
     op.create_foreign_key("documents_category_id_fkey", "documents", "categories", ["category_id"], ["id"])
     op.create_check_constraint("documents_size_check", "documents", "size >= 0")
-    op.create_index("documents_category_idx", "documents", ["account_id", "category_id"])
+    op.create_index("documents_category_idx", "documents", ["category_id", "account_id"])
 
 
 def downgrade() -> None:
