@@ -27,7 +27,7 @@ _ROOMY_ONLY = {"Requests", "p50", "p99"}
 """Columns of the phases that a terminal of less than `_ROOMY` columns has no room for."""
 
 _BLAMED = 3
-_CODE_LINES = 12
+_CODE_LINES = 16
 _TITLE = 10
 """Columns of a pair's title."""
 

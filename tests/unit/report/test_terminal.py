@@ -70,8 +70,8 @@ def test_a_long_safe_form_is_cut() -> None:
     verdict = sample.red_verdict()
     verdict["blame"][0]["advice"] = "\n".join(f"line {n}" for n in range(40))
     text = printed(sample.view_of(verdict))
-    assert "line 11\n" in text
-    assert "line 12" not in text
+    assert "line 15\n" in text
+    assert "line 16" not in text
 
 
 @pytest.mark.parametrize("view", [sample.red(), sample.green(), hostile()], ids=["red", "green", "hostile"])
