@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from harness.core.secrets import mask
+from harness.core.secrets import MASK, mask
 from harness.errors import UsageError
 
-__all__ = ["IMPACT_MINIMUM_S", "IMPACT_TAIL_S", "SLICE_S", "Plan"]
+__all__ = ["IMPACT_MINIMUM_S", "IMPACT_TAIL_S", "SLICE_S", "MigrationPlan", "Plan"]
 
 IMPACT_MINIMUM_S = 10.0
 """Shortest impact window: most dangerous statements last milliseconds, their consequences do not."""
@@ -22,6 +22,29 @@ IMPACT_TAIL_S = 2.0
 
 SLICE_S = 5.0
 """Length of a slice of the impact window."""
+
+
+@dataclass(frozen=True)
+class MigrationPlan:
+    """One migration of a run: what runs it, on which database, from where to where.
+
+    `name` tells several migrations of one run apart; it is empty where there is only one. A `command` takes
+    the place of Alembic's own; `environment` is laid over the harness's for it.
+    """
+
+    name: str = ""
+    alembic_config: str | None = None  # path; None: the reference service's own
+    command: str | None = None
+    cwd: str | None = None
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    database_url: str | None = field(default=None, repr=False)  # None: the run's own database
+    expect_from: str | None = None  # the revision the database must be at before
+    upgrade: str = "head"
+    downgrade: str | None = None
+    lock_timeout: str | None = None  # as PostgreSQL writes it: 500ms, 2s
+    statement_timeout: str | None = None
+    retries: int = 0
+    deadline_s: float = 1800.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +82,7 @@ class Plan:
     statement_timeout: str | None = None
     migration_retries: int = 0
     migration_deadline_s: float = 1800.0
+    migrations: tuple[MigrationPlan, ...] = ()  # several, in order; the fields above are then not used
 
     # judgement
     gates: tuple[str, ...] = ()
@@ -87,6 +111,21 @@ class Plan:
     def migrates(self) -> bool:
         """Whether the run has a migration to run."""
         return not self.placebo
+
+    @property
+    def steps(self) -> tuple[MigrationPlan, ...]:
+        """The migrations of the run, in order; one unless the plan file lists several."""
+        return self.migrations or (
+            MigrationPlan(
+                alembic_config=self.alembic_config,
+                upgrade=self.upgrade,
+                downgrade=self.downgrade,
+                lock_timeout=self.lock_timeout,
+                statement_timeout=self.statement_timeout,
+                retries=self.migration_retries,
+                deadline_s=self.migration_deadline_s,
+            ),
+        )
 
     @property
     def ignored(self) -> dict[str, str]:
@@ -175,7 +214,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """The plan for `plan.json` and for people: every field, with secrets masked."""
-        return {key: mask(value) if isinstance(value, str) else value for key, value in asdict(self).items()}
+        return {key: _masked(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
@@ -186,11 +225,38 @@ class Plan:
             for key, value in data.items()
             if key in known
         }
+        values["migrations"] = tuple(_migration_from(one) for one in data.get("migrations", ()))
         return cls(**values)
 
     def text(self) -> str:
         """The resolved plan as JSON, for `--dry-run`."""
         return json.dumps(self.as_json(), indent=2, ensure_ascii=False)
+
+
+def _migration_from(data: Mapping[str, Any]) -> MigrationPlan:
+    known = {f.name for f in fields(MigrationPlan)}
+    values = {key: value for key, value in data.items() if key in known}
+    values["environment"] = tuple((name, value) for name, value in data.get("environment", ()))
+    return MigrationPlan(**values)
+
+
+def _masked(value: Any) -> Any:
+    """The value with every text in it masked."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {
+            key: _names_alone(inner) if key == "environment" else _masked(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return value
+
+
+def _names_alone(environment: tuple[tuple[str, str], ...]) -> list[list[str]]:
+    """Variables without their values, any of which may be a secret."""
+    return [[name, MASK] for name, _ in environment]
 
 
 def _at_least(flag: str, value: float, least: float, unit: str = "") -> None:

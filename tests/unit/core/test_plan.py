@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.plan import Plan
+from harness.core.plan import MigrationPlan, Plan
 from harness.errors import UsageError
 from tests.fix_record import a_plan
 
@@ -94,3 +94,19 @@ def test_keys_of_newer_versions_are_ignored() -> None:
 )
 def test_a_plan_is_named_by_its_service(changes: dict[str, Any], name: str) -> None:
     assert a_plan(**changes).name == name
+
+
+def test_a_plan_without_a_list_has_one_migration() -> None:
+    (only,) = Plan(upgrade="v2", downgrade="v1", lock_timeout="2s").steps
+    assert (only.name, only.upgrade, only.downgrade, only.lock_timeout) == ("", "v2", "v1", "2s")
+
+
+def test_several_migrations_survive_the_file_without_their_secrets() -> None:
+    auth = MigrationPlan(
+        "auth", environment=(("API_SECRET", "hunter2"),), database_url="postgresql://a:hunter2@127.0.0.1/auth"
+    )
+    plan = Plan(migrations=(auth, MigrationPlan("shop")))
+    assert "hunter2" not in plan.text()
+    read = Plan.from_json(json.loads(plan.text()))
+    assert [one.name for one in read.steps] == ["auth", "shop"]
+    assert read.steps[0].environment == (("API_SECRET", "***"),)
