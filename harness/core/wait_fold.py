@@ -14,6 +14,8 @@ __all__ = ["SessionSeen", "Sight", "WaitFold", "chain_to_root", "end_from_log"]
 UNWATCHED_S = 1.0
 """A poll so late says nothing of when in between a wait ended: it counts as if it had come after so long."""
 
+ENDS_A_TRANSACTION = frozenset({"commit", "end", "rollback", "abort"})
+
 SAME_START_S = 0.1
 """How far apart the log's and the poll's start of one wait may lie; both go through one clock offset."""
 
@@ -190,14 +192,18 @@ class WaitFold:
 def _root(
     before: Blocker | None, chain: tuple[int, ...], has_root: bool, sessions: Mapping[int, SessionSeen]
 ) -> Blocker | None:
-    """The root of the chain; the one seen before where it has meanwhile let go."""
+    """The root of the chain, as it was seen before where it has let go meanwhile, or is just about to:
+    who ends a transaction is known by what it did before, not by its COMMIT."""
     if not has_root:
         return None
     if chain[-1] == 0:
         return Blocker(0, state="prepared transaction")
     found = sessions.get(chain[-1])
-    if before is not None and before.pid == chain[-1] and (found is None or found.transaction_s is None):
-        return before
+    if before is not None and before.pid == chain[-1]:
+        if found is None or found.transaction_s is None:
+            return before
+        if found.query.strip(" ;").lower() in ENDS_A_TRANSACTION:
+            return replace(before, transaction_s=found.transaction_s)
     return found.as_blocker() if found is not None else Blocker(chain[-1])
 
 

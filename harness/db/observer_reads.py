@@ -69,6 +69,8 @@ class Server:
         self.leaders: dict[int, int] = {}
         for kind in ("text", "name"):
             connection.adapters.register_loader(kind, _Lenient)
+        # Kept, as making one for each poll costs a third of the poll; it copies the adapters of its making.
+        self._cursor = connection.cursor()
         if pooler:
             connection.prepare_threshold = None
         elif self.version >= OLDEST_SERVER:
@@ -210,7 +212,7 @@ class Server:
     def _rows(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         self.transactions += 1
         prepare = None if self.pooler else True
-        return self._connection.execute(query, parameters, prepare=prepare).fetchall()
+        return self._cursor.execute(query, parameters, prepare=prepare).fetchall()
 
     def _one(self, query: str) -> Any:
         ((value,),) = self._rows(query)

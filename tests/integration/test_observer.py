@@ -193,7 +193,7 @@ def test_a_reader_idle_in_its_transaction_is_the_root_of_the_queue(database: str
     assert second.root.pid == first.root.pid
     assert (first.root.state, first.root.query) == ("idle in transaction", "SELECT 'the report' FROM busy")
     assert first.root.transaction_s is not None
-    assert first.root.transaction_s >= 0.3
+    assert first.root.transaction_s >= 0.2  # at the last look at it, which may be a poll before its end
     assert first.application == MIGRATION
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,16 @@ def test_a_root_that_has_just_let_go_is_told_as_it_was() -> None:
     walk(fold, [sight(5, 0.9, 9)], sessions={9: holding})
     fold.poll(1.05, [sight(5, 0.9, 9)], {9: SessionSeen(9, state="idle")}, EVERY)
     assert [wait.root for wait in fold.open] == [holding.as_blocker()]
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "rollback;", "END"])
+def test_a_root_that_ends_its_transaction_is_named_by_what_it_did(end: str) -> None:
+    fold = WaitFold()
+    holding = SessionSeen(9, "psql", "client backend", "idle in transaction", "SELECT 1", None, 4.0)
+    fold.poll(1.0, [sight(5, 0.98, 9)], {9: holding}, EVERY)
+    ending = SessionSeen(9, "psql", "client backend", "active", end, None, 4.05)
+    fold.poll(1.05, [sight(5, 0.98, 9)], {9: ending}, EVERY)
+    assert [wait.root for wait in fold.open] == [replace(holding, transaction_s=4.05).as_blocker()]
 
 
 def test_the_root_of_most_of_the_wait_is_named() -> None:
