@@ -85,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     topic.add_argument("topic", nargs="?", metavar="RULE|gates", help="a rule's id, or `gates`")
     topic.add_argument("--all", action="store_true", help="every rule of advice")
     explain.set_defaults(command=_explain)
+
+    help_ = commands.add_parser(
+        "help", help="how to do things, by topic", description=_help.__doc__, allow_abbrev=False
+    )
+    help_.add_argument("topic", nargs="?", metavar="TOPIC", help="none: the topics")
+    help_.set_defaults(command=_help)
     return parser
 
 
@@ -214,4 +220,19 @@ def _explain(options: argparse.Namespace) -> int:
             f"Near it: {', '.join(near)}." if near else "`harness explain --all` lists them.",
         )
     sys.stdout.write(f"{advice.explain_rules([] if options.all else [options.topic])}\n")
+    return 0
+
+
+def _help(options: argparse.Namespace) -> int:
+    """Print the page on a topic, or the topics there are. Rendered for a terminal, as Markdown otherwise."""
+    from rich.markdown import Markdown
+
+    from harness.help import contents, page
+
+    if options.topic is None:
+        sys.stdout.write(f"{contents()}\n")
+    elif sys.stdout.isatty():
+        Console().print(Markdown(page(options.topic)))
+    else:
+        sys.stdout.write(page(options.topic))
     return 0

@@ -50,7 +50,7 @@ def test_the_readme_has_the_rules_as_the_program_explains_them() -> None:
     assert explain_rules().startswith(shown.strip())
 
 
-@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace"])
+@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace", "help"])
 def test_every_command_is_in_the_readme(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
