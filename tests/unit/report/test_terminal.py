@@ -20,8 +20,14 @@ def printed(view: View, width: int = 100, colour: bool = False) -> str:
     return output.getvalue()
 
 
-def test_a_red_run_says_why_in_its_first_lines() -> None:
-    lines = printed(sample.red()).strip().splitlines()
+@pytest.fixture(scope="module")
+def red() -> str:
+    """The summary of the red run."""
+    return printed(sample.red())
+
+
+def test_a_red_run_says_why_in_its_first_lines(red: str) -> None:
+    lines = red.strip().splitlines()
     assert lines[0].startswith("✘ FAIL  Upgrade to unsafe@head")
     assert "throughput is 31.2/s, the limit is 75.5/s." in lines[1]
 
@@ -49,8 +55,8 @@ def test_a_red_run_says_why_in_its_first_lines() -> None:
         "Report      runs/latest/report.html",
     ],
 )
-def test_the_summary_has_every_part(words: str) -> None:
-    assert words in printed(sample.red())
+def test_the_summary_has_every_part(words: str, red: str) -> None:
+    assert words in red
 
 
 def test_eighty_columns_show_every_phase_by_name_and_its_numbers_whole() -> None:
