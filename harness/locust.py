@@ -29,8 +29,11 @@ from harness.core.plan import Plan
 from harness.errors import HarnessError, SetupError, UsageError
 from harness.load import hooks, web
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
+from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registration
 from harness.load.collector import LoadControl
+from harness.load.cookie_auth import CookieSession, Csrf
 from harness.load.messages import RunSettings
+from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
 from harness.load.users import MigrationUser
 from harness.report import terminal
 from harness.run.controller import Progress
@@ -38,7 +41,21 @@ from harness.run.preparation import Prepared, check, prepare, upgrade_choices
 from harness.run.services import free_port
 from harness.run.session import Finished, Session
 
-__all__ = ["MigrationUser"]
+__all__ = [
+    "Auth",
+    "CookieSession",
+    "Credentials",
+    "Csrf",
+    "JsonLogin",
+    "LoginError",
+    "MigrationUser",
+    "NoAuth",
+    "PasswordGrant",
+    "Refresh",
+    "Registration",
+    "SignedJwt",
+    "StaticToken",
+]
 
 log = logging.getLogger("harness")
 

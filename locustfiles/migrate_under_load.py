@@ -1,12 +1,14 @@
 """People at work on the reference service while its database is migrated."""
 
-from harness.locust import MigrationUser  # isort: skip - first: this makes the file a migration test
+from harness.locust import MigrationUser, PasswordGrant  # isort: skip - first: this makes the file a migration test
 
 from locust import task
 
 
 class Person(MigrationUser):
     """Reads more than it writes."""
+
+    auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
 
     @task(25)
     def look_through_documents(self) -> None:

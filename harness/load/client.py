@@ -127,7 +127,14 @@ class MeasuredSession(FastHttpSession):
         """Like `request`, for what happens beside the user's tasks: intended for now, `due` stays."""
         return self._recorded(method, url, name or url, expect, None, None, payload)[0]
 
-    def unrecorded(self, method: str, url: str, **payload: Any) -> FastResponse:
+    def unrecorded(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Container[int] = _SUCCESS,  # noqa: ARG002 - taken as `request` does; here nobody judges
+        **payload: Any,
+    ) -> FastResponse:
         """Send one request that is not part of the load: no sample, no event."""
         return self._exchange(method, url, **payload)
 

@@ -12,7 +12,8 @@ from gevent.pool import Pool
 from harness.clock import monotonic
 from harness.core.canary import read_text
 from harness.core.record import FinalRead, Found
-from harness.load.auth import Actor, LoginError, PasswordGrant
+from harness.load.accounts import Actor
+from harness.load.auth import Login, LoginError
 from harness.load.client import failure_cause
 
 __all__ = ["read_back"]
@@ -35,52 +36,52 @@ def read_back(actors: Iterable[Actor], canary: str) -> Iterator[FinalRead]:
     """
 
     def read(actor: Actor) -> FinalRead:
-        return _read_account(actor.grant, actor.collection, canary)
+        return _read_account(actor.login, actor.collection, canary)
 
     yield from Pool(_PARALLEL).imap_unordered(read, actors)
 
 
-def _read_account(grant: PasswordGrant, collection: str, canary: str) -> FinalRead:
+def _read_account(login: Login, collection: str, canary: str) -> FinalRead:
     found: list[Found] = []
     error = None
     try:
-        for item in _items(grant, collection):
+        for item in _items(login, collection):
             says = read_text(item["title"])
             if says is not None and says.run == canary:
                 found.append(Found(item["id"], item["version"], says.account, says.version))
     except (_PageError, KeyError, TypeError, ValueError) as problem:
         error = f"GET {collection}: {problem if isinstance(problem, _PageError) else _unknown_shape(problem)}"
-    return FinalRead(grant.account.name, monotonic(), tuple(found), error)
+    return FinalRead(login.account.name, monotonic(), tuple(found), error)
 
 
-def _items(grant: PasswordGrant, collection: str) -> Iterator[dict[str, Any]]:
+def _items(login: Login, collection: str) -> Iterator[dict[str, Any]]:
     after: str | None = None
     while True:
-        page = _page(grant, collection, after)
+        page = _page(login, collection, after)
         yield from page["items"]
         after = page["next"]
         if after is None:
             return
 
 
-def _page(grant: PasswordGrant, collection: str, after: str | None) -> dict[str, Any]:
+def _page(login: Login, collection: str, after: str | None) -> dict[str, Any]:
     query = urlencode({"limit": _PAGE} | ({"after": after} if after else {}))
     cause = ""
     for tries_before in range(_TRIES):
         gevent.sleep(_PAUSE_S * tries_before)
         try:
-            token = grant.token(grant.session.unrecorded)
+            credentials = login.credentials(login.session.unrecorded)
         except LoginError as error:
             cause = str(error)
             continue
-        headers = {"Authorization": f"Bearer {token}"}
-        response = grant.session.unrecorded("GET", f"{collection}?{query}", headers=headers)
+        headers = credentials.headers_for("GET")
+        response = login.session.unrecorded("GET", f"{collection}?{query}", headers=headers)
         cause = failure_cause(response)
         if not cause:
             page: dict[str, Any] = response.json()
             return page
-        if response.status_code == 401:
-            grant.refused(token)
+        if login.auth.refuses(response):
+            login.refused(credentials)
     raise _PageError(f"{cause} ({_TRIES} tries)")
 
 

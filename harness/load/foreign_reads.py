@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Container
 from functools import lru_cache
 
-from harness.load.auth import Account, PasswordGrant
+from harness.core.accounts import Account
+from harness.load.auth import Credentials, Login
 
 __all__ = ["SharedKeys", "judge_foreign_read", "shared_keys", "status_for"]
 
@@ -16,9 +17,9 @@ class SharedKeys:
 
     def __init__(self, size: int = 200) -> None:
         self._size = size
-        self._owners: dict[uuid.UUID, PasswordGrant] = {}
+        self._owners: dict[uuid.UUID, Login] = {}
 
-    def share(self, key: uuid.UUID, owner: PasswordGrant) -> None:
+    def share(self, key: uuid.UUID, owner: Login) -> None:
         """`owner` has just read the record; the oldest goes when there are too many."""
         self._owners[key] = owner
         if len(self._owners) > self._size:
@@ -28,7 +29,7 @@ class SharedKeys:
         """The record is about to be deleted."""
         self._owners.pop(key, None)
 
-    def foreign_to(self, account: Account) -> list[tuple[uuid.UUID, PasswordGrant]]:
+    def foreign_to(self, account: Account) -> list[tuple[uuid.UUID, Login]]:
         """The records of other accounts, each with its owner."""
         return [(key, owner) for key, owner in self._owners.items() if owner.account != account]
 
@@ -39,10 +40,11 @@ def shared_keys(run_id: str) -> SharedKeys:  # noqa: ARG001 - what the cache goe
     return SharedKeys()
 
 
-def status_for(grant: PasswordGrant, path: str) -> int:
-    """The status of `path` for the account of `grant`, 0 for no answer; not recorded as load."""
-    headers = {"Authorization": f"Bearer {grant.current}"}
-    return grant.session.unrecorded("GET", path, headers=headers).status_code
+def status_for(login: Login, path: str) -> int:
+    """The status of `path` for the account of `login`, 0 for no answer; not recorded as load."""
+    credentials = login.issued.credentials if login.issued is not None else Credentials()
+    headers = credentials.headers_for("GET")
+    return login.session.unrecorded("GET", path, headers=headers).status_code
 
 
 def judge_foreign_read(shown: int, control: int, refusals: Container[int]) -> tuple[str, str]:

@@ -44,8 +44,8 @@ class Message:
 class RunSettings:
     """What one worker has to know of a run; no plan and no secret travels.
 
-    `worker_index` counts from 0 and is below `worker_count`. `accounts` is how many accounts the service was
-    seeded with, of which the workers share out their own.
+    `worker_index` counts from 0 and is below `worker_count`. `accounts` is how many accounts the
+    service has, of which the workers share out their own; they read `accounts_file` themselves.
     """
 
     run_id: str
@@ -56,6 +56,7 @@ class RunSettings:
     worker_index: int
     worker_count: int
     accounts: int
+    accounts_file: str | None = None
 
     def as_message(self) -> dict[str, Any]:
         """The settings as a message's data."""

@@ -15,12 +15,14 @@ from locust.env import Environment
 from locust.exception import RescheduleTask
 
 from harness.clock import monotonic
+from harness.core.accounts import Account
 from harness.core.canary import foreign, make_text
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule, period
 from harness.core.record import FinalRead
 from harness.errors import SetupError
-from harness.load.auth import Account, Actor, LoginError, PasswordGrant, accounts_of
+from harness.load.accounts import Actor, accounts_of
+from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import judge_foreign_read, shared_keys, status_for
@@ -50,8 +52,15 @@ class MigrationUser(FastHttpUser):
 
     collection: ClassVar[str] = "/documents"
     websocket_path: ClassVar[str | None] = "/ws"
+
+    auth: ClassVar[Auth] = NoAuth()
+    """How the accounts prove themselves to the service."""
+
     account_name: ClassVar[str] = "account-{:04}"
+    """What accounts are called that no file lists, by their number from 1."""
+
     account_password: ClassVar[str] = "correct horse battery staple"  # noqa: S105 - the seeded accounts'
+    """The password of accounts that no file lists."""
 
     period_s: ClassVar[float] = 0.375
     """Seconds between two tasks when the run has no target rate."""
@@ -64,7 +73,7 @@ class MigrationUser(FastHttpUser):
 
     run_settings: RunSettings
     account: Account
-    grant: PasswordGrant
+    login: Login
     random: Random
     client: MeasuredSession
 
@@ -87,7 +96,7 @@ class MigrationUser(FastHttpUser):
         self._join(settings)
         self._log_in()
         if self.websocket_path:
-            stream = Subscription(str(self.client.base_url), self.websocket_path, self.grant, self.random)
+            stream = Subscription(str(self.client.base_url), self.websocket_path, self.login, self.random)
             self._aside.spawn(stream.run)
             stream.subscribed.wait(_SUBSCRIBED_WITHIN_S)
         pace = period(settings.users, settings.target_rate) if settings.target_rate else self.period_s
@@ -111,10 +120,10 @@ class MigrationUser(FastHttpUser):
         # Linked to the greenlet: on_stop is not called when on_start raises.
         gevent.getcurrent().link(leave)
         self.client.number = number
-        self.account = Account(self.account_name.format(number), self.account_password)
+        self.account = run.account(number, self.account_name, self.account_password)
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
-        self.grant = PasswordGrant(self.account, self.client, self.random.uniform(0.75, 0.85))
-        run.actors[self.account.name] = Actor(self.grant, self.collection)
+        self.login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
+        run.actors[self.account.name] = Actor(self.login, self.collection)
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.
@@ -125,7 +134,7 @@ class MigrationUser(FastHttpUser):
         pause = _LOGIN_PAUSE_S
         while not valve.closed and monotonic() < give_up:
             try:
-                self.grant.token(self.client.request_now)
+                self.login.credentials(self.client.request_now)
             except LoginError:
                 gevent.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause *= 2
@@ -143,12 +152,14 @@ class MigrationUser(FastHttpUser):
         expect: Container[int] = range(200, 300),
         **payload: Any,
     ) -> FastResponse:
-        """One request as this account; after a 401 once more, with a fresh login."""
-        token = self._token()
-        response = self._send(token, method, path, name, expect, payload)
-        if response.status_code == 401 and 401 not in expect:
-            self.grant.refused(token)
-            response = self._send(self._token(), method, path, name, expect, payload)
+        """One request as this account; when its credentials are refused once more, with a fresh login."""
+        credentials = self._credentials()
+        response = self._send(credentials, method, path, name, expect, payload)
+        if response.status_code not in expect and self.auth.refuses(response):
+            self.login.refused(credentials)
+            credentials = self._credentials()
+            response = self._send(credentials, method, path, name, expect, payload)
+        self.login.answered(credentials, response)
         if self.random.random() < self.foreign_read_ratio and not self._is_probing():
             self._probing = self._aside.spawn(self._read_foreign)
         return response
@@ -166,7 +177,7 @@ class MigrationUser(FastHttpUser):
         **payload: Any,
     ) -> OperationOutcome:
         """One request that writes the record `key`, booked in the ledger; it would leave `version` behind."""
-        self._token()
+        self._credentials()
         attempt = _Attempt(self.account.name, key, kind, version, monotonic())
         outcome = OperationOutcome.INDETERMINATE  # unless an answer says otherwise: this user may be killed
         try:
@@ -186,23 +197,22 @@ class MigrationUser(FastHttpUser):
         else:
             recorder.read_checked()
 
-    def _token(self) -> str:
+    def _credentials(self) -> Credentials:
         try:
-            return self.grant.token(self.client.request)
+            return self.login.credentials(self.client.request)
         except LoginError as error:
             raise RescheduleTask from error  # the failed login is recorded; the next slot tries again
 
     def _send(
         self,
-        token: str,
+        credentials: Credentials,
         method: str,
         path: str,
         name: str | None,
         expect: Container[int],
         payload: dict[str, Any],
     ) -> FastResponse:
-        headers = {"Authorization": f"Bearer {token}", **payload.get("headers", {})}
-        return self.client.request(method, path, name, expect=expect, **{**payload, "headers": headers})
+        return self.client.request(method, path, name, expect=expect, **credentials.signed(method, payload))
 
     # what a person does
 
@@ -228,7 +238,7 @@ class MigrationUser(FastHttpUser):
         self.check(response, f"GET {self._one}")
         if key in self.documents:
             self.documents[key] = response.json()["version"]
-            shared_keys(self.run_settings.run_id).share(key, self.grant)
+            shared_keys(self.run_settings.run_id).share(key, self.login)
 
     def create(self) -> None:
         """Write a new record."""
@@ -324,7 +334,7 @@ class MigrationUser(FastHttpUser):
             return
         key, owner = self.random.choice(others)
         path = f"{self.collection}/{key}"
-        shown, control = status_for(self.grant, path), status_for(owner, path)
+        shown, control = status_for(self.login, path), status_for(owner, path)
         outcome, detail = judge_foreign_read(shown, control, self.foreign_refusals)
         recorder.probe(self.account.name, "foreign_read", outcome, detail and f"GET {self._one}: {detail}")
 

@@ -26,7 +26,7 @@ from websocket import (
 
 from harness.clock import utc_now
 from harness.core.canary import foreign
-from harness.load.auth import LoginError, PasswordGrant
+from harness.load.auth import Login, LoginError
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
@@ -82,10 +82,10 @@ class Numbering:
 class Subscription:
     """One account's stream of changes. `run` goes on until its greenlet is killed or the valve is closed."""
 
-    def __init__(self, host: str, path: str, grant: PasswordGrant, random: Random) -> None:
+    def __init__(self, host: str, path: str, login: Login, random: Random) -> None:
         self._url = f"ws{host.removeprefix('http')}{path}"
-        self._grant = grant
-        self._account = grant.account.name
+        self._login = login
+        self._account = login.account.name
         self._random = random
         self._numbers = Numbering()
         self._connections = 0
@@ -124,19 +124,19 @@ class Subscription:
             connection.close(timeout=_CLOSE_TIMEOUT_S)
 
     def _connect(self) -> WebSocket:
-        token = self._grant.token(self._grant.session.request_now)
+        credentials = self._login.credentials(self._login.session.request_now)
         resume = "" if self._numbers.last is None else f"?after={self._numbers.last}"
         try:
             # The token goes into a header: servers and proxies write query strings into their logs.
             return create_connection(
                 self._url + resume,
                 timeout=_CONNECT_TIMEOUT_S,
-                header=[f"Authorization: Bearer {token}"],
+                header=credentials.headers_for("GET"),
                 http_no_proxy=["*"],
             )
         except WebSocketBadStatusException as error:
             if error.status_code == 401:
-                self._grant.refused(token)
+                self._login.refused(credentials)
             raise
 
     def _receive(self, connection: WebSocket) -> None:

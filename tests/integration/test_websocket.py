@@ -13,8 +13,9 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
 
+from harness.core.accounts import Account
 from harness.load import websocket
-from harness.load.auth import Account, PasswordGrant
+from harness.load.auth import Credentials, Login, NoAuth
 from harness.load.client import MeasuredSession
 from harness.load.websocket import Subscription
 
@@ -80,18 +81,18 @@ class Counts:
         return sum(1 for told, *_ in self.told if told == name)
 
 
-class Grant(PasswordGrant):
+class Numbered(Login):
     """Tokens without a service."""
 
     def __init__(self) -> None:
-        super().__init__(Account("account-0001", "secret"), MeasuredSession("", cast(Any, None)))
-        self.refusals = 0
+        super().__init__(NoAuth(), Account("account-0001"), MeasuredSession("", cast(Any, None)))
+        self.count = 0
 
-    def token(self, _send: object) -> str:
-        return f"token-{self.refusals}"
+    def credentials(self, _send: object) -> Credentials:
+        return Credentials({"Authorization": f"Bearer token-{self.count}"})
 
-    def refused(self, _token: str) -> None:
-        self.refusals += 1
+    def refused(self, _credentials: Credentials) -> None:
+        self.count += 1
 
 
 def _listen(scripts: list[Script | int], monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, Counts]:
@@ -99,7 +100,7 @@ def _listen(scripts: list[Script | int], monkeypatch: pytest.MonkeyPatch) -> tup
     monkeypatch.setattr(websocket, "recorder", counts)
     with playing(scripts) as (stage, host):
         monkeypatch.setattr(websocket, "valve", stage.valve)
-        Subscription(host, "/ws", Grant(), Random(1)).run()
+        Subscription(host, "/ws", Numbered(), Random(1)).run()
     return stage, counts
 
 

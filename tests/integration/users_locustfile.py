@@ -16,6 +16,7 @@ from harness.core.samples import TICK_S, Outcome, SampleTable
 from harness.load import users
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
+from harness.load.token_auth import PasswordGrant
 from harness.load.users import MigrationUser
 from harness.load.valve import valve
 
@@ -30,6 +31,7 @@ PEOPLE: list[MigrationUser] = []
 
 
 class Person(MigrationUser):
+    auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
     foreign_read_ratio = 0.2
 
     def on_start(self) -> None:

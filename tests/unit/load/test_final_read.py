@@ -5,30 +5,35 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from harness.core.accounts import Account
 from harness.core.canary import make_text
 from harness.core.record import Found
 from harness.load import final_read
-from harness.load.auth import Account, Actor, LoginError, PasswordGrant
+from harness.load.accounts import Actor
+from harness.load.auth import Credentials, Login, LoginError
 from harness.load.final_read import read_back
+from harness.load.token_auth import PasswordGrant
 from tests.unit.load.test_client import Answer
 
 
 class Shelf:
-    """One account's records behind a session and a grant."""
+    """One account's records behind a session and a login."""
 
     def __init__(self, items: list[dict[str, Any]], page: int = 100) -> None:
         self.items = items
         self.page = page
         self.statuses: list[int] = []
-        self.refusals: list[str] = []
+        self.refusals: list[Credentials] = []
+        self.held = Credentials({"Authorization": "Bearer token"})
+        self.auth = PasswordGrant("/token")
         self.account = Account("account-0001", "secret")
         self.session = self
 
-    def token(self, _send: Callable[..., Answer]) -> str:
-        return "token"
+    def credentials(self, _send: Callable[..., Answer]) -> Credentials:
+        return self.held
 
-    def refused(self, token: str) -> None:
-        self.refusals.append(token)
+    def refused(self, credentials: Credentials) -> None:
+        self.refusals.append(credentials)
 
     def unrecorded(self, _method: str, url: str, headers: dict[str, str]) -> Answer:
         assert headers == {"Authorization": "Bearer token"}
@@ -53,7 +58,7 @@ def _item(key: str, title: str, version: int = 1) -> dict[str, Any]:
 
 
 def _read(shelf: Shelf) -> Any:
-    [read] = read_back([Actor(cast(PasswordGrant, shelf), "/documents")], "run-1")
+    [read] = read_back([Actor(cast(Login, shelf), "/documents")], "run-1")
     return read
 
 
@@ -81,7 +86,7 @@ def test_refused_token_is_replaced_and_the_page_read_again() -> None:
     shelf = Shelf([_item("a", make_text("account-0001", "run-1", 1))])
     shelf.statuses = [401]
     read = _read(shelf)
-    assert shelf.refusals == ["token"]
+    assert shelf.refusals == [shelf.held]
     assert len(read.found) == 1
 
 
@@ -105,9 +110,9 @@ def test_account_that_cannot_log_in_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     shelf = Shelf([])
 
     def fail(_: object) -> str:
-        raise LoginError("account-0001 could not log in: HTTP 500")
+        raise LoginError(shelf.account, "HTTP 500")
 
-    monkeypatch.setattr(shelf, "token", fail)
+    monkeypatch.setattr(shelf, "credentials", fail)
     assert _read(shelf).error == "GET /documents: account-0001 could not log in: HTTP 500 (5 tries)"
 
 

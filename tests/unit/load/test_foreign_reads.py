@@ -3,19 +3,20 @@ from typing import cast
 
 import pytest
 
-from harness.load.auth import Account, PasswordGrant
+from harness.core.accounts import Account
+from harness.load.auth import Login, NoAuth
 from harness.load.client import MeasuredSession
 from harness.load.foreign_reads import SharedKeys, judge_foreign_read, shared_keys
 
 
-def _grant(name: str) -> PasswordGrant:
-    return PasswordGrant(Account(name, "secret"), cast(MeasuredSession, None))
+def _login(name: str) -> Login:
+    return Login(NoAuth(), Account(name), cast(MeasuredSession, None))
 
 
 def test_only_records_of_others_are_foreign() -> None:
     keys = SharedKeys()
     mine, theirs = uuid.uuid4(), uuid.uuid4()
-    ann, bob = _grant("ann"), _grant("bob")
+    ann, bob = _login("ann"), _login("bob")
     keys.share(mine, ann)
     keys.share(theirs, bob)
     assert keys.foreign_to(ann.account) == [(theirs, bob)]
@@ -24,18 +25,18 @@ def test_only_records_of_others_are_foreign() -> None:
 def test_record_that_is_deleted_is_withdrawn() -> None:
     keys = SharedKeys()
     key = uuid.uuid4()
-    keys.share(key, _grant("bob"))
+    keys.share(key, _login("bob"))
     keys.withdraw(key)
     keys.withdraw(key)
-    assert keys.foreign_to(Account("ann", "secret")) == []
+    assert keys.foreign_to(Account("ann")) == []
 
 
 def test_oldest_record_goes_when_there_are_too_many() -> None:
     keys = SharedKeys(size=2)
     all_keys = [uuid.uuid4() for _ in range(3)]
     for key in all_keys:
-        keys.share(key, _grant("bob"))
-    assert [key for key, _ in keys.foreign_to(Account("ann", "secret"))] == all_keys[1:]
+        keys.share(key, _login("bob"))
+    assert [key for key, _ in keys.foreign_to(Account("ann"))] == all_keys[1:]
 
 
 def test_new_run_begins_without_keys() -> None:

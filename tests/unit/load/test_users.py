@@ -7,12 +7,13 @@ import pytest
 from locust.env import Environment
 from locust.exception import RescheduleTask
 
+from harness.core.accounts import Account
 from harness.core.canary import read_text
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule
 from harness.errors import SetupError
 from harness.load import users
-from harness.load.auth import Account, LoginError
+from harness.load.auth import Auth, Credentials, LoginError
 from harness.load.messages import RunSettings
 from harness.load.users import MigrationUser
 from tests.unit.load.test_client import Answer
@@ -41,22 +42,26 @@ class Ledger:
         self.checked += 1
 
 
-class Grant:
-    """A grant that always has a token, or never."""
+class Numbered:
+    """A login that always has a token, or never."""
 
     account = Account("account-0001", "secret")
 
     def __init__(self) -> None:
         self.fails = False
         self.refusals = 0
+        self.answers: list[int] = []
 
-    def token(self, _send: object) -> str:
+    def credentials(self, _send: object) -> Credentials:
         if self.fails:
-            raise LoginError("account-0001 could not log in: HTTP 503")
-        return f"token-{self.refusals}"
+            raise LoginError(self.account, "HTTP 503")
+        return Credentials({"Authorization": f"Bearer token-{self.refusals}"}, {"X-CSRF-Token": "csrf"})
 
-    def refused(self, _token: str) -> None:
+    def refused(self, _credentials: Credentials) -> None:
         self.refusals += 1
+
+    def answered(self, _credentials: Credentials, response: Answer) -> None:
+        self.answers.append(response.status_code)
 
 
 class Desk:
@@ -68,9 +73,9 @@ class Desk:
         self.answers: list[Answer | BaseException] = []
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.user = _Person(Environment(user_classes=[_Person]))
-        self.grant = Grant()
-        self.user.grant = self.grant  # type: ignore[assignment]
-        self.user.account = self.grant.account
+        self.login = Numbered()
+        self.user.login = self.login  # type: ignore[assignment]
+        self.user.account = self.login.account
         self.user.run_settings = SETTINGS
         self.user.random = Random(1)
         monkeypatch.setattr(self.user.client, "request", self._request)
@@ -90,6 +95,7 @@ class Desk:
 class _Person(MigrationUser):
     host = "http://127.0.0.1:1"
     foreign_read_ratio = 0.0
+    auth = Auth()
 
 
 def _answer(status: int = 200, body: Any = None, text: str = "{}") -> Answer:
@@ -122,6 +128,19 @@ def test_host_may_end_in_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_call_bears_the_token(desk: Desk) -> None:
     desk.user.call("GET", "/wallets")
     assert desk.last[2]["headers"] == {"Authorization": "Bearer token-0"}
+    assert desk.login.answers == [200]
+
+
+def test_call_that_changes_something_bears_the_csrf_token_too(desk: Desk) -> None:
+    desk.user.call("POST", "/transfers")
+    assert desk.last[2]["headers"] == {"Authorization": "Bearer token-0", "X-CSRF-Token": "csrf"}
+
+
+def test_refusal_that_the_task_expects_is_an_answer(desk: Desk) -> None:
+    desk.answers = [_answer(401)]
+    assert desk.user.call("GET", "/wallets", expect={401}).status_code == 401
+    assert len(desk.requests) == 1
+    assert desk.login.refusals == 0
 
 
 def test_call_that_is_refused_for_its_token_logs_in_and_is_made_once_more(desk: Desk) -> None:
@@ -133,7 +152,7 @@ def test_call_that_is_refused_for_its_token_logs_in_and_is_made_once_more(desk: 
 
 
 def test_task_of_a_user_that_cannot_log_in_is_left_for_the_next_slot(desk: Desk) -> None:
-    desk.grant.fails = True
+    desk.login.fails = True
     with pytest.raises(RescheduleTask):
         desk.user.create()
     assert desk.requests == []

@@ -4,8 +4,9 @@ from typing import Any, cast
 
 import pytest
 
+from harness.core.accounts import Account
 from harness.load import websocket
-from harness.load.auth import Account, PasswordGrant
+from harness.load.auth import Login, NoAuth
 from harness.load.client import MeasuredSession
 from harness.load.websocket import Arrival, Numbering, Subscription
 
@@ -77,8 +78,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
 
 @pytest.fixture
 def subscription() -> Subscription:
-    grant = PasswordGrant(Account("account-0001", "secret"), cast(MeasuredSession, None))
-    return Subscription("http://127.0.0.1:8000", "/ws", grant, Random(1))
+    login = Login(NoAuth(), Account("account-0001"), cast(MeasuredSession, None))
+    return Subscription("http://127.0.0.1:8000", "/ws", login, Random(1))
 
 
 def _change(number: int, account: str = "account-0001") -> dict[str, Any]:
@@ -123,5 +124,5 @@ def test_migration_status_is_no_change(counts: Counts, subscription: Subscriptio
     [("http://127.0.0.1:8000", "ws://127.0.0.1:8000/ws"), ("https://shop.example", "wss://shop.example/ws")],
 )
 def test_websocket_is_on_the_same_host(host: str, url: str) -> None:
-    grant = PasswordGrant(Account("a", "secret"), cast(MeasuredSession, None))
-    assert Subscription(host, "/ws", grant, Random(1))._url == url
+    login = Login(NoAuth(), Account("a"), cast(MeasuredSession, None))
+    assert Subscription(host, "/ws", login, Random(1))._url == url
