@@ -26,11 +26,13 @@ from locust import events
 from locust.env import Environment
 
 from harness.core.plan import Plan
-from harness.errors import HarnessError, SetupError, UsageError
+from harness.errors import HarnessError, SetupError
 from harness.load import hooks, web
+from harness.load.accounts import check_accounts
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registration
 from harness.load.collector import LoadControl
+from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
 from harness.load.messages import RunSettings
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
@@ -65,8 +67,6 @@ INTERRUPTED = 130
 
 END_WITHIN_S = 90.0
 """How long an interrupted run may take to stop its children and judge; every step has its own deadline."""
-
-SEEDED_ACCOUNTS = 1000
 
 
 class Composition:
@@ -105,12 +105,23 @@ class Composition:
     def prepare(self) -> None:
         """Start what the run needs, before any user is spawned; raises HarnessError."""
         self.prepared = prepare(self.plan, _say, gevent.sleep, self.port)
+        users = [user for user in _ours(self.environment) if not isinstance(user.auth, NoAuth)]
+        try:
+            for account, (kind, outcome, detail) in try_out(self.plan, users, str(self.environment.host)):
+                line = {"account": account.name, "probe": kind, "outcome": outcome, "detail": detail}
+                self.prepared.directory.append_line("probes.ndjson", {**line, "at": 0.0})
+                if detail:
+                    _say(f"what {account.name} may read is not known, so no token can be tried: {detail}")
+        except HarnessError:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Begin the run: the workers record, the controller walks its phases in a greenlet of its own."""
         if self.prepared is None:
             raise RuntimeError("the run was not prepared")
         self._shown = False
+        accounts = check_accounts(self.plan, _ours(self.environment), self.load.workers)
         self.session = Session(self.prepared, self.load, gevent.sleep, self._show)
         settings = RunSettings(
             run_id=self.prepared.directory.run_id,
@@ -120,7 +131,8 @@ class Composition:
             target_rate=self.plan.target_rate,
             worker_index=0,
             worker_count=1,
-            accounts=SEEDED_ACCOUNTS,
+            accounts=accounts,
+            accounts_file=self.plan.accounts,
         )
         self.load.begin(self.prepared.directory, settings, self.session.zero)
         self.prepared = None
@@ -228,14 +240,19 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
 
 def _with_recorded(plan: Plan, environment: Environment) -> Plan:
     """The plan, saying what its users record besides samples: plain Locust users keep no ledger."""
-    ours = any(issubclass(user, MigrationUser) for user in environment.user_classes)
-    if ours and plan.users > SEEDED_ACCOUNTS:
-        raise UsageError(
-            f"--users is {plan.users}, but the service has {SEEDED_ACCOUNTS} accounts.",
-            f"Each user needs an account of its own: give at most {SEEDED_ACCOUNTS}.",
-        )
-    sockets = any(issubclass(u, MigrationUser) and u.websocket_path for u in environment.user_classes)
-    return replace(plan, ledger=ours, isolation=ours, websocket=sockets)
+    ours = _ours(environment)
+    check_accounts(plan, ours)
+    return replace(
+        plan,
+        ledger=bool(ours),
+        isolation=bool(ours),
+        websocket=any(user.websocket_path for user in ours),
+        authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
+    )
+
+
+def _ours(environment: Environment) -> list[type[MigrationUser]]:
+    return [user for user in environment.user_classes if issubclass(user, MigrationUser)]
 
 
 @contextmanager

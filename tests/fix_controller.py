@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,12 +45,17 @@ class FakeLoad:
     """Notes what it was asked, in order."""
 
     asked: list[tuple[str, float]] = field(default_factory=list)
+    probes: Iterator[bool] = field(default_factory=lambda: iter([False, True]))
 
     def users(self) -> int:
         return 3
 
     def live(self) -> Live:
         return Live()
+
+    def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
+        self.asked.append(("probe", before_at))
+        return self.probes.__next__
 
     def drain(self, within_s: float) -> bool:
         self.asked.append(("drain", within_s))

@@ -42,6 +42,7 @@ __all__ = [
     "joined",
     "points",
     "samples",
+    "sessions",
     "statement_records",
     "steady",
     "tied_query",
@@ -466,6 +467,21 @@ def messages(count: int = 1000, delay_s: float = 0.05, missed: int = 0) -> tuple
     return (WebSocketPoint(30.0, "w1", 30, count, missed, 0, 0, 0, (delay_s,) * count),)
 
 
+def sessions(until: float = 52.0, /, **after: str) -> tuple[Probe, ...]:
+    """A login that worked before the load, and what was tried at the end for three accounts; `after` gives
+    other outcomes, by kind.
+    """
+    kinds = ("old_token", "fresh_login", "first_use")
+    return (
+        *(Probe(0.0, "ada", kind, "worked") for kind in kinds[1:]),
+        *(
+            Probe(until - 0.5, account, kind, after.get(kind, "worked"), "HTTP 401" if kind in after else "")
+            for account in ("ada", "bob", "cy")
+            for kind in kinds
+        ),
+    )
+
+
 def a_record(plan: Plan | None = None, table: SampleTable | None = None, **changes: Any) -> Record:
     """A run in which everything went well, with changes of the record's fields."""
     plan = plan or a_plan()
@@ -478,7 +494,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "operations": (an_operation(OperationKind.CREATE, 1),),
         "final_reads": (FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1"),),
         "reads_checked": 500,
-        "probes": (Probe(30.0, "ada", "foreign_read", "refused"),),
+        "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *sessions(until)),
         "health": healthy(until),
         "websocket": messages(),
         "observed": watched(until + 2.0, backends=() if plan.placebo else (MIGRATION_PID,)),

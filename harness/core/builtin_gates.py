@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.core.client import inside, tail_with
+from harness.core.continuity import Continuity
 from harness.core.database_gates import catalog, deadlocks, lock_wait
 from harness.core.durations import format_duration
 from harness.core.events import Kind
@@ -33,6 +34,7 @@ ENDPOINT_EXCESS = 0.05
 ENDPOINT_FAILURES = 5
 RESAMPLES = 1000
 BLOCK_S = 0.5
+CONTINUITY_ACCOUNTS = 3
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,39 @@ def _ending(migration: Migration) -> tuple[str, str]:
             return "fail", said or f"it ended as {other}"
 
 
+# continuity
+
+
+def _continuity(_plan: Plan) -> Iterator[Gate]:
+    words = "old tokens, fresh logins and the first use of theirs work after the migration"
+    yield Gate("continuity", words, "authentication", _goes_on)
+
+
+def _goes_on(facts: Facts) -> GateResult:
+    found = facts.continuity
+    tried = sum(kind.tried for kind in found.kinds.values())
+    result = GateResult("", "", "pass", found.failed, 0, "count", tried)
+    if found.failed:
+        return replace(result, status="fail", why=f"{found.failed} of {tried}; {found.examples[0]}")
+    if why := _cannot_tell(found, min(CONTINUITY_ACCOUNTS, facts.record.plan.users)):
+        return replace(result, status="inconclusive", observed=None, why=why)
+    return result
+
+
+def _cannot_tell(found: Continuity, needed: int) -> str:
+    """Why the probes decide nothing, "" when they do."""
+    if found.accounts < needed:
+        return f"needs {needed} accounts that were logged in before the migration, has {found.accounts}"
+    for name, kind in found.kinds.items():
+        if kind.failed:
+            return f"{name} failed, but had not worked before the migration either: {found.examples[0]}"
+        if kind.unclear and not kind.worked:
+            return f"{name}: the service limited the rate of every one"
+    if not any(kind.tried for kind in found.kinds.values()):
+        return "nothing was tried: " + next(iter(found.kinds.values())).why_not
+    return ""
+
+
 # generator
 
 
@@ -315,6 +350,12 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     _whole_run("lost_writes", "> 0", "lost_writes == 0"),
     _whole_run("unexpected_writes", "> 0", "unexpected_writes == 0"),
     _whole_run("leaks", "> 0", "leaks == 0"),
+    BuiltIn(
+        "continuity",
+        "after the migration an old token, a fresh login, or the first use after it does not work",
+        "authentication",
+        _continuity,
+    ),
     _whole_run("ws_delivery", "p99 > 2 s", "ws_delivery_p99 <= 2s"),
     _whole_run("ws_missed", "any missed message", "ws_missed == 0"),
     BuiltIn(

@@ -44,6 +44,7 @@ def details(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
         "endpoints": list(_endpoints(facts)),
         "ledger": _ledger(facts.ledger),
         "isolation": _isolation(facts),
+        "continuity": _continuity(facts),
         "websocket": _websocket(facts),
         "drills": [],
         "load": _load(facts),
@@ -131,6 +132,24 @@ def _isolation(facts: Facts) -> Json:
         "leaks": found.leaks,
         "forged_tokens_tried": None,
         "forged_tokens_accepted": None,
+        "examples": list(found.examples),
+    }
+
+
+def _continuity(facts: Facts) -> Json:
+    found = facts.continuity
+    return {
+        "accounts": found.accounts,
+        **{
+            name: {
+                "worked": kind.worked,
+                "failed": kind.failed,
+                "unclear": kind.unclear,
+                "worked_before": kind.worked_before,
+                "why_not": kind.why_not or None,
+            }
+            for name, kind in found.kinds.items()
+        },
         "examples": list(found.examples),
     }
 

@@ -11,6 +11,7 @@ from harness.core.affected import Requests
 from harness.core.attribution import Attribution, attribute
 from harness.core.blame import Blame, blame
 from harness.core.client import inside
+from harness.core.continuity import Continuity, judge_continuity
 from harness.core.error_classes import ErrorClass, error_classes
 from harness.core.events import Event, Kind
 from harness.core.isolation import Isolation, judge_isolation
@@ -28,8 +29,8 @@ __all__ = ["Facts", "facts_of", "migrations_in", "timeline_of"]
 
 @dataclass(frozen=True)
 class Facts:
-    """A record, cut into phases, with its migrations, ledger and isolation worked out, and with what the
-    database's waits, errors and catalog say of the migrations.
+    """A record, cut into phases, with its migrations, ledger, isolation and continuity worked out, and with
+    what the database's waits, errors and catalog say of the migrations.
     """
 
     record: Record
@@ -37,6 +38,7 @@ class Facts:
     migrations: tuple[Migration, ...]
     ledger: Ledger
     isolation: Isolation
+    continuity: Continuity
     lost_workers: frozenset[str]
     attribution: Attribution
     errors: tuple[ErrorClass, ...]
@@ -93,11 +95,17 @@ def facts_of(record: Record) -> Facts:
         migrations=migrations,
         ledger=judge_ledger(record.operations, record.final_reads, lost, record.incomplete_workers),
         isolation=judge_isolation(record.reads_checked, record.probes),
+        continuity=judge_continuity(record.probes, _began_at(timeline)),
         lost_workers=lost,
         attribution=attribution,
         errors=errors,
         blame=blame(attribution, errors, requests),
     )
+
+
+def _began_at(timeline: Timeline) -> float | None:
+    launch = timeline.window("launch")
+    return None if launch is None else launch.start
 
 
 def migrations_in(record: Record) -> tuple[Migration, ...]:

@@ -194,6 +194,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_migrations(facts)
     yield from _limits_of_observer(facts)
     yield from _limits_of_ledger(facts)
+    yield from _limits_of_continuity(facts)
     yield from _limits_of_load(facts)
 
 
@@ -249,6 +250,13 @@ def _limits_of_ledger(facts: Facts) -> Iterator[str]:
     if facts.isolation.errors:
         errors, probes = facts.isolation.errors, facts.isolation.probes
         yield f"{errors} of {probes} foreign reads ended in an error and say nothing about isolation."
+
+
+def _limits_of_continuity(facts: Facts) -> Iterator[str]:
+    found = facts.continuity
+    for name, kind in found.kinds.items():
+        if found.accounts and not kind.tried:
+            yield f"Continuity: {name.replace('_', ' ')} was not tried: {kind.why_not}."
 
 
 def _limits_of_load(facts: Facts) -> Iterator[str]:

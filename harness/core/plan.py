@@ -64,17 +64,20 @@ class Plan:
     ledger: bool = True  # their writes, read back at the end
     isolation: bool = True  # whether an account saw another's data
     websocket: bool = True  # what was pushed to them
+    authentication: bool = True  # whether their accounts prove themselves to the service
 
     # load
     users: int = 30
     spawn_rate: float = 30.0
     target_rate: float | None = 80.0  # requests per second over all users; None: the locustfile decides
     seed: int = 1
+    accounts: str | None = None  # path of the file that lists them; None: they are named by number
 
     # phases
     warmup_s: float = 8.0
     baseline_s: float = 20.0
     recover_s: float = 15.0
+    probe_s: float = 10.0  # for trying tokens and logins at the end, at most; 0: they are not tried
     drain_s: float = 10.0  # at most
 
     # migration
@@ -142,6 +145,7 @@ class Plan:
             ("--warmup-time", self.warmup_s, 0.0),
             ("--baseline-time", self.baseline_s, 5.0),
             ("--recover-time", self.recover_s, 5.0),
+            ("--probe-time", self.probe_s, 0.0),
             ("--migration-deadline", self.migration_deadline_s, 1.0),
         ):
             _at_least(flag, seconds, least, " seconds")

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from harness.core.accounts import Account, accounts_of_text
+from harness.core.plan import Plan
 from harness.errors import SetupError, UsageError
 from harness.load.auth import Login
 from harness.load.messages import RunSettings
 
-__all__ = ["AccountPool", "Actor", "RunAccounts", "accounts_of", "read_accounts"]
+__all__ = [
+    "AccountPool",
+    "Actor",
+    "RunAccounts",
+    "accounts_of",
+    "check_accounts",
+    "first_account",
+    "read_accounts",
+]
+
+SEEDED = 1000
+"""Accounts of the reference service."""
 
 
 def read_accounts(path: str) -> tuple[Account, ...]:
@@ -28,6 +43,45 @@ def read_accounts(path: str) -> tuple[Account, ...]:
             f"The accounts file {path} is not UTF-8: byte {error.start} is none of it.", "Save it as UTF-8."
         ) from None
     return accounts_of_text(text, path)
+
+
+def check_accounts(plan: Plan, users: Sequence[type[Any]], workers: int = 1) -> int:
+    """How many accounts the plan has for its users, who are of the classes `users`.
+
+    Raises UsageError, before any load, when they are too few for so many `workers`, or cannot log in as
+    declared.
+    """
+    if not users:
+        if plan.accounts:
+            raise UsageError(
+                "--accounts is given, but none of the locustfile's users acts as an account.",
+                "Make them subclasses of harness.locust.MigrationUser, or drop the flag.",
+            )
+        return 0
+    listed = read_accounts(plan.accounts) if plan.accounts else ()
+    for user in users:
+        for account in listed or (_numbered(user, 1),):
+            user.auth.check(account)
+    if not listed and plan.host is not None:
+        return plan.users * workers  # named by number, so there are as many as anybody asks for
+    known = len(listed) or SEEDED
+    needed = workers * math.ceil(plan.users / workers)
+    if needed > known:
+        split = f", which on {workers} workers need {needed} accounts" if workers > 1 else ""
+        raise UsageError(
+            f"--users is {plan.users}{split}, but {plan.accounts or 'the reference service'} has {known}.",
+            f"Each user needs an account of its own: give at most {known // workers * workers}.",
+        )
+    return known
+
+
+def first_account(plan: Plan, user: type[Any]) -> Account:
+    """The account that the first user of a class acts as."""
+    return read_accounts(plan.accounts)[0] if plan.accounts else _numbered(user, 1)
+
+
+def _numbered(user: type[Any], number: int) -> Account:
+    return Account(user.account_name.format(number), user.account_password)
 
 
 class AccountPool:
@@ -56,10 +110,13 @@ class AccountPool:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An account that was used, and the path of the collection its records are in."""
+    """An account that was used, the path of the collection its records are in, and a path that only an
+    account may read, if there is one.
+    """
 
     login: Login
     collection: str
+    probe_path: str | None = None
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,17 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
     flags.text("--warmup-time", "8s", "Load before anything is measured.", web=True)
     flags.text("--baseline-time", "20s", "Load that the migration is compared with.", web=True)
     flags.text("--recover-time", "15s", "Load after the migration, and after the rollback.", web=True)
+    flags.text(
+        "--probe-time", "10s", "How long tokens and logins are tried at the end, at most; 0: not at all."
+    )
     flags.text("--drain-time", "10s", "How long requests in flight may take at the end.")
     flags.number(
         "--target-rate",
         plan.target_rate or 0.0,
         "Requests per second over all users; 0: the locustfile decides.",
     )
+
+    flags.text("--accounts", None, "CSV or JSON file of the accounts that the users act as.")
 
     flags.under("Migration: what is migrated")
     flags.text(
@@ -151,7 +156,9 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,
+        accounts=options.accounts or None,
         **_phase_times(options),
+        probe_s=parse_duration(options.probe_time, "--probe-time"),
         drain_s=parse_duration(options.drain_time, "--drain-time"),
         lock_timeout=options.lock_timeout or None,
         statement_timeout=options.statement_timeout or None,

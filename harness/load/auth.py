@@ -23,6 +23,7 @@ from harness.errors import UsageError
 from harness.load.client import MeasuredSession, failure_cause
 
 __all__ = [
+    "RATE_LIMITED",
     "Auth",
     "Credentials",
     "Issued",
@@ -46,6 +47,9 @@ _MARGIN_S = 2.0
 """Renewed at least so long before the end: a token's times may be whole seconds (RFC 7519 §2)."""
 
 _REFUSALS_KEPT = 10
+
+RATE_LIMITED = "rate limited (HTTP 429)"
+"""The cause of a LoginError that says nothing of the login itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +203,7 @@ def answered_json(account: Account, response: FastResponse, what: str) -> dict[s
     """The JSON object that a login's response holds; raises LoginError, which names no value of it."""
     cause = failure_cause(response)
     if response.status_code == 429:
-        cause = "rate limited (HTTP 429)"
+        cause = RATE_LIMITED
     if cause:
         raise LoginError(account, cause)
     try:
@@ -242,6 +246,8 @@ class Login:
         """What is at hand, however old."""
         self.refusals: list[Issued] = []
         """What the service did not take though it had not ended; the first few of them."""
+        self.worked_at: float | None = None
+        """When the service first answered this account with what it asked for."""
         self._renew_share = renew_share
         self._exists = False
         # A refresh token works once: the user and its WebSocket must not spend it both.
@@ -277,7 +283,9 @@ class Login:
         """Take note of the answer to a request that bore `credentials`."""
         issued = self.issued
         if issued is not None and issued.credentials is credentials:
-            issued.worked = issued.worked or 200 <= response.status_code < 300
+            if response.status_code in _SUCCESS:
+                issued.worked = True
+                self.worked_at = monotonic() if self.worked_at is None else self.worked_at
             issued.credentials = self.auth.after(credentials, response)
 
     def _log_in(self, send: Send) -> Issued:

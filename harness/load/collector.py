@@ -15,7 +15,15 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 from harness.clock import monotonic, wait_until
 from harness.core.events import Event, Kind
 from harness.core.record import FinalRead
-from harness.load.messages import LOCAL, LiveNumbers, Message, RunSettings, final_read_line, final_read_of
+from harness.load.messages import (
+    LOCAL,
+    LiveNumbers,
+    Message,
+    ProbeOrder,
+    RunSettings,
+    final_read_line,
+    final_read_of,
+)
 from harness.store import RunDirectory
 
 __all__ = ["LoadControl"]
@@ -24,6 +32,7 @@ _JOIN_S = 5.0  # how long a worker may take to say that it has begun
 _PINGS = 10  # per worker; the one with the shortest round trip tells its clock's offset
 _PING_S = 0.5  # how long one ping may take
 _GRACE_S = 2.0  # how much longer than told a worker may take to answer
+_PROBED_PER_S = 5.0  # accounts whose logins are tried at the end: a login makes a service hash a password
 _LIVE_S = 2.5  # how old a worker's last numbers may be to be shown
 _WATCH_S = 1.0  # how often lost workers are looked for
 
@@ -41,6 +50,7 @@ class _Worker:
     round_trip_s: float = float("inf")
     offset_s: float = 0.0
     pongs: int = 0
+    probed: bool = False
     drained: int | None = None
     read: bool = False
     final: bool = False
@@ -62,8 +72,8 @@ class _Worker:
 class LoadControl:
     """Handle on the whole load, in the master or the only process.
 
-    The calls `begin`, `drain`, `read_back` and `finish`, in this order, make one run; each blocks its
-    greenlet until it is done.
+    The calls `begin`, `probe`, `drain`, `read_back` and `finish`, in this order, make one run; each but
+    `probe` blocks its greenlet until it is done.
     """
 
     def __init__(self, environment: Environment, runner: LocalRunner | MasterRunner) -> None:
@@ -79,6 +89,7 @@ class LoadControl:
             (Message.JOINED, self._on_joined),
             (Message.PONG, self._on_pong),
             (Message.RECORDS, self._on_records),
+            (Message.PROBED, self._on_probed),
             (Message.DRAINED, self._on_drained),
             (Message.READ, self._on_read),
             (Message.FINAL, self._on_final),
@@ -118,6 +129,11 @@ class LoadControl:
             )
         self._watching = gevent.spawn(self._watch)
 
+    @property
+    def workers(self) -> int:
+        """How many workers can take part in a run, at least 1."""
+        return max(1, len(self._connected()))
+
     def users(self) -> int:
         """How many users are running, over all workers."""
         return int(self._runner.user_count)
@@ -133,6 +149,23 @@ class LoadControl:
             errors=sum(live["errors"] for live in fresh),
             requests=sum(worker.ended for worker in self._workers.values()),
         )
+
+    def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
+        """Have the workers try the tokens and logins of accounts that were awake `before_at` (run time).
+
+        At most five accounts a second are tried over all workers, for `seconds`. Returns at once; what it
+        returns says whether every worker is done.
+        """
+        workers = self._present()
+        for worker in workers:
+            order = ProbeOrder(
+                before=before_at + self._zero - worker.offset_s,
+                accounts=max(1, int(seconds * _PROBED_PER_S / len(workers))),
+                per_second=_PROBED_PER_S / len(workers),
+                within_s=within_s,
+            )
+            self._tell(Message.PROBE, order.as_message(), worker.id)
+        return lambda: all(worker.probed for worker in self._present())
 
     def drain(self, within_s: float) -> bool:
         """Close the valve everywhere and wait until nothing is in flight; returns whether it came to that.
@@ -206,6 +239,11 @@ class LoadControl:
                 self._directory.append_line(file, line)
         worker.live_at, worker.live = monotonic(), msg.data
         worker.ended += len(msg.data["latencies"])
+
+    def _on_probed(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.probed = True
 
     def _on_drained(self, msg: Any, **_: object) -> None:
         worker = self._of(msg)

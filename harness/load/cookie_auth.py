@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from locust.contrib.fasthttp import FastResponse
 
 from harness.core.accounts import Account
-from harness.load.auth import Auth, Credentials, LoginError, Send, required
+from harness.load.auth import RATE_LIMITED, Auth, Credentials, LoginError, Send, required
 from harness.load.client import failure_cause
 
 __all__ = ["CookieSession", "Csrf"]
@@ -154,7 +154,7 @@ class CookieSession(Auth):
 
     def _refuse(self, account: Account, response: FastResponse) -> None:
         if response.status_code == 429:
-            raise LoginError(account, "rate limited (HTTP 429)")
+            raise LoginError(account, RATE_LIMITED)
         if cause := failure_cause(response, self._expected):
             if response.status_code == 200 and not self.json:
                 cause = "HTTP 200: the form was shown again, so it was refused (or give expect=)"

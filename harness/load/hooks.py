@@ -26,11 +26,11 @@ from harness.core.record import FinalRead
 from harness.errors import UsageError
 from harness.load.collector import LoadControl
 from harness.load.health import Health
-from harness.load.messages import LOCAL, Message, RunSettings
+from harness.load.messages import LOCAL, Message, ProbeOrder, RunSettings
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
-__all__ = ["LoadWorker", "install", "on_final_read"]
+__all__ = ["LoadWorker", "install", "on_final_read", "on_probe"]
 
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
@@ -40,12 +40,19 @@ FLUSH_S = 1.0
 logger = logging.getLogger(__name__)
 
 _readers: list[Callable[[], Iterator[FinalRead]]] = []
+_probers: list[Callable[[ProbeOrder], None]] = []
 
 
 def on_final_read(reader: Callable[[], Iterator[FinalRead]]) -> Callable[[], Iterator[FinalRead]]:
     """Register what reads back, in each worker, the records of the accounts that worker used."""
     _readers.append(reader)
     return reader
+
+
+def on_probe(prober: Callable[[ProbeOrder], None]) -> Callable[[ProbeOrder], None]:
+    """Register what tries, in each worker, the tokens and logins of the accounts that worker used."""
+    _probers.append(prober)
+    return prober
 
 
 def install(environment: Environment) -> LoadControl | None:
@@ -130,6 +137,7 @@ class LoadWorker:
             (Message.BEGIN, self._on_begin),
             (Message.PING, self._on_ping),
             (Message.DRAIN, self._on_drain),
+            (Message.PROBE, self._on_probe),
             (Message.READ_BACK, self._on_read_back),
             (Message.FINISH, self._on_finish),
         ):
@@ -156,6 +164,9 @@ class LoadWorker:
         valve.close()
         gevent.spawn(self._drain, float(msg.data["within_s"]))
 
+    def _on_probe(self, msg: Any, **_: object) -> None:
+        gevent.spawn(self._probe, ProbeOrder.from_message(msg.data))
+
     def _on_read_back(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._read_back, float(msg.data["within_s"]))
 
@@ -179,6 +190,12 @@ class LoadWorker:
         left = recorder.abandon(monotonic())
         self._ship()
         self._tell(Message.DRAINED, {"left": left})
+
+    def _probe(self, order: ProbeOrder) -> None:
+        for prober in _probers:
+            prober(order)
+        self._ship()
+        self._tell(Message.PROBED, {})
 
     def _read_back(self, within_s: float) -> None:
         with gevent.Timeout(within_s, False):

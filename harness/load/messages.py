@@ -8,7 +8,7 @@ for one of the next run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from harness.core.record import FinalRead, Found
@@ -26,6 +26,7 @@ class Message:
     BEGIN = "mul_begin"  # settings
     PING = "mul_ping"  # sent (the master's clock)
     DRAIN = "mul_drain"  # within_s
+    PROBE = "mul_probe"  # before (on the worker's clock), accounts, per_second, within_s
     READ_BACK = "mul_read_back"  # within_s
     FINISH = "mul_finish"
 
@@ -36,6 +37,7 @@ class Message:
         "mul_records"  # blocks [[stream, bytes]], lines [[file, line]], seconds, sent, latencies, errors
     )
     DRAINED = "mul_drained"  # left (how many requests were still in flight)
+    PROBED = "mul_probed"
     READ = "mul_read"
     FINAL = "mul_final"  # samples, operations (blocks sent), started, finished, unfinished
 
@@ -66,6 +68,27 @@ class RunSettings:
     def from_message(cls, data: Mapping[str, Any]) -> RunSettings:
         """The settings of a message's data."""
         return cls(**data)
+
+
+@dataclass(frozen=True)
+class ProbeOrder:
+    """What a worker is to try at the end of a run: tokens and logins of up to `accounts` accounts that were
+    logged in `before` an instant of the worker's clock, so many accounts `per_second`, all `within_s`.
+    """
+
+    before: float
+    accounts: int
+    per_second: float
+    within_s: float
+
+    def as_message(self) -> dict[str, Any]:
+        """The order as a message's data."""
+        return asdict(self)
+
+    @classmethod
+    def from_message(cls, data: Mapping[str, Any]) -> ProbeOrder:
+        """The order of a message's data."""
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)

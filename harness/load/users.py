@@ -56,6 +56,10 @@ class MigrationUser(FastHttpUser):
     auth: ClassVar[Auth] = NoAuth()
     """How the accounts prove themselves to the service."""
 
+    probe_path: ClassVar[str | None] = None
+    """What tokens are tried on after the migration: a path that only an account may read.
+    None: the collection."""
+
     account_name: ClassVar[str] = "account-{:04}"
     """What accounts are called that no file lists, by their number from 1."""
 
@@ -87,6 +91,11 @@ class MigrationUser(FastHttpUser):
         self._wallets: list[int] = []
         self._aside = Group()
         self._probing: gevent.Greenlet | None = None
+
+    @classmethod
+    def path_to_probe(cls) -> str | None:
+        """The path that tokens are tried on."""
+        return cls.probe_path or cls.collection
 
     # life
 
@@ -123,7 +132,7 @@ class MigrationUser(FastHttpUser):
         self.account = run.account(number, self.account_name, self.account_password)
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
         self.login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
-        run.actors[self.account.name] = Actor(self.login, self.collection)
+        run.actors[self.account.name] = Actor(self.login, self.collection, self.path_to_probe())
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.

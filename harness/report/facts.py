@@ -61,8 +61,8 @@ def _words(command: object) -> str:
 
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
-    """Waits, database, ledger, isolation, WebSocket and load; a part without one known number was not
-    measured.
+    """Waits, database, ledger, isolation, continuity, WebSocket and load; a part without one known number was
+    not measured.
     """
     yield Fact("Waits", _waits(verdict.get("waits") or {}))
     points = verdict.get("database") or ()
@@ -74,6 +74,7 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
     for title, key, sentence in (
         ("Ledger", "ledger", _ledger),
         ("Isolation", "isolation", _isolation),
+        ("Continuity", "continuity", _continuity),
         ("WebSocket", "websocket", _websocket),
         ("Load", "load", _load),
     ):
@@ -83,7 +84,7 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
 
 
 def findings(verdict: Json) -> Iterator[Fact]:
-    """Concrete violations: the writes that the ledger misses or did not expect, and the leaks."""
+    """Concrete violations: the writes that the ledger misses or did not expect, leaks, and lost sessions."""
     for offender in (verdict.get("ledger") or {}).get("offenders") or ():
         who = f"{clean(offender.get('key'))} of account {clean(offender.get('account'))}"
         history = ", ".join(_operation(operation) for operation in offender.get("history") or ())
@@ -91,6 +92,8 @@ def findings(verdict: Json) -> Iterator[Fact]:
         yield Fact(clean(offender.get("kind")), f"{who}: {why}{f' ({history})' if history else ''}")
     for example in (verdict.get("isolation") or {}).get("examples") or ():
         yield Fact("leak", clean(example))
+    for example in (verdict.get("continuity") or {}).get("examples") or ():
+        yield Fact("session", clean(example))
 
 
 def _operation(operation: Json) -> str:
@@ -181,6 +184,19 @@ def _isolation(facts: Json) -> str:
         f"{'' if refused is None else f' ({count(refused)} refused)'}: {plural(facts.get('leaks'), 'leak')}."
         f" {'No forged token was tried.' if not tried else forged}"
     )
+
+
+def _continuity(facts: Json) -> str:
+    if not facts.get("accounts"):
+        return "No token and no login was tried."
+    said = []
+    for name in ("old_token", "fresh_login", "first_use"):
+        kind: Json = facts.get(name) or {}
+        tried = sum(kind.get(outcome) or 0 for outcome in ("worked", "failed", "unclear"))
+        words = name.replace("_", " ")
+        said.append(f"{words} {count(kind.get('worked'))} of {count(tried)}" if tried else f"no {words}")
+    accounts = plural(facts["accounts"], "account")
+    return f"{accounts} tried after the migration, of which worked: {', '.join(said)}."
 
 
 def _websocket(facts: Json) -> str:

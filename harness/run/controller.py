@@ -22,6 +22,8 @@ __all__ = ["Controller", "Load", "Progress", "Stopped"]
 TICK_S = 0.05
 READ_BACK_WITHIN_S = 60.0
 FINISH_WITHIN_S = 10.0
+PROBES_LEFT_S = 10.0
+"""How long the probes may go on after the time in which they are begun."""
 INTERRUPTED_DRAIN_S = 1.0
 
 
@@ -37,6 +39,9 @@ class Load(Protocol):
 
     def live(self) -> Any:
         """Numbers of the last second: `rate`, `p95_s`, `errors`."""
+
+    def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
+        """Begin to try tokens and logins, for `seconds`; what is returned says whether that is over."""
 
     def drain(self, within_s: float) -> bool:
         """Let no user begin new work; wait for what is in flight. Whether all of it ended."""
@@ -97,6 +102,7 @@ class Controller:
         self._seen = ""
         self._stop_cause: str | None = None
         self._phase = ""
+        self._began_at: float | None = None
         self._next_progress = 0.0
         self._doing = ""
 
@@ -131,12 +137,26 @@ class Controller:
         self._rest(self._plan.baseline_s)
         for episode in episodes:
             back = episode.direction == "downgrade"
+            if self._began_at is None:
+                self._began_at = self.now
             self._enter("rollback_launch" if back else "launch")
             self._migrate(episode, "rollback" if back else "migrate")
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
             if episode.status != "ok":
                 break
+        self._probe()
+
+    def _probe(self) -> None:
+        """Try what was valid before the migration began, and fresh logins, after all that is judged."""
+        plan = self._plan
+        if not plan.authentication or plan.probe_s <= 0 or self._began_at is None:
+            return
+        self._enter("probe")
+        within_s = plan.probe_s + PROBES_LEFT_S
+        over, until = self._load.probe(plan.probe_s, self._began_at, within_s), self.now + within_s
+        while not over() and self.now < until:
+            self._tick()
 
     def _migrate(self, episode: EpisodeRun, phase: str) -> None:
         """Run one migration to its end, and stay in its phase until its impact window closes."""
@@ -208,4 +228,6 @@ class Controller:
 def planned_s(plan: Plan) -> float:
     """About how long the run will last: its phases, thirteen seconds for each migration, and its end."""
     migrations = 2 if plan.downgrade else 1
-    return plan.warmup_s + plan.baseline_s + migrations * (IMPACT_MINIMUM_S + 3.0 + plan.recover_s) + 3.0
+    probes_s = min(plan.probe_s, plan.users / 5.0) if plan.authentication else 0.0
+    migrating_s = migrations * (IMPACT_MINIMUM_S + 3.0 + plan.recover_s)
+    return plan.warmup_s + plan.baseline_s + migrating_s + probes_s + 3.0

@@ -84,6 +84,11 @@ def read_back():
     yield FinalRead("account 1", monotonic(), (Found("k", 1, "canary", 1),))
 
 
+@hooks.on_probe
+def probe(order):
+    recorder.probe("account 1", "old_token", "worked", f"{{order.accounts}} at {{order.per_second:g}}/s")
+
+
 class Run:
     """A tiny controller: begins with the first user, lasts {lasts} seconds, then ends the process."""
 
@@ -107,6 +112,9 @@ class Run:
         live = self.control.live()
         numbers = live.rate > 0, live.p95_s is not None, live.requests > 0, self.control.users()
         print("LIVE", *numbers, flush=True)
+        over = self.control.probe(2.0, 1.0, 3.0)
+        while not over():
+            gevent.sleep(0.02)
         self.end()
         self.runner.quit()
 
@@ -286,6 +294,7 @@ def test_master_and_worker(load: Load) -> None:
     output = output_of(master)
     assert "END drained True missing 0" in output, output
     assert_whole(load.record(), 1)
+    assert [probe.detail for probe in load.record().probes] == ["10 at 5/s"]
     output_of(worker)
     assert (master.returncode, worker.returncode) == (0, 0)
 

@@ -36,6 +36,7 @@ from tests.fix_record import (
     messages,
     points,
     samples,
+    sessions,
     statement_records,
     steady,
     trace_of,
@@ -101,6 +102,7 @@ RED: Examples = {
     "lost_writes": lambda: a_record(final_reads=shown()),
     "unexpected_writes": lambda: a_record(final_reads=shown(found(1), found(1, "stranger"))),
     "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
+    "continuity": lambda: a_record(probes=sessions(first_use="failed")),
     "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
     "ws_missed": lambda: a_record(websocket=messages(missed=1)),
     "generator": lambda: a_record(health=healthy(late_ms=80.0)),
@@ -122,6 +124,7 @@ UNDECIDED: Examples = {
     "lost_writes": lambda: a_record(operations=()),
     "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
+    "continuity": lambda: a_record(probes=()),
     "ws_delivery": lambda: a_record(websocket=messages(999)),
     "ws_missed": lambda: a_record(websocket=()),
     "generator": lambda: a_record(health=()),
@@ -447,6 +450,44 @@ def test_errors_are_judged_during_the_migration_and_after_it(start: float, red: 
     assert phases_of("errors", [r for r in seen if r.status == "fail"]) == red
 
 
+@pytest.mark.parametrize("kind", ["old_token", "fresh_login", "first_use"])
+def test_continuity_is_red_when_what_had_worked_does_not_any_more(kind: str) -> None:
+    seen = result(a_record(probes=sessions(**{kind: "failed"})), "continuity")
+    assert (seen.status, seen.observed, seen.samples) == ("fail", 3, 9)
+    assert seen.why.startswith("3 of 9; ada: ")
+    assert seen.why.endswith(": HTTP 401")
+
+
+@pytest.mark.parametrize(
+    ("probes", "why"),
+    [
+        (sessions()[:2], "needs 3 accounts that were logged in before the migration, has 0"),
+        (sessions()[:8], "needs 3 accounts that were logged in before the migration, has 2"),
+        (
+            sessions(first_use="failed")[2:],
+            "first_use failed, but had not worked before the migration either: ada: it logged in, but what it"
+            " got was not taken: HTTP 401",
+        ),
+        (sessions(fresh_login="unclear"), "fresh_login: the service limited the rate of every one"),
+        (
+            sessions(old_token="not_tried", fresh_login="not_tried", first_use="not_tried"),
+            "nothing was tried: HTTP 401",
+        ),
+    ],
+)
+def test_continuity_does_not_decide_by_too_little(probes: tuple[Probe, ...], why: str) -> None:
+    seen = result(a_record(probes=probes), "continuity")
+    assert (seen.status, seen.why) == ("inconclusive", why)
+
+
+def test_old_tokens_that_had_all_ended_are_no_failure() -> None:
+    assert result(a_record(probes=sessions(old_token="not_tried")), "continuity").status == "pass"
+
+
+def test_one_user_is_enough_when_there_is_but_one() -> None:
+    assert result(a_record(a_plan(users=1), probes=sessions()[:5]), "continuity").status == "pass"
+
+
 def test_isolation_without_a_refusal_was_not_probed() -> None:
     seen = result(a_record(probes=()), "leaks")
     assert (seen.status, seen.why) == (
@@ -573,6 +614,8 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
         ({"ledger": False}, {"lost_writes", "unexpected_writes"}),
         ({"isolation": False}, {"leaks"}),
         ({"websocket": False}, {"ws_delivery", "ws_missed"}),
+        ({"authentication": False}, {"continuity"}),
+        ({"probe_s": 0.0}, {"continuity"}),
         ({"gates": ("back: stall{phase=rollback} < 1s",)}, {"back"}),
     ],
 )

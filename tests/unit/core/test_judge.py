@@ -291,6 +291,7 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
         "lost_writes",
         "unexpected_writes",
         "leaks",
+        "continuity",
         "ws_delivery",
         "ws_missed",
         "generator",

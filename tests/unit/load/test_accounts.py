@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.plan import Plan
 from harness.errors import SetupError, UsageError
-from harness.load.accounts import AccountPool, accounts_of, read_accounts
+from harness.load.accounts import AccountPool, accounts_of, check_accounts, first_account, read_accounts
 from harness.load.messages import RunSettings
+from harness.load.token_auth import PasswordGrant
 
 
 def test_workers_share_out_the_accounts_without_overlap() -> None:
@@ -63,6 +65,64 @@ def test_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path.write_bytes("username\njürgen\n".encode("latin-1"))
     with pytest.raises(UsageError, match=r"is not UTF-8: byte 10.*Save it as UTF-8"):
         read_accounts(str(path))
+
+
+class Person:
+    auth = PasswordGrant("/token")
+    account_name = "person-{}"
+    account_password = "secret"
+
+
+@pytest.mark.parametrize(
+    ("plan", "workers", "known"),
+    [
+        (Plan(users=30), 1, 1000),
+        (Plan(users=30, host="http://127.0.0.1:8000"), 4, 120),
+        (Plan(users=30, host="http://127.0.0.1:8000"), 1, 30),
+    ],
+)
+def test_accounts_are_the_seeded_ones_or_as_many_as_are_named(plan: Plan, workers: int, known: int) -> None:
+    assert check_accounts(plan, [Person], workers) == known
+    assert first_account(plan, Person).name == "person-1"
+
+
+def test_accounts_are_those_of_the_file(tmp_path: Path) -> None:
+    plan = Plan(users=2, host="http://127.0.0.1:8000", accounts=_file(tmp_path))
+    assert check_accounts(plan, [Person]) == 2
+    assert first_account(plan, Person).name == "ann"
+
+
+@pytest.mark.parametrize(
+    ("users", "workers", "says"),
+    [
+        (3, 1, r"--users is 3, but .*accounts\.csv has 2\. .*at most 2"),
+        (1, 3, r"--users is 1, which on 3 workers need 3 accounts, but .*has 2"),
+    ],
+)
+def test_too_few_accounts_are_refused_before_any_load(
+    tmp_path: Path, users: int, workers: int, says: str
+) -> None:
+    plan = Plan(users=users, accounts=_file(tmp_path))
+    with pytest.raises(UsageError, match=says):
+        check_accounts(plan, [Person], workers)
+
+
+def test_more_users_than_the_reference_service_has_accounts_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"--users is 1001, but the reference service has 1000"):
+        check_accounts(Plan(users=1001), [Person])
+
+
+def test_account_that_cannot_log_in_as_declared_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.csv"
+    path.write_text("username,password\nann,s1\nbob,\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"PasswordGrant needs a password of each account, and bob has none"):
+        check_accounts(Plan(users=1, accounts=str(path)), [Person])
+
+
+def test_accounts_that_nobody_acts_as_are_refused(tmp_path: Path) -> None:
+    assert check_accounts(Plan(), []) == 0
+    with pytest.raises(UsageError, match=r"none of the locustfile's users acts as an account"):
+        check_accounts(Plan(accounts=_file(tmp_path)), [])
 
 
 def _file(folder: Path) -> str:

@@ -42,6 +42,7 @@ def test_every_flag_reaches_the_plan() -> None:
     made = plan(
         *OWN,
         *("--warmup-time", "4s", "--baseline-time", "1m", "--recover-time", "6", "--drain-time", "500ms"),
+        *("--probe-time", "3s", "--accounts", "accounts.csv"),
         *("--upgrade", "r2", "--downgrade", "r1", "--prepare", "make seed", "--run-dir", "out"),
         *("--lock-timeout", "500ms", "--statement-timeout", "2s", "--migration-retries", "3"),
         *("--migration-deadline", "2min", "--gate", "p95 < 1s", "--gate", "p99 < 2s", "--no-gate", "stall"),
@@ -85,6 +86,8 @@ def test_every_flag_reaches_the_plan() -> None:
         warmup_s=4,
         baseline_s=60,
         recover_s=6,
+        probe_s=3,
+        accounts="accounts.csv",
         drain_s=0.5,
         lock_timeout="500ms",
         statement_timeout="2s",

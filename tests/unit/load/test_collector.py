@@ -20,7 +20,7 @@ from harness.core.record import FinalRead, Found, Record
 from harness.core.samples import pack_sample
 from harness.load import collector
 from harness.load.collector import LoadControl
-from harness.load.messages import Message, RunSettings, final_read_line
+from harness.load.messages import Message, ProbeOrder, RunSettings, final_read_line
 from harness.store import RunDirectory, read_record
 
 SETTINGS = RunSettings("run", "canary", 1, 10, 80.0, 0, 1, 100)
@@ -42,6 +42,7 @@ class PlayedWorker:
         answers: dict[str, list[tuple[str, dict[str, Any]]]] = {
             Message.BEGIN: [(Message.JOINED, {"pid": 7, "zero": clock})],
             Message.PING: [(Message.PONG, {"sent": data.get("sent"), "clock": clock})],
+            Message.PROBE: [(Message.PROBED, {})],
             Message.DRAIN: [(Message.DRAINED, {"left": 0})],
             Message.READ_BACK: [(Message.RECORDS, self.records()), (Message.READ, {})],
             Message.FINISH: [(Message.FINAL, {"samples": 1, "operations": 0, "started": 1, "finished": 1})],
@@ -182,6 +183,26 @@ def test_a_worker_that_does_not_deliver_is_named_and_if_gone_lost(stage: Callabl
     dead.state = STATE_MISSING
     assert played.control.finish(0.02) == ("slow", "dead")
     assert played.events(Kind.WORKER_LOST) == [{"worker": "dead"}]
+
+
+def test_probes_are_split_over_the_workers_by_their_own_clocks(stage: Callable[..., Stage]) -> None:
+    same, ahead = PlayedWorker("a"), PlayedWorker("b", clock_s=500.0, silent=(Message.PROBE,))
+    played = stage(same, ahead)
+    played.begin()
+    over = played.control.probe(seconds=4.0, before_at=20.0, within_s=14.0)
+    orders = [ProbeOrder.from_message(worker.heard[-1][1]) for worker in (same, ahead)]
+    assert [(order.accounts, order.per_second, order.within_s) for order in orders] == [(10, 2.5, 14.0)] * 2
+    assert orders[1].before - orders[0].before == pytest.approx(500.0, abs=0.1)
+    assert not over()
+    played.master.hear("b", Message.PROBED, {"run": "run"})
+    assert over()
+
+
+def test_probes_of_a_lost_worker_are_not_waited_for(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("a"), PlayedWorker("deaf", silent=(Message.BEGIN, Message.PROBE)))
+    played.begin()
+    assert played.control.probe(seconds=0.1, before_at=20.0, within_s=1.0)()
+    assert played.control.workers == 2
 
 
 def test_drain_says_whether_nothing_was_left(stage: Callable[..., Stage]) -> None:

@@ -351,6 +351,14 @@ def _verdict(
             "forged_tokens_tried": None,
             "forged_tokens_accepted": None,
         },
+        "continuity": {
+            "accounts": 30,
+            **{
+                kind: {"worked": 30, "failed": 0, "unclear": 0, "worked_before": True, "why_not": None}
+                for kind in ("old_token", "fresh_login", "first_use")
+            },
+            "examples": [],
+        },
         "websocket": {
             "connections": 30,
             "delivered": 2113,

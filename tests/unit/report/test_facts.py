@@ -86,3 +86,26 @@ def test_a_schema_that_was_not_read_says_why() -> None:
     told = {fact.title: fact.text for fact in run_facts({"catalog": {"read": False, "why": "no rights"}})}
     assert told["Schema"] == "Not compared: no rights."
     assert "Schema" not in {fact.title for fact in run_facts({"catalog": None})}
+
+
+def test_continuity_says_how_many_of_each_worked() -> None:
+    kinds = {
+        "old_token": {"worked": 0, "failed": 0, "unclear": 0},
+        "fresh_login": {"worked": 5, "failed": 0, "unclear": 0},
+        "first_use": {"worked": 3, "failed": 2, "unclear": 0},
+    }
+    text = {f.title: f.text for f in run_facts({"continuity": {"accounts": 5, **kinds}})}["Continuity"]
+    assert text == (
+        "5 accounts tried after the migration, of which worked: no old token, fresh login 5 of 5,"
+        " first use 3 of 5."
+    )
+
+
+def test_nothing_tried_is_said() -> None:
+    texts = {f.title: f.text for f in run_facts({"continuity": {"accounts": 0, "examples": []}})}
+    assert texts["Continuity"] == "No token and no login was tried."
+
+
+def test_lost_sessions_are_findings() -> None:
+    [found] = findings({"continuity": {"examples": ["ada: it could not log in: HTTP 500"]}})
+    assert (found.title, found.text) == ("session", "ada: it could not log in: HTTP 500")

@@ -130,7 +130,7 @@ def test_a_placebo_has_no_migration() -> None:
 def test_an_almost_empty_verdict_still_makes_a_view() -> None:
     view = build({"status": "inconclusive"}, sample.red_series(), sample.red_timeline(), Plan(), {})
     assert view.headline.sentence == "Nothing could be judged."
-    assert [fact.text for fact in view.facts] == ["Not measured."] * 5
+    assert [fact.text for fact in view.facts] == ["Not measured."] * 6
 
 
 def test_old_run_directories_without_the_newer_keys_make_a_view() -> None:

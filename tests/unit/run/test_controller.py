@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.core.plan import Plan
-from harness.run.controller import Controller, Progress
+from harness.run.controller import PROBES_LEFT_S, Controller, Progress
 from harness.run.services import Services
 from harness.store import RunDirectory
 from tests.fix_controller import FakeClock, FakeLoad
@@ -77,10 +78,10 @@ class Stage:
 def stage(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Stage]]:
     directory = RunDirectory(tmp_path)
 
-    def make(services: Services | None = None) -> Stage:
+    def make(services: Services | None = None, plan: Plan = PLAN) -> Stage:
         load, shown = FakeLoad(), list[Progress]()
         controller = Controller(
-            PLAN,
+            plan,
             directory,
             load,
             services or Services("http://127.0.0.1:1", None),
@@ -99,7 +100,7 @@ def test_it_walks_the_phases_in_order(stage: Callable[..., Stage], clock: FakeCl
     found = stage()
     found.controller.run([FakeEpisode(clock)])
     names = [name for name, _ in found.phases()]
-    assert names == ["warmup", "baseline", "launch", "migrate", "recover", "drain", "final_read"]
+    assert names == ["warmup", "baseline", "launch", "migrate", "recover", "probe", "drain", "final_read"]
     assert dict(found.phases())["migrate"] == pytest.approx(8.0, abs=0.1)
     assert dict(found.phases())["recover"] == pytest.approx(18.0, abs=0.2)
     assert found.events("stop")[0]["cause"] == "completed"
@@ -110,7 +111,7 @@ def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: Fa
     found = stage()
     found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
     names = [name for name, _ in found.phases()]
-    assert names[4:8] == ["recover", "rollback_launch", "rollback", "rollback_recover"]
+    assert names[4:9] == ["recover", "rollback_launch", "rollback", "rollback_recover", "probe"]
 
 
 def test_no_rollback_after_a_failed_upgrade(stage: Callable[..., Stage], clock: FakeClock) -> None:
@@ -169,3 +170,34 @@ def test_it_says_what_the_database_is_seen_to_do(stage: Callable[..., Stage], cl
     assert "working" in said
     assert "3 sessions waiting, working" in said
     assert said[-1] == "3 sessions waiting"
+
+
+def test_sessions_from_before_the_migration_are_tried_until_that_is_over(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock, status="failed")])
+    launched = dict(found.phases())["launch"]
+    name, before_at = found.load.asked[0]
+    assert name == "probe"
+    assert before_at == pytest.approx(launched, abs=0.1)
+    assert list(found.load.probes) == []
+
+
+def test_probes_that_never_end_are_given_up(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.load.probes = repeat(False)
+    found.controller.run([FakeEpisode(clock)])
+    phases = dict(found.phases())
+    assert phases["drain"] - phases["probe"] == pytest.approx(PLAN.probe_s + PROBES_LEFT_S, abs=0.2)
+    assert found.events("run_end")[0]["complete"] is True
+
+
+@pytest.mark.parametrize("change", [{"authentication": False}, {"probe_s": 0.0}])
+def test_users_without_sessions_have_no_probe_phase(
+    stage: Callable[..., Stage], clock: FakeClock, change: dict[str, Any]
+) -> None:
+    found = stage(plan=replace(PLAN, **change))
+    found.controller.run([FakeEpisode(clock)])
+    assert "probe" not in dict(found.phases())
+    assert found.load.asked[0][0] == "drain"

@@ -1,0 +1,271 @@
+"""What is tried of an account's sessions, and what is said of it."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, ClassVar, cast
+
+import gevent
+import pytest
+
+from harness.core.accounts import Account
+from harness.core.plan import Plan
+from harness.errors import SetupError
+from harness.load import continuity
+from harness.load.accounts import Actor
+from harness.load.auth import Auth, Login, NoAuth
+from harness.load.client import MeasuredSession
+from harness.load.continuity import probe_accounts, try_out
+from harness.load.messages import ProbeOrder
+from harness.load.token_auth import PasswordGrant, StaticToken
+from tests.unit.load.answers import Jar, Response, Service
+
+BEFORE = 100.0
+AUTH = PasswordGrant("/token")
+
+
+class Clock:
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("harness.load.auth.monotonic", clock)
+    monkeypatch.setattr(continuity, "monotonic", clock)
+    monkeypatch.setattr(continuity, "_AGAIN_S", 0.0)
+    return clock
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What was recorded: account, kind, outcome, detail."""
+    said: list[tuple[str, ...]] = []
+
+    class Recorder:
+        def probe(self, *probe: str) -> None:
+            said.append(probe)
+
+    monkeypatch.setattr(continuity, "recorder", Recorder())
+    return said
+
+
+class Wire(Service):
+    """A session over a service whose tokens are numbered, and that takes the tokens in `good`."""
+
+    cookiejar = Jar()
+
+    def __init__(self, life: float = 1000.0) -> None:
+        super().__init__()
+        self.good: set[str] | None = None  # None: every token
+        self.count = 0
+        self["POST /token"] = lambda _: self._grant(life)
+        self["GET /items"] = self._items
+
+    def unrecorded(self, method: str, path: str, **payload: Any) -> Response:
+        return self.send(method, path, **payload)
+
+    def _grant(self, life: float) -> Response:
+        self.count += 1
+        return Response(200, {"access_token": f"t{self.count}", "expires_in": life})
+
+    def _items(self, payload: dict[str, Any]) -> Response:
+        token = payload["headers"]["Authorization"].removeprefix("Bearer ")
+        return Response(200 if self.good is None or token in self.good else 401)
+
+
+def actor(wire: Wire, name: str = "ann", auth: Auth = AUTH, path: str | None = "/items") -> Actor:
+    """An account that logged in, and got what it asked for, at the clock's instant."""
+    account = Account(name, "secret", {"token": "static"})
+    login = Login(auth, account, cast(MeasuredSession, wire))
+    login.answered(login.credentials(wire.send), Response(200))
+    return Actor(login, "/items", path)
+
+
+def probe(actors: list[Actor], clock: Clock, accounts: int = 10, per_second: float = 1e6) -> None:
+    clock.now = 150.0
+    probe_accounts(actors, ProbeOrder(BEFORE, accounts, per_second, 5.0), Random(1))
+
+
+def test_old_token_fresh_login_and_its_first_use_are_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire()
+    probe([actor(wire)], clock)
+    assert said == [
+        ("ann", "old_token", "worked", ""),
+        ("ann", "fresh_login", "worked", ""),
+        ("ann", "first_use", "worked", ""),
+    ]
+    uses = [payload["headers"]["Authorization"] for _, path, payload in wire.asked if path == "/items"]
+    assert uses == ["Bearer t1", "Bearer t2"]
+
+
+def test_tokens_that_stopped_working_are_said(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire()
+    ann = actor(wire)
+    wire.good = set()
+    probe([ann], clock)
+    assert said == [
+        ("ann", "old_token", "failed", "GET /items: HTTP 401"),
+        ("ann", "fresh_login", "worked", ""),
+        ("ann", "first_use", "failed", "GET /items: HTTP 401"),
+    ]
+
+
+def test_token_that_was_refused_meanwhile_is_the_old_one(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire()
+    ann = actor(wire)
+    wire.good = {"t2", "t3"}
+    clock.now = 120.0
+    ann.login.refused(ann.login.credentials(wire.send))
+    ann.login.answered(ann.login.credentials(wire.send), Response(200))
+    probe([ann], clock)
+    assert [outcome for _, _, outcome, _ in said] == ["failed", "worked", "worked"]
+
+
+def test_token_that_was_renewed_meanwhile_may_be_void(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire(life=70.0)
+    ann = actor(wire)
+    clock.now = 119.0
+    ann.login.credentials(wire.send)
+    probe([ann], clock)
+    assert said[0] == ("ann", "old_token", "not_tried", "it was renewed since")
+
+
+def test_token_that_has_ended_is_not_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    probe([actor(Wire(life=99.0))], clock)
+    assert said[0] == ("ann", "old_token", "not_tried", "it had ended")
+
+
+def test_login_that_fails_is_said_and_nothing_is_used(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire()
+    ann = actor(wire)
+    wire["POST /token"] = Response(200, {"detail": "no such table"})
+    probe([ann], clock)
+    what = "POST /token answered HTTP 200 without access_token; its keys are: detail"
+    assert said[1:] == [("ann", "fresh_login", "failed", what)]
+
+
+def test_service_that_limits_rates_says_nothing(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    wire = Wire()
+    ann = actor(wire)
+    wire["POST /token"] = wire["GET /items"] = Response(429)
+    probe([ann], clock)
+    assert [(kind, outcome) for _, kind, outcome, _ in said] == [
+        ("old_token", "unclear"),
+        ("fresh_login", "unclear"),
+    ]
+
+
+@pytest.mark.parametrize(("status", "outcome", "calls"), [(503, "worked", 2), (403, "failed", 1)])
+def test_what_failed_is_tried_twice_and_what_was_refused_once(
+    clock: Clock, said: list[tuple[str, ...]], status: int, outcome: str, calls: int
+) -> None:
+    wire = Wire()
+    ann = actor(wire)
+    wire["GET /items"] = [Response(status), Response(200)]
+    wire["POST /token"] = Response(404)
+    probe([ann], clock)
+    assert said[0][2] == outcome
+    assert wire.calls.count("GET /items") == calls
+
+
+def test_who_came_after_the_migration_began_or_never_worked_is_not_tried(
+    clock: Clock, said: list[tuple[str, ...]]
+) -> None:
+    wire = Wire()
+    idle = Login(AUTH, Account("idle", "secret"), cast(MeasuredSession, wire))
+    idle.credentials(wire.send)
+    clock.now = BEFORE + 1
+    probe([Actor(idle, "/items", "/items"), actor(wire, "late"), actor(wire, auth=NoAuth())], clock)
+    assert said == []
+
+
+def test_static_token_has_no_login(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    probe([actor(Wire(), auth=StaticToken())], clock)
+    assert said[0] == ("ann", "old_token", "worked", "")
+    assert said[1] == ("ann", "fresh_login", "not_tried", "it asks nobody for its tokens")
+
+
+def test_without_a_path_only_logins_are_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
+    probe([actor(Wire(), path=None)], clock)
+    assert said == [
+        ("ann", "old_token", "not_tried", "no path to use it on is known"),
+        ("ann", "fresh_login", "worked", ""),
+    ]
+
+
+def test_no_more_accounts_than_ordered_are_tried_and_no_faster(
+    clock: Clock, said: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire()
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(round(seconds, 3))
+        clock.now += seconds
+
+    monkeypatch.setattr(gevent, "sleep", sleep)
+    probe([actor(wire, f"a{number}") for number in range(9)], clock, accounts=3, per_second=5.0)
+    assert len({account for account, *_ in said}) == 3
+    assert [pause for pause in pauses if pause] == [0.2, 0.2]
+
+
+def test_account_whose_answers_do_not_come_is_given_up(
+    clock: Clock, said: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuity, "ACCOUNT_WITHIN_S", 0.02)
+    wire = Wire()
+    ann = actor(wire)
+
+    def hang(_: object) -> Response:
+        gevent.sleep(10)
+        return Response()
+
+    wire["POST /token"] = hang
+    probe([ann], clock)
+    assert said[-1] == ("ann", "fresh_login", "failed", "no answer within 0.02 s")
+
+
+class Person:
+    auth: ClassVar[Auth] = AUTH
+    account_name = "ann-{}"
+    account_password = "secret"
+
+    @staticmethod
+    def path_to_probe() -> str | None:
+        return "/items"
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wire], list[Any]]:
+    def run(wire: Wire) -> list[Any]:
+        monkeypatch.setattr(continuity, "MeasuredSession", lambda *_: wire)
+        return [(account.name, *said) for account, said in try_out(Plan(), [Person], "http://127.0.0.1:1")]
+
+    return run
+
+
+def test_before_the_load_one_account_shows_that_all_works(trial: Callable[[Wire], list[Any]]) -> None:
+    assert trial(Wire()) == [("ann-1", "fresh_login", "worked", ""), ("ann-1", "first_use", "worked", "")]
+
+
+def test_login_that_does_not_work_is_refused_before_the_load(trial: Callable[[Wire], list[Any]]) -> None:
+    wire = Wire()
+    wire["POST /token"] = Response(200, {"detail": "wrong"})
+    with pytest.raises(SetupError, match=r"ann-1 could not log in.*its keys are: detail\. Correct `auth`"):
+        trial(wire)
+
+
+def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wire], list[Any]]) -> None:
+    wire = Wire()
+    wire.good = set()
+    with pytest.raises(SetupError, match=r"its credentials were refused: GET /items: HTTP 401"):
+        trial(wire)
+
+
+def test_path_that_nobody_may_read_is_no_control(trial: Callable[[Wire], list[Any]]) -> None:
+    wire = Wire()
+    wire["GET /items"] = Response(404)
+    assert trial(wire)[1] == ("ann-1", "first_use", "failed", "GET /items: HTTP 404")
