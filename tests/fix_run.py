@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LOCUSTFILE = ROOT / "locustfiles" / "migrate_under_load.py"
 
 SHORT = (
-    *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s"),
+    *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s", "--probe-time", "1s"),
     *("--target-rate", "120", "--rows", "30000"),
 )
 """Flags of the shortest run whose windows still hold enough samples to judge."""

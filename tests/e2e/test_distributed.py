@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
+from harness.store import read_record
 from tests.fix_run import LOCUSTFILE, SHORT, Runs, without_test_settings
+from tests.fix_target import PASSWORD
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -42,7 +44,10 @@ def workers(port: int, runs: Runs) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 @pytest.mark.quiet
 def test_two_processes_of_one_machine(runs: Runs) -> None:
-    run = runs.start("--processes", "2", *SHORT)
+    accounts = runs.root / "accounts.csv"
+    names = [f"account-{number:04}" for number in range(101, 141)]
+    accounts.write_text("username,password\n" + "".join(f"{name},{PASSWORD}\n" for name in names))
+    run = runs.start("--processes", "2", "--accounts", str(accounts), *SHORT)
     assert wait_until(lambda: "baseline" in run.phases(), within=60)
     children = psutil.Process(run.process.pid).children(recursive=True)
     run.wait()
@@ -51,6 +56,10 @@ def test_two_processes_of_one_machine(runs: Runs) -> None:
     assert (load["workers"], load["workers_lost"]) == (2, 0)
     assert load["started"] == load["finished"] + load["unfinished"]
     assert run.verdict["ledger"]["acknowledged"] > 50
+    used = {read.account for read in read_record(run.directory).final_reads}
+    assert len(used) == 30
+    assert used <= set(names)
+    assert run.verdict["continuity"]["first_use"]["worked"] == 4  # five a second, shared by two
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
 

@@ -45,6 +45,14 @@ def test_users_write_and_nothing_they_wrote_is_lost(safe: Run) -> None:
     assert safe.verdict["websocket"]["delivered"] > 50
 
 
+def test_who_was_logged_in_stays_so_and_who_logs_in_is_let_in(safe: Run) -> None:
+    found = safe.verdict["continuity"]
+    kinds = ("old_token", "fresh_login", "first_use")
+    assert [found[kind]["worked"] for kind in kinds] == [found["accounts"]] * 3 == [5] * 3
+    assert safe.gate("continuity")["status"] == "pass"
+    assert safe.phases()[-3:] == ["probe", "drain", "final_read"]
+
+
 def test_the_run_directory_holds_every_file(safe: Run) -> None:
     names = {path.name for path in safe.directory.iterdir()}
     assert names >= {

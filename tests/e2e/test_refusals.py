@@ -126,6 +126,29 @@ def test_a_prepare_command_that_cannot_be_run_is_named_without_its_secrets(runs:
     assert SECRET not in (run.directory / "plan.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            ["account-0001", "account-0002", "account-0001"],
+            "line 4: account-0001 is there already",
+        ),
+        (["account-0001", "account-0002"], "--users is 30, but"),
+        ([f"account-{number:04}" for number in range(1, 31)], "account-0001 could not log in: HTTP 401"),
+    ],
+    ids=["duplicates", "too few", "wrong password"],
+)
+def test_wrong_accounts_are_refused_before_the_load(runs: Runs, lines: list[str], says: str) -> None:
+    file = runs.root / "accounts.csv"
+    file.write_text("username,password\n" + "".join(f"{name},{SECRET}\n" for name in lines))
+    run = runs("--accounts", str(file), "--rows", "1000")
+    assert run.process.returncode == 2, run.output
+    assert says in run.output
+    assert SECRET not in run.output
+    assert "Traceback" not in run.output
+    assert not list(run.root.glob("*/events.ndjson"))
+
+
 def test_a_dry_run_prints_the_plan_and_touches_nothing(runs: Runs) -> None:
     run = runs("--dry-run", "--users", "7")
     assert run.process.returncode == 0, run.output
