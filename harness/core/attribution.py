@@ -47,7 +47,7 @@ class Charge:
     """A wait from `start` to `end` because of `statement`, None where it is not known which one.
 
     `lock` is the one it waited for, None for row locks and where the trace does not know it. `inferred`: the
-    statement follows from the time alone.
+    statement follows from the time alone; where there is none, that the wait is the migration's at all.
     """
 
     wait: Wait
@@ -159,8 +159,9 @@ def _charged(groups: Iterable[_Group]) -> Iterator[Charge]:
             yield from charges
         charges, left = _charge(left, [span for spans in candidates for span in spans], migration.phase)
         yield from charges
+        guessed = migration.traced or pid in migration.guessed
         for wait in left:
-            yield Charge(wait, migration.phase, None, None, wait.started_at, wait.until, True)
+            yield Charge(wait, migration.phase, None, None, wait.started_at, wait.until, guessed)
 
 
 def _candidates(migration: Migration, pid: int, like: Wait) -> Iterator[Iterable[_Span]]:

@@ -225,7 +225,12 @@ def _ending(migration: Migration) -> tuple[str, str]:
             at = ", ".join(migration.revisions_after or ()) or "base"
             return "fail", said or f"it ended, but the database is at {at}, not at {migration.target}"
         case "ok" if migration.reached is None:
-            return "inconclusive", "it ended ok, but the version table could not be read"
+            unseen = (
+                "nothing of what it did was seen"
+                if migration.target is None
+                else "the version table could not be read"
+            )
+            return "inconclusive", f"it ended ok, but {unseen}"
         case "ok":
             return "pass", "" if migration.traced else f"it was not traced: {migration.why_untraced}"
         case "nothing":

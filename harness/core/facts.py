@@ -17,7 +17,7 @@ from harness.core.events import Event, Kind
 from harness.core.isolation import Isolation, judge_isolation
 from harness.core.ledger import Ledger, judge_ledger, lost_workers
 from harness.core.migrations import Migration, migrations_of
-from harness.core.observation import Held
+from harness.core.observation import BackendSeen, Held
 from harness.core.record import Record
 from harness.core.samples import Outcome
 from harness.core.schema_diff import SchemaFinding, compare
@@ -111,7 +111,8 @@ def _began_at(timeline: Timeline) -> float | None:
 def migrations_in(record: Record) -> tuple[Migration, ...]:
     """The migrations of a record, with what its observer saw of them."""
     held = (line for line in record.database if isinstance(line, Held))
-    return migrations_of(record.events, record.observed.backends, held)
+    found = (line for line in record.database if isinstance(line, BackendSeen))
+    return migrations_of(record.events, record.observed.backends, held, found)
 
 
 def timeline_of(record: Record, migrations: Sequence[Migration] | None = None) -> Timeline:

@@ -65,7 +65,7 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     complete = _complete(record.events)
     stop = facts.first(Kind.STOP)
     status = worst(results, complete)
-    refused = any(migration.status == "wrong_database" for migration in facts.migrations)
+    refused = any(migration.status in ("wrong_database", "untraced") for migration in facts.migrations)
     return Verdict(
         run_id=facts.run_id,
         status=status,
@@ -206,7 +206,19 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
             reason = migration.why_untraced or "no reason is recorded"
             yield (
                 f"The {migration.direction} was not traced ({reason}): its impact window is taken from the"
-                " start to the end of its process, and its statements are not, or not all, known."
+                " start to the end of its process; its statements and revisions, what they rewrote, and their"
+                " locks are not, or not all, known. Waits are charged to it as a whole."
+            )
+        if migration.guessed:
+            pids = ", ".join(str(pid) for pid in sorted(migration.guessed))
+            yield (
+                f"Session {pids} is taken for the {migration.direction}'s because it began while that ran and"
+                " is like no session from before; waits behind it are inferred."
+            )
+        if migration.target is None:
+            yield (
+                f"Where the {migration.direction} leads is known to its command alone: judged is that it"
+                " ended ok and did something. --upgrade REV or --alembic-config would tell."
             )
         if migration.trace.blind:
             yield (

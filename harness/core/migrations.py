@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from harness.core.events import Event, Kind
-from harness.core.observation import Held
+from harness.core.observation import BackendSeen, Held
 from harness.core.timeline import Episode
 from harness.core.trace import Lock, Statement, Trace
 from harness.core.trace_fold import build
@@ -21,9 +21,10 @@ __all__ = ["Migration", "migrations_of"]
 class Migration:
     """One episode. `zero` is the monotonic clock at the start of the run; `status` is None when its end is
     unknown. `message` and `why_untraced` hold no credential and no absolute path. `backends` are the pids of
-    its sessions, whoever told them; `ignored` the rules its files say to ignore, with their reasons.
+    its sessions, whoever told them, `guessed` those that time alone tells; `ignored` the rules its files say
+    to ignore, with their reasons. `target` is None where only its command knows it.
 
-    `status`: ok | failed | deadline | stopped | nothing | wrong_database.
+    `status`: ok | failed | deadline | stopped | nothing | wrong_database | untraced (refused as such).
     """
 
     number: int
@@ -47,6 +48,7 @@ class Migration:
     zero: float
     backends: frozenset[int] = frozenset()
     ignored: Mapping[str, str] = field(default_factory=dict)
+    guessed: frozenset[int] = frozenset()
 
     @property
     def phase(self) -> str:
@@ -101,19 +103,37 @@ class Migration:
 
 
 def migrations_of(
-    events: Sequence[Event], seen_backends: Iterable[int] = (), held: Iterable[Held] = ()
+    events: Sequence[Event],
+    seen_backends: Iterable[int] = (),
+    held: Iterable[Held] = (),
+    found: Iterable[BackendSeen] = (),
 ) -> tuple[Migration, ...]:
     """The episodes in the order of their numbers; retries belong to the same episode.
 
     `seen_backends` are the migrations' sessions that the observer saw in the server, `held` the locks it saw
-    them hold.
+    them hold, `found` when and how it told that they are a migration's.
     """
     zero = next((float(e.data.get("monotonic", 0.0)) for e in events if e.kind == Kind.RUN_START), 0.0)
     numbers = sorted({int(e.data["episode"]) for e in events if e.kind == Kind.MIGRATION_BEGIN})
     own = {number: _of(events, number) for number in numbers}
     strangers = set(seen_backends).difference(*(_announced(told) for told in own.values()))
-    seen_held = list(held)
-    return tuple(_migration(number, told, zero, strangers, seen_held) for number, told in own.items())
+    seen_held, seen = list(held), list(found)
+    return tuple(
+        _migration(number, told, zero, _own_strangers(told, strangers, seen), seen_held)
+        for number, told in own.items()
+    )
+
+
+def _own_strangers(
+    events: Sequence[Event], strangers: set[int], found: Sequence[BackendSeen]
+) -> dict[int, str]:
+    """Those of the unannounced sessions that are this episode's, and by what: they were found while it ran.
+    Of some it is not known when they were found.
+    """
+    begin, end = events[0].at, events[-1].at
+    at_any_time = strangers.difference(seen.pid for seen in found)
+    during = {seen.pid: seen.by for seen in found if seen.pid in strangers and begin <= seen.at <= end}
+    return dict.fromkeys(at_any_time, "name") | during
 
 
 def _of(events: Iterable[Event], number: int) -> list[Event]:
@@ -128,7 +148,7 @@ def _announced(events: Iterable[Event]) -> set[int]:
 
 
 def _migration(
-    number: int, events: Sequence[Event], zero: float, strangers: set[int], held: Sequence[Held]
+    number: int, events: Sequence[Event], zero: float, strangers: Mapping[int, str], held: Sequence[Held]
 ) -> Migration:
     begins = [event for event in events if event.kind == Kind.MIGRATION_BEGIN]
     first, last = begins[0], begins[-1]
@@ -163,8 +183,9 @@ def _migration(
         why_untraced=safe_text(trace.why_incomplete or ""),
         trace=trace,
         zero=zero,
-        backends=trace.backends | strangers | {s.backend_pid for s in trace.statements},
+        backends=trace.backends | strangers.keys() | {s.backend_pid for s in trace.statements},
         ignored=dict(first.data.get("ignored") or {}),
+        guessed=frozenset(pid for pid, by in strangers.items() if by == "time"),
     )
 
 

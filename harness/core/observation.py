@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "BLIND_S",
     "ENDED",
+    "BackendSeen",
     "DatabasePoint",
     "Held",
     "LogEntry",
@@ -102,9 +103,27 @@ class Held:
     locks: tuple[tuple[str, str | None, str, bool], ...]  # relation, kind, mode, granted
 
 
-ObserverLine = DatabasePoint | LogEntry | Progress | Held
+@dataclass(frozen=True)
+class BackendSeen:
+    """A backend that is seen to be the migration's, and by what: `name` (its application's), `port` (of a
+    connection that the migration's processes have), or `time` alone: it began while they ran, and is unlike
+    every session from before.
+    """
 
-KINDS: Mapping[str, type[Any]] = {"point": DatabasePoint, "log": LogEntry, "progress": Progress, "held": Held}
+    at: float
+    pid: int
+    by: str
+
+
+ObserverLine = DatabasePoint | LogEntry | Progress | Held | BackendSeen
+
+KINDS: Mapping[str, type[Any]] = {
+    "point": DatabasePoint,
+    "log": LogEntry,
+    "progress": Progress,
+    "held": Held,
+    "backend": BackendSeen,
+}
 """What a line of `database.ndjson` holds, by its `what`."""
 
 
@@ -157,7 +176,7 @@ def _known(kind: type[Any], line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def observer_line(line: Mapping[str, Any]) -> ObserverLine:
-    """The value of one line of `database.ndjson`, whose `what` is point, log, progress or held."""
+    """The value of one line of `database.ndjson`, whose `what` is one of `KINDS`."""
     kind = KINDS[str(line["what"])]
     values = _known(kind, line)
     for name in ("pids", "queries"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -23,6 +23,9 @@ IMPACT_TAIL_S = 2.0
 SLICE_S = 5.0
 """Length of a slice of the impact window."""
 
+ENVIRONMENTS = ("environment", "migration_environment")
+"""Fields that hold variables of a command, whose values are written nowhere."""
+
 
 @dataclass(frozen=True)
 class MigrationPlan:
@@ -35,6 +38,7 @@ class MigrationPlan:
     name: str = ""
     alembic_config: str | None = None  # path; None: the reference service's own
     command: str | None = None
+    rollback_command: str | None = None
     cwd: str | None = None
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     database_url: str | None = field(default=None, repr=False)  # None: the run's own database
@@ -45,6 +49,51 @@ class MigrationPlan:
     statement_timeout: str | None = None
     retries: int = 0
     deadline_s: float = 1800.0
+
+    @property
+    def scripts_known(self) -> bool:
+        """Whether Alembic's scripts can be read: a command alone does not tell where they are."""
+        return self.command is None or self.alembic_config is not None
+
+    def check(self) -> None:
+        """Raise UsageError for what contradicts itself, naming the flag."""
+        if self.command is None:
+            self._check_without_command()
+            return
+        if self.downgrade and not self.rollback_command:
+            raise UsageError(
+                f"--downgrade {self.downgrade} is given, but not the command that rolls back.",
+                "Add --rollback-command, or drop --downgrade.",
+            )
+        if self.rollback_command and not self.downgrade:
+            raise UsageError(
+                "--rollback-command is given, but not the revision it leads back to.",
+                "Add --downgrade REV (base: no revision at all).",
+            )
+        if not self.scripts_known:
+            self._check_targets()
+
+    def _check_without_command(self) -> None:
+        given = {
+            "--rollback-command": self.rollback_command,
+            "--migration-cwd": self.cwd,
+            "--migration-env": self.environment,
+        }
+        for flag, value in given.items():
+            if value:
+                raise UsageError(f"{flag} is given, but no --migration-command.", "Add it, or drop the flag.")
+
+    def _check_targets(self) -> None:
+        for flag, target in (
+            ("--upgrade", self.upgrade),
+            ("--downgrade", self.downgrade or ""),
+            ("--expect-from", self.expect_from or ""),
+        ):
+            if "@" in target or re.search(r"[+-]\d+$", target):
+                raise UsageError(
+                    f"{flag} is {target!r}, which only the migration scripts can resolve.",
+                    "Give a whole revision id, or add --alembic-config.",
+                )
 
 
 @dataclass(frozen=True)
@@ -57,6 +106,7 @@ class Plan:
     alembic_config: str | None = None  # path; None: the reference service's own
     upgrade: str = "head"
     downgrade: str | None = None
+    expect_from: str | None = None  # the revision the database must be at before
     placebo: bool = False
     prepare: str | None = None  # a command run before the baseline
 
@@ -81,6 +131,10 @@ class Plan:
     drain_s: float = 10.0  # at most
 
     # migration
+    migration_command: str | None = None  # in place of Alembic's own
+    rollback_command: str | None = None
+    migration_cwd: str | None = None
+    migration_environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     lock_timeout: str | None = None  # as PostgreSQL writes it: 500ms, 2s
     statement_timeout: str | None = None
     migration_retries: int = 0
@@ -101,6 +155,7 @@ class Plan:
     # safety
     allow_host: tuple[str, ...] = ()
     allow_database: tuple[str, ...] = ()
+    allow_untraced_database: tuple[str, ...] = ()  # databases that an untraced command may migrate
     allow_production: bool = False
 
     run_root: str = "runs"  # where run directories are made
@@ -121,6 +176,11 @@ class Plan:
         return self.migrations or (
             MigrationPlan(
                 alembic_config=self.alembic_config,
+                command=self.migration_command,
+                rollback_command=self.rollback_command,
+                cwd=self.migration_cwd,
+                environment=self.migration_environment,
+                expect_from=self.expect_from,
                 upgrade=self.upgrade,
                 downgrade=self.downgrade,
                 lock_timeout=self.lock_timeout,
@@ -165,6 +225,8 @@ class Plan:
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
+        for step in self.steps:
+            step.check()
 
     def _check_rates(self) -> None:
         for flag, rate in (("--target-rate", self.target_rate), ("--spawn-rate", self.spawn_rate)):
@@ -205,10 +267,11 @@ class Plan:
             raise UsageError(
                 "--keep-database is for the database that the harness starts.", "Drop --host or the flag."
             )
-        if self.migrates and not self.alembic_config:
+        if self.migrates and not (self.alembic_config or self.migration_command):
             raise UsageError(
                 f"--host {self.host} is given, but not where its migrations are.",
-                "Add --alembic-config path/to/alembic.ini, or --placebo to run without a migration.",
+                "Add --alembic-config path/to/alembic.ini, --migration-command CMD, or --placebo to run"
+                " without a migration.",
             )
         if self.migrates and not self.database_url:
             raise UsageError(
@@ -218,7 +281,8 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """The plan for `plan.json` and for people: every field, with secrets masked."""
-        return {key: _masked(value) for key, value in asdict(self).items()}
+        masked: dict[str, Any] = _masked(asdict(self))
+        return masked
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
@@ -230,6 +294,7 @@ class Plan:
             if key in known
         }
         values["migrations"] = tuple(_migration_from(one) for one in data.get("migrations", ()))
+        values["migration_environment"] = _pairs(data.get("migration_environment", ()))
         return cls(**values)
 
     def text(self) -> str:
@@ -240,8 +305,12 @@ class Plan:
 def _migration_from(data: Mapping[str, Any]) -> MigrationPlan:
     known = {f.name for f in fields(MigrationPlan)}
     values = {key: value for key, value in data.items() if key in known}
-    values["environment"] = tuple((name, value) for name, value in data.get("environment", ()))
+    values["environment"] = _pairs(data.get("environment", ()))
     return MigrationPlan(**values)
+
+
+def _pairs(environment: Iterable[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in environment)
 
 
 def _masked(value: Any) -> Any:
@@ -250,7 +319,7 @@ def _masked(value: Any) -> Any:
         return mask(value)
     if isinstance(value, dict):
         return {
-            key: _names_alone(inner) if key == "environment" else _masked(inner)
+            key: _names_alone(inner) if key in ENVIRONMENTS else _masked(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The migration child: the user's own Alembic command, in its own interpreter and session, traced.
+"""The migration child: Alembic's command or the user's own, in its own interpreter and session, traced.
 
 Nothing of theirs is rewritten or parsed: the command finds its database as it always does (ini, env.py,
 environment), and its output goes to a file. Which database that was is checked by the tracer before the first
@@ -37,6 +37,7 @@ __all__ = [
     "expectation",
     "read_relfilenodes",
     "terminate_backends",
+    "tracer_environment",
 ]
 
 log = logging.getLogger("harness")
@@ -53,15 +54,16 @@ Stopped = Literal["ended", "interrupted", "terminated", "killed"]
 class MigrationOrder:
     """What to run. `target` is anything Alembic takes: a revision, `head`, `branch@head`, `-1`, `base`.
 
+    `own_command` runs in place of Alembic's, in `folder`; Alembic's runs in the folder of its ini file.
     `environment` is laid over the parent's for the child, for an env.py that reads its URL there.
     `lock_timeout` and `statement_timeout` (`5s`, `500ms`) are session defaults, which a SET of the migration
     overrides; they do not reach a connection whose URL has an `options` of its own. `expect_database` is
-    `expectation(identity)`. The command runs in the folder of the ini file.
+    `expectation(identity)`.
     """
 
     direction: Literal["upgrade", "downgrade"]
     target: str
-    alembic_config: Path
+    alembic_config: Path | None
     run_id: str
     trace_file: Path
     log_file: Path
@@ -69,12 +71,29 @@ class MigrationOrder:
     lock_timeout: str | None = None
     statement_timeout: str | None = None
     expect_database: str | None = None
+    own_command: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def command(self) -> tuple[str, ...]:
         """The command line. `-P`: a folder named alembic beside the ini must not shadow the library."""
-        ini = str(self.alembic_config.absolute())
+        if self.own_command:
+            return self.own_command
+        ini = str(self._ini.absolute())
         return (sys.executable, "-P", "-m", "alembic", "-c", ini, self.direction, self.target)
+
+    @property
+    def cwd(self) -> Path:
+        """The folder the command runs in."""
+        if self.own_command:
+            return (self.folder or Path()).absolute()
+        return self._ini.absolute().parent
+
+    @property
+    def _ini(self) -> Path:
+        if self.alembic_config is None:
+            raise ValueError("an order without a command needs an Alembic configuration")
+        return self.alembic_config
 
     @property
     def application_name(self) -> str:
@@ -91,9 +110,8 @@ class MigrationOrder:
         """The environment of the child: the parent's, the order's, and what starts the tracer."""
         base = child_environment(self.environment)
         ours = {
-            "PYTHONPATH": _before(str(TRACER), base.get("PYTHONPATH", ""), os.pathsep),
+            **tracer_environment(base, self.trace_file),
             "PGAPPNAME": self.application_name,
-            "MUL_TRACE_FILE": str(self.trace_file.absolute()),
             "MUL_DEFAULT_OPTIONS": json.dumps(self.defaults),
             "MUL_EXPECT_DATABASE": self.expect_database or "",
         }
@@ -102,6 +120,14 @@ class MigrationOrder:
             # libpq lets the last -c win: an option the user gives overrides ours.
             ours["PGOPTIONS"] = _before(options, base.get("PGOPTIONS", ""), " ")
         return base | ours
+
+
+def tracer_environment(base: Mapping[str, str], trace_file: Path) -> dict[str, str]:
+    """What, laid over the environment `base`, starts the tracer in every Python below it."""
+    return {
+        "PYTHONPATH": _before(str(TRACER), base.get("PYTHONPATH", ""), os.pathsep),
+        "MUL_TRACE_FILE": str(trace_file.absolute()),
+    }
 
 
 def _before(first: str, second: str, separator: str) -> str:
@@ -157,17 +183,26 @@ class MigrationChild:
         self._backends: set[int] = set()
 
     def start(self) -> None:
-        """Start the command in a session of its own; its output is appended to the order's log file."""
+        """Start the command in a session of its own; its output is appended to the order's log file.
+
+        Raises SetupError when there is no such program, or folder.
+        """
         with self.order.log_file.open("ab") as log:
-            self._process = self._spawn(
-                self.order.command,
-                cwd=self.order.alembic_config.absolute().parent,
-                env=self.order.child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            try:
+                self._process = self._spawn(
+                    self.order.command,
+                    cwd=self.order.cwd,
+                    env=self.order.child_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SetupError(
+                    f"{self.order.command[0]} could not be started in {self.order.cwd}: {error.strerror}.",
+                    "Check the command and its folder.",
+                ) from None
 
     def poll(self) -> int | None:
         """The exit code, None while it runs; negative is the number of the signal that killed it."""

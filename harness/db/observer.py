@@ -24,6 +24,7 @@ from harness.clock import monotonic
 from harness.core.observation import (
     BLIND_S,
     ENDED,
+    BackendSeen,
     DatabasePoint,
     Held,
     LogEntry,
@@ -34,6 +35,7 @@ from harness.core.observation import (
 )
 from harness.core.wait_fold import WaitFold, end_from_log
 from harness.core.waits import Wait
+from harness.db.backends import BackendFinder
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
 from harness.db.processes import ProcessGroups
@@ -94,7 +96,10 @@ class Observer:
         self._written = {LOCKS: 0, DATABASE: 0}
         self._stopping = False
         self._migrating = False
+        self._finder = BackendFinder(order.application)
         self._backends: set[int] = set()
+        self._announced = False  # whether a tracer has told of a session of this migration
+        self._found: dict[int, str] = {}
         self._held: dict[int, tuple[tuple[str, str | None, str, bool], ...]] = {}
         self._progress: dict[int, Progress] = {}
         self._counted: dict[str, int] = {}
@@ -203,9 +208,16 @@ class Observer:
         for line in self._commands.wait(seconds):
             self._stopping = self._stopping or bool(line.get("stop"))
             self._backends.update(line.get("pids") or ())
+            self._announced = self._announced or bool(line.get("pids"))
             self._groups.add(line.get("processes") or {})
             if "migrating" in line:
-                self._migrating = bool(line["migrating"])
+                self._migrate(bool(line["migrating"]))
+
+    def _migrate(self, running: bool) -> None:
+        if running and not self._migrating:
+            self._finder.begin(self.now)
+            self._announced = False
+        self._migrating = running
 
     def _poll(self, server: Server, at: float, interval_s: float) -> None:
         since_s = interval_s if self._looked_at is None else at - self._looked_at
@@ -245,7 +257,8 @@ class Observer:
         """Its sessions in the server, and how far its commands say they are; only what has changed."""
         if not (self._migrating or self._progress):
             return
-        self._backends.update(server.backends(self._order.application))
+        if self._migrating:
+            self._find_backends(server)
         steps = {step.pid: step for step in server.progress(self.now, sorted(self._backends))}
         for pid, step in steps.items():
             before = self._progress.get(pid)
@@ -255,6 +268,16 @@ class Observer:
             if pid not in steps:
                 self._note(Progress(self.now, pid, step.command, ENDED, relation=step.relation))
         self._progress = steps
+
+    def _find_backends(self, server: Server) -> None:
+        """The migration's sessions that its tracer need not have told of; each is written down once."""
+        clients = server.clients(self._ahead_s)
+        found = self._finder.find(clients, self._groups.root("migration"), self._announced, self.now)
+        for pid, by in found.items():
+            if self._found.get(pid) != by:
+                self._found[pid] = by
+                self._note(BackendSeen(self.now, pid, by))
+        self._backends.update(found)
 
     def _set_clock(self, server: Server) -> None:
         self._ahead_s = server.clock_ahead_s(lambda: self.now)

@@ -36,6 +36,7 @@ class ObserverChild:
         self._process: subprocess.Popen[bytes] | None = None
         self._seen = TraceTail(order.directory / "database.ndjson")
         self._waiting = 0
+        self._backends: dict[int, str] = {}
         self._progress = ""
         self._told: tuple[bool, tuple[int, ...]] = (False, ())
         self._stopped = False
@@ -67,6 +68,8 @@ class ObserverChild:
     def migrating(self, running: bool, pids: Sequence[int] = ()) -> None:
         """Say that the migration runs, and which backends are known to be its; the same is not said twice."""
         if (running, tuple(pids)) != self._told:
+            if running and not self._told[0]:
+                self._backends.clear()
             self._told = (running, tuple(pids))
             self._progress = ""
             self._tell({"migrating": running, "pids": list(pids)})
@@ -77,15 +80,25 @@ class ObserverChild:
 
     def says(self) -> str:
         """What it last saw, in a few words: how far a command is, how many sessions wait; mostly nothing."""
+        self._read()
+        waiting = (
+            f"{self._waiting} session{'s' if self._waiting > 1 else ''} waiting" if self._waiting else ""
+        )
+        return ", ".join(filter(None, (self._progress, waiting)))
+
+    def backends(self) -> dict[int, str]:
+        """The backends that it has seen to be the migration's since that began, and by what."""
+        self._read()
+        return dict(self._backends)
+
+    def _read(self) -> None:
         for line in self._seen.read():
             if line.get("what") == "point":
                 self._waiting = int(line.get("waiting") or 0)
             elif line.get("what") == "progress":
                 self._progress = _progress(line)
-        waiting = (
-            f"{self._waiting} session{'s' if self._waiting > 1 else ''} waiting" if self._waiting else ""
-        )
-        return ", ".join(filter(None, (self._progress, waiting)))
+            elif line.get("what") == "backend":
+                self._backends[int(line["pid"])] = str(line["by"])
 
     def stop(self, sleep: Sleep = time.sleep) -> None:
         """Have it write what is left and end, within about ten seconds. Idempotent."""

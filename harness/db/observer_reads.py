@@ -13,6 +13,7 @@ from psycopg.adapt import Buffer, Loader
 from harness.core.observation import DatabasePoint, Progress
 from harness.core.wait_fold import SessionSeen, Sight
 from harness.db import observer_sql as sql
+from harness.db.backends import Client
 from harness.db.guard import connect
 from harness.db.log_messages import shorten
 from harness.db.settings import may_monitor
@@ -178,9 +179,14 @@ class Server:
             self._names |= {oid: (name, kind) for oid, name, kind in rows}
         return self._names
 
-    def backends(self, application: str) -> list[int]:
-        """The backends of this database whose application begins with that name."""
-        return [pid for (pid,) in self._rows(sql.BACKENDS, {"name": application})]
+    def clients(self, ahead_s: float) -> list[Client]:
+        """The sessions of this database; `ahead_s` is the server's clock less the run's."""
+        return [
+            Client(
+                pid, user or "", application or "", address, port, None if start is None else start - ahead_s
+            )
+            for pid, user, application, address, port, start in self._rows(sql.CLIENTS)
+        ]
 
     def progress(self, at: float, pids: Sequence[int]) -> list[Progress]:
         """What commands of these backends report of themselves."""

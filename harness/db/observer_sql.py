@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/view-pg-locks.html
 from __future__ import annotations
 
 __all__ = [
-    "BACKENDS",
+    "CLIENTS",
     "CLOCK",
     "LOCKS",
     "LOGS_WAITS",
@@ -50,12 +50,13 @@ NAMES = (
     "SELECT c.oid::int8, c.oid::regclass::text, c.relkind::text FROM pg_class c WHERE c.oid = ANY(%s::oid[])"
 )
 
-BACKENDS = """
-    SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_type = 'client backend'
-      AND left(application_name, length(%(name)s)) = %(name)s
+CLIENTS = """
+    SELECT pid, usename::text, application_name, host(client_addr), client_port,
+           extract(epoch FROM backend_start)::float8
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
-"""Parallel workers bear their leader's application name."""
+"""Parallel workers bear their leader's application name. The port is -1 for a local socket."""
 
 PROGRESS = """
     SELECT pid, command, phase, relid::int8, nullif(current_locker_pid, 0)::int,

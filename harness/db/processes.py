@@ -38,6 +38,10 @@ class ProcessGroups:
         """Measure these, too, or instead of those of the same name."""
         self._roots |= roots
 
+    def root(self, name: str) -> int | None:
+        """The process that is the root of this group."""
+        return self._roots.get(name)
+
     def measure(self, at: float) -> tuple[dict[str, float], dict[str, float]]:
         """CPU of each group since the last call, as a ratio of one core, and its memory in MB.
 

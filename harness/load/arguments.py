@@ -7,6 +7,7 @@ its web page, so values are text, numbers, booleans or lists of text, and secret
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from locust.argument_parser import LocustArgumentParser
 
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
+from harness.core.secrets import mask
+from harness.environ import variable
 from harness.errors import UsageError
 
 __all__ = ["add_arguments", "plan_from", "plan_of_form", "strip_secrets"]
@@ -68,9 +71,19 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
         choices=upgrade_choices,
     )
     flags.text("--downgrade", None, "Roll back to this revision afterwards, under load too.")
+    flags.text("--expect-from", None, "Refuse to start unless the database is at this revision.")
     flags.text("--alembic-config", None, "Path of your alembic.ini. Default: the reference service's.")
     flags.text(
         "--database-url", None, "Your database. Give a URL with a password as MUL_DATABASE_URL, not here."
+    )
+    flags.text(
+        "--migration-command", None, "Your own command, such as 'flask db upgrade', in place of Alembic's."
+    )
+    flags.text("--rollback-command", None, "Your own command for the way back; --downgrade says where to.")
+    flags.text("--migration-cwd", None, "The folder these commands run in. Default: where you are.")
+    flags.several(
+        "--migration-env",
+        "NAME=VALUE for these commands, or NAME alone: taken from the harness's environment. Repeatable.",
     )
     flags.text("--prepare", None, "A command to run before the baseline: restore, stamp, seed.")
     flags.text("--lock-timeout", None, "The migration's lock_timeout, as PostgreSQL writes it: 500ms, 2s.")
@@ -95,6 +108,10 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
     flags.under("Migration: safety")
     flags.several("--allow-host", "Allow load on, or a database at, this host. Repeatable.")
     flags.several("--allow-database", "Allow to migrate the database of this name. Repeatable.")
+    flags.several(
+        "--allow-untraced-database",
+        "Allow a command that cannot be traced to migrate the database of this name. Repeatable.",
+    )
     flags.switch("--allow-production", "Allow what has 'prod' in its name.")
 
 
@@ -151,6 +168,7 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         alembic_config=options.alembic_config or None,
         upgrade=options.upgrade or _default_upgrade(options),
         downgrade=options.downgrade or None,
+        expect_from=options.expect_from or None,
         placebo=options.placebo,
         prepare=options.prepare or None,
         users=options.num_users,
@@ -160,6 +178,10 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         **_phase_times(options),
         probe_s=parse_duration(options.probe_time, "--probe-time"),
         drain_s=parse_duration(options.drain_time, "--drain-time"),
+        migration_command=options.migration_command or None,
+        rollback_command=options.rollback_command or None,
+        migration_cwd=options.migration_cwd or None,
+        migration_environment=tuple(_variable(given) for given in options.migration_env),
         lock_timeout=options.lock_timeout or None,
         statement_timeout=options.statement_timeout or None,
         migration_retries=options.migration_retries,
@@ -173,6 +195,7 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         keep_database=options.keep_database,
         allow_host=tuple(options.allow_host),
         allow_database=tuple(options.allow_database),
+        allow_untraced_database=tuple(options.allow_untraced_database),
         allow_production=options.allow_production,
         run_root=options.run_dir,
     )
@@ -211,11 +234,30 @@ def _refuse_other_than(upgrade: str, choices: Sequence[str]) -> None:
 def strip_secrets(options: Namespace) -> None:
     """Take out what must not travel to workers or to the web page, once the plan is made."""
     options.database_url = None
-    options.prepare = None  # a command line may hold anything
+    options.migration_env = []
+    for command in ("prepare", "migration_command", "rollback_command"):
+        setattr(options, command, None)  # a command line may hold anything
 
 
 def _default_upgrade(options: Namespace) -> str:
-    return "head" if options.host or options.alembic_config else SAFE_BRANCH
+    own = options.host or options.alembic_config or options.migration_command
+    return "head" if own else SAFE_BRANCH
+
+
+def _variable(given: str) -> tuple[str, str]:
+    """A variable of `--migration-env`: `NAME=VALUE`, or `NAME` with the value it has here."""
+    name, has_value, value = given.partition("=")
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise UsageError(
+            "--migration-env has what is not a variable's name.", "Write --migration-env NAME=VALUE."
+        )
+    found = value if has_value else variable(name)
+    if found is None:
+        raise UsageError(
+            f"--migration-env {name}: the harness's environment has no {name}.",
+            f"Set it (export {name}=…), or give a value: --migration-env {name}=VALUE.",
+        )
+    return name, found
 
 
 def _refuse_password_in(argv: Sequence[str]) -> None:
@@ -227,6 +269,17 @@ def _refuse_password_in(argv: Sequence[str]) -> None:
                 "--database-url holds a password, which every user of this machine can read.",
                 "Give it as MUL_DATABASE_URL, or leave the password out and name a file with PGPASSFILE.",
             )
+        if flag == "--migration-env" and _is_secret(value or following):
+            name = (value or following).partition("=")[0]
+            raise UsageError(
+                f"--migration-env {name} holds a secret, which every user of this machine can read.",
+                f"Set {name} in the harness's environment and give --migration-env {name}.",
+            )
+
+
+def _is_secret(setting: str) -> bool:
+    """Whether NAME=VALUE looks like a credential."""
+    return mask(setting) != setting
 
 
 def _has_password(url: str) -> bool:

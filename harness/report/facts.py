@@ -28,6 +28,7 @@ _ENDS = {
     "deadline": "cancelled at its deadline",
     "stopped": "stopped with the run",
     "nothing": "nothing to migrate",
+    "untraced": "refused: nothing told which database it changes",
     "wrong_database": "refused: it went to another database than the one that was checked",
 }
 
@@ -36,6 +37,8 @@ def migration_facts(migration: Json) -> Iterator[Fact]:
     """One migration as a whole."""
     status = migration.get("status")
     ended = _ENDS.get(str(status), clean(status)) if status else "its end was not seen"
+    if status == "ok" and migration.get("target", "") is None:
+        ended = "ended ok"
     yield Fact(
         "Result", ". ".join(part for part in (ended, mask(clean(migration.get("message") or ""))) if part)
     )

@@ -88,6 +88,8 @@ def title_of(plan: Plan) -> str:
     service = "the reference service" if plan.host is None else clean(plan.as_json()["host"])
     if plan.placebo:
         return f"Placebo: no migration, {service} under load"
+    if not plan.steps[0].scripts_known and plan.upgrade == "head":
+        return f"The migration command, {service} under load"
     back = f", then downgrade to {clean(plan.downgrade)}" if plan.downgrade else ""
     return f"Upgrade to {clean(plan.upgrade)}{back}, {service} under load"
 

@@ -1,4 +1,4 @@
-"""Commands that get a database ready: the person's `--prepare`, the reference service's seed."""
+"""Commands of the person's own: `--prepare`, `--migration-command`, `--rollback-command`; and the seed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.core.plan import MigrationPlan
 from harness.core.secrets import mask
+from harness.db.interpreter import find_program
 from harness.environ import child_environment
 from harness.errors import UsageError
 from harness.run.services import end_of_log
 
-__all__ = ["command_words", "prepare_database", "run_command"]
+__all__ = ["check_command", "command_words", "folder_of", "own_commands", "prepare_database", "run_command"]
 
 
 def prepare_database(command: str, environment: Mapping[str, str], log: Path) -> None:
@@ -52,12 +54,38 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], log: Pat
         raise
 
 
-def command_words(command: str) -> list[str]:
-    """The words of a `--prepare`; raises UsageError when they cannot be told, or there are none."""
+def command_words(command: str, flag: str = "--prepare") -> tuple[str, ...]:
+    """The words of a command line; raises UsageError when they cannot be told, or there are none."""
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"--prepare cannot be read: {error}.", "Quote it as for a shell.") from None
+        raise UsageError(f"{flag} cannot be read: {error}.", "Quote it as for a shell.") from None
     if not words:
-        raise UsageError("--prepare names no command.", "Drop it, or write the command after it.")
-    return words
+        raise UsageError(f"{flag} names no command.", "Drop it, or write the command after it.")
+    return tuple(words)
+
+
+def own_commands(step: MigrationPlan) -> dict[str, tuple[str, ...]]:
+    """The words of a migration's own commands, by the flag that gives them."""
+    given = {"--migration-command": step.command, "--rollback-command": step.rollback_command}
+    return {flag: command_words(command, flag) for flag, command in given.items() if command is not None}
+
+
+def folder_of(step: MigrationPlan) -> Path:
+    """Where a migration's own commands run."""
+    return Path(step.cwd or ".").absolute()
+
+
+def check_command(step: MigrationPlan) -> None:
+    """Refuse (UsageError) commands whose folder or program is not there. Touches nothing."""
+    if step.cwd is not None and not folder_of(step).is_dir():
+        raise UsageError(f"--migration-cwd: there is no folder {step.cwd}.", "Correct its path.")
+    environment = child_environment(dict(step.environment))
+    for flag, words in own_commands(step).items():
+        if find_program(words[0], folder_of(step), environment) is None:
+            where = "PATH" if "/" not in words[0] else str(folder_of(step))
+            raise UsageError(
+                f"{flag}: there is no program {words[0]} in {where}.",
+                "Give its path, such as .venv/bin/flask, or start the harness where it is in PATH;"
+                " a line for a shell is written as sh -c '…'.",
+            )

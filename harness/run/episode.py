@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
@@ -16,6 +17,9 @@ __all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "Place
 LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a `lock_timeout` (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
+UNANNOUNCED_S = 1.0
+"""How long the tracer has to tell of a session that is seen to be the migration's."""
+
 BACK_OFF_S = 1.0
 """Wait before the first retry; it doubles with each further one, up to 30 s, give or take a quarter."""
 
@@ -24,6 +28,9 @@ Note = Callable[..., float]
 
 Observe = Callable[[bool, Sequence[int]], object]
 """Tells the observer whether the migration runs, and which backends are known to be its."""
+
+Seen = Callable[[], Mapping[int, str]]
+"""The migration's backends as others see them in the server, each with what tells it: name, port, time."""
 
 Announce = Callable[..., None]
 """Tells the service's users: `announce(status, **what)`."""
@@ -120,6 +127,8 @@ class PlaceboEpisode:
 class MigrationEpisode:
     """An upgrade or downgrade, retried while it fails for want of a lock, with a deadline over all of it.
 
+    `target` is None where only the command knows it: then `resolve` gives None, too. `must_announce`: it may
+    not go on with a session of which no tracer tells, since nobody has checked which database that is in.
     `read_schema` is called with `before` and `after`. `ignored` gives the rules that the files of its
     revisions say to ignore, with their reasons. `records` are those of the tracer, of all attempts.
     """
@@ -128,12 +137,12 @@ class MigrationEpisode:
         self,
         number: int,
         direction: str,
-        target: str,
+        target: str | None,
         *,
         child: Callable[[int], Child],
         terminate: Callable[[Sequence[int]], object],
         revisions: Callable[[], Sequence[str]],
-        resolve: Callable[[], Sequence[str]],
+        resolve: Callable[[], Sequence[str] | None],
         relfilenodes: Callable[[], Mapping[int, int]],
         note: Note,
         announce: Announce,
@@ -143,6 +152,8 @@ class MigrationEpisode:
         deadline_s: float,
         read_schema: Callable[[str], object] = lambda _: None,
         observe: Observe = lambda *_: None,
+        seen: Seen = dict,
+        must_announce: bool = False,
         ignored: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.direction = direction
@@ -159,9 +170,14 @@ class MigrationEpisode:
         self._read_relfilenodes = relfilenodes
         self._read_schema = read_schema
         self._observe = observe
+        self._seen = seen
+        self._must_announce = must_announce
+        self._work = _Work()
+        self._strange_since: float | None = None
         self._read_ignored = ignored
         self._ignored: Mapping[str, str] = {}
-        self._expected: set[str] = set()
+        self._expected: set[str] | None = None
+        self._before: set[str] = set()
         self._relfilenodes: Mapping[int, int] = {}
         self._wrong_database = False
         self._note = note
@@ -174,7 +190,7 @@ class MigrationEpisode:
         self._child: Child | None = None
         self._retry_at: float | None = None
         self._last_sqlstate: str | None = None
-        self._began = 0.0
+        self._began = self._begin_at = 0.0
         self._revision: str | None = None
         self._statement: str | None = None
         self._statements = 0
@@ -189,14 +205,19 @@ class MigrationEpisode:
     def doing(self) -> str:
         """What the migration is doing, in a few words."""
         if self.ended:
-            return f"{self.direction} {self._target}: {self.status}"
+            return f"{self._name}: {self.status}"
         if self._retry_at is not None:
             return f"waits {max(0.0, self._retry_at - self.now):.0f} s to retry (attempt {self._attempt + 1})"
         if self._child is None:
             return ""
         if self._revision is None:
-            return f"{self.direction} {self._target}: starting"
+            untraced = self._strange_since is not None
+            return f"{self._name}: {'running, untraced' if untraced else 'starting'}"
         return f"{self._revision} #{self._statements}: {self._statement or 'between statements'}"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.direction} {self._target}" if self._target else f"{self.direction} by command"
 
     def begin(self) -> None:
         """Look where the database is, then start the first attempt."""
@@ -215,7 +236,8 @@ class MigrationEpisode:
             code = self._child.poll()
             self._take_in(self._child.records())
             self._observe(True, self._child.backend_pids)
-            if code is not None:
+            self._look_for_strangers()
+            if code is not None and not self.ended:
                 self._ended_with(code)
         if not self.ended and self.now - self._began > self._deadline_s:
             self._stop("deadline", f"It was still running after its deadline of {self._deadline_s:g} s.")
@@ -233,7 +255,8 @@ class MigrationEpisode:
 
     def _start(self) -> None:
         if self._attempt == 0:
-            self._expected = set(self._resolve())
+            expected = self._resolve()
+            self._expected = None if expected is None else set(expected)
             self._ignored = self._read_ignored()
             self._relfilenodes = self._read_relfilenodes()
             self._read_schema("before")
@@ -241,17 +264,20 @@ class MigrationEpisode:
         self._retry_at = None
         self._last_sqlstate = None
         child = self._make_child(self._attempt)
-        self._note(
+        before = list(self._revisions())
+        self._before = set(before) if self._attempt == 1 else self._before
+        at = self._note(
             Kind.MIGRATION_BEGIN,
             episode=self._number,
             direction=self.direction,
             target=self._target,
             attempt=self._attempt,
             command=list(child.order.command),
-            revisions_before=list(self._revisions()),
+            revisions_before=before,
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
             ignored=dict(self._ignored),
         )
+        self._begin_at = at if self._attempt == 1 else self._begin_at
         self._observe(True, ())
         child.start()
         self._child = child
@@ -265,6 +291,7 @@ class MigrationEpisode:
 
     def _watch(self, record: Mapping[str, Any], at: float) -> None:
         kind = record.get("kind")
+        self._work.take(record)
         if kind == "rev_begin":
             self._revision, self._statements = record.get("revision"), 0
         elif kind == "begin" and record.get("step") == "migration":
@@ -289,20 +316,63 @@ class MigrationEpisode:
             self._child = None
             return
         if code < 0 and self._child is not None:  # a backend outlives a client that was killed
-            self._terminate(self._child.backend_pids)
-        status = "wrong_database" if self._wrong_database else "ok" if code == 0 else "failed"
-        self._end(status, code, "" if code == 0 else f"Its process ended with exit code {code}.")
+            self._end_backends(self._child.backend_pids)
+        if self._wrong_database:
+            self._end("wrong_database", code, f"Its process ended with exit code {code}.")
+        elif self._must_announce and (self._strangers() or (code == 0 and not self._work.announced)):
+            self._end("untraced", code, f"It ended before it could be stopped: {self._why_untraced()}")
+        else:
+            self._end("ok" if code == 0 else "failed", code, _said(code))
+
+    def _strangers(self) -> set[int]:
+        """Sessions of the migration of which no tracer tells. Those that only the time tells count while no
+        Python of it has loaded the tracer: one that has may have yet to connect."""
+        found = self._seen().items()
+        return {
+            pid
+            for pid, by in found
+            if pid not in self._work.announced and (by != "time" or not self._work.hello)
+        }
+
+    def _look_for_strangers(self) -> None:
+        """One that stays a stranger makes the migration untraced: then its impact began with its process."""
+        if not self._strangers():
+            self._strange_since = None
+            return
+        if self._strange_since is None:
+            self._strange_since = self.now
+        if self.now - self._strange_since < UNANNOUNCED_S:
+            return
+        if self.first_statement_at is None:
+            self.first_statement_at = self._begin_at
+        if self._must_announce:
+            self._stop("untraced", f"It was stopped: {self._why_untraced()}")
+
+    def _why_untraced(self) -> str:
+        strangers = ", ".join(str(pid) for pid in sorted(self._strangers()))
+        what = f"no tracer told of session {strangers}" if strangers else "no tracer told of any session"
+        return (
+            f"{what} of its, so which database it changes was not checked. --allow-untraced-database NAME"
+            " allows that."
+        )
+
+    def _end_backends(self, pids: Sequence[int]) -> None:
+        """End these, and the strangers that are surely the migration's."""
+        sure = {pid for pid, by in self._seen().items() if by != "time"}
+        self._terminate(sorted({*pids, *sure}))
 
     def _stop(self, status: str, message: str) -> None:
         if self._child is not None:
-            _, last = self._child.stop(self._terminate, sleep=self._sleep)
+            _, last = self._child.stop(self._end_backends, sleep=self._sleep)
             self._take_in(last)
         self._end(status, self._child.poll() if self._child else None, message)
 
     def _end(self, status: str, code: int | None, message: str) -> None:
+        after = self._revisions_after()
+        if status == "ok" and self._did_nothing(after):
+            status, message = "nothing", "It ended ok, but ran no statement and left the revision as it was"
         self.ended = True
         self.status = status
-        after = self._revisions_after()
         at = self._note(
             Kind.MIGRATION_END,
             episode=self._number,
@@ -314,6 +384,8 @@ class MigrationEpisode:
             sqlstate=self._last_sqlstate if status != "ok" else None,
             message=message,
         )
+        if self.first_statement_at is None and status == "ok" and self._attempt:
+            self.first_statement_at = self._begin_at  # as it is judged afterwards, too
         first = self.first_statement_at
         self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
         self._observe(False, ())
@@ -324,10 +396,18 @@ class MigrationEpisode:
         """An upgrade may leave other branches where they are; a downgrade leaves nothing above its target.
 
         None after an upgrade that left no version table where it is looked for: env.py may keep another.
+        Where only the command knows the target, any work of its counts; None where none was seen.
         """
+        if self._expected is None:
+            return True if after != self._before or self._work.statements or self._strange_since else None
         if self.direction == "upgrade" and self.status == "ok" and not after:
             return None
         return self._expected <= after if self.direction == "upgrade" else self._expected == after
+
+    def _did_nothing(self, after: list[str] | None) -> bool:
+        """Whether a command whose target is not known is seen to have had nothing to do."""
+        unchanged = self._expected is None and after is not None and set(after) == self._before
+        return unchanged and bool(self._work.announced) and not (self._work.statements or self._strangers())
 
     def _revisions_after(self) -> list[str] | None:
         """The version table's content; None when the database cannot be asked."""
@@ -335,3 +415,38 @@ class MigrationEpisode:
             return list(self._revisions())
         except HarnessError:
             return None
+
+
+@dataclass
+class _Work:
+    """What tracers told of the migration so far, over all attempts.
+
+    `statements` counts those of its revisions; where Alembic was not imported, all.
+    """
+
+    hello: bool = False
+    announced: set[int] = field(default_factory=set)
+    _hooked_alembic: bool = False
+    _of_revisions: int = 0
+    _all: int = 0
+
+    @property
+    def statements(self) -> int:
+        return self._of_revisions if self._hooked_alembic else self._all
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Take in a record of a tracer."""
+        kind = record.get("kind")
+        if kind == "hello":
+            self.hello = True
+        elif kind == "hooked":
+            self._hooked_alembic = self._hooked_alembic or record.get("library") == "alembic"
+        elif kind in ("conn", "unidentified") and "backend" in record:
+            self.announced.add(int(record["backend"]))
+        elif kind in ("begin", "more"):
+            self._all += 1
+            self._of_revisions += record.get("step") == "migration"
+
+
+def _said(code: int) -> str:
+    return "" if code == 0 else f"Its process ended with exit code {code}."

@@ -63,6 +63,10 @@ class Observing:
         if self._child is not None:
             self._child.migrating(running, pids)
 
+    def backends(self) -> dict[int, str]:
+        """The backends that are seen to be the migration's, and by what."""
+        return {} if self._child is None else self._child.backends()
+
     def measure(self, name: str, pid: int) -> None:
         """Have a process measured."""
         if self._child is not None:

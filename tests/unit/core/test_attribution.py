@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.attribution import Charge, attribute
 from harness.core.migrations import migrations_of
-from harness.core.observation import Held
+from harness.core.observation import BackendSeen, Held
 from harness.core.waits import Blocker, Wait
 from tests.fix_record import MIGRATION_PID, TABLE_OID, a_wait, events, statement_records, trace_of
 
@@ -145,8 +145,16 @@ def test_an_untraced_migration_is_charged_without_a_statement() -> None:
     log = events(trace=[])
     found = attribute([a_wait(27.0, 28.0)], migrations_of(log, seen_backends=[MIGRATION_PID]))
     assert [(charge.statement, charge.inferred, charge.seconds) for charge in found.service] == [
-        (None, True, 1.0)
+        (None, False, 1.0)
     ]
+
+
+@pytest.mark.parametrize(("by", "inferred"), [("name", False), ("port", False), ("time", True)])
+def test_a_wait_behind_a_session_that_only_time_tells_is_inferred(by: str, inferred: bool) -> None:
+    seen = [BackendSeen(26.5, MIGRATION_PID, by)]
+    migrations = migrations_of(events(trace=[]), [MIGRATION_PID], found=seen)
+    (charge,) = attribute([a_wait(27.0, 28.0)], migrations).service
+    assert (charge.statement, charge.inferred) == (None, inferred)
 
 
 def test_a_pid_that_is_given_out_again_later_is_not_the_migrations() -> None:
