@@ -267,7 +267,7 @@ class Plan:
             raise UsageError(
                 "--keep-database is for the database that the harness starts.", "Drop --host or the flag."
             )
-        if self.migrates and not (self.alembic_config or self.migration_command):
+        if self.migrates and not all(step.alembic_config or step.command for step in self.steps):
             raise UsageError(
                 f"--host {self.host} is given, but not where its migrations are.",
                 "Add --alembic-config path/to/alembic.ini, --migration-command CMD, or --placebo to run"

@@ -211,11 +211,11 @@ class Observer:
             self._announced = self._announced or bool(line.get("pids"))
             self._groups.add(line.get("processes") or {})
             if "migrating" in line:
-                self._migrate(bool(line["migrating"]))
+                self._migrate(bool(line["migrating"]), float(line["at"]))
 
-    def _migrate(self, running: bool) -> None:
+    def _migrate(self, running: bool, at: float) -> None:
         if running and not self._migrating:
-            self._finder.begin(self.now)
+            self._finder.begin(at)
             self._announced = False
         self._migrating = running
 

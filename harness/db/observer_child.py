@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.clock import Sleep, wait_until
+from harness.clock import Sleep, monotonic, wait_until
 from harness.core.observation import ENDED
 from harness.db.migration import TraceTail
 from harness.db.observer_order import Order
@@ -72,7 +72,8 @@ class ObserverChild:
                 self._backends.clear()
             self._told = (running, tuple(pids))
             self._progress = ""
-            self._tell({"migrating": running, "pids": list(pids)})
+            now = monotonic() - self._order.zero
+            self._tell({"migrating": running, "pids": list(pids), "at": now})
 
     def measure(self, name: str, pid: int) -> None:
         """Have a process measured that was started since."""

@@ -9,14 +9,23 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.core.plan import MigrationPlan
+from harness.core.plan import MigrationPlan, Plan
 from harness.core.secrets import mask
-from harness.db.interpreter import find_program
+from harness.db.interpreter import find_program, why_untraceable
+from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
-from harness.errors import UsageError
-from harness.run.services import end_of_log
+from harness.errors import GuardError, UsageError
+from harness.run.services import DATABASE, end_of_log
 
-__all__ = ["check_command", "command_words", "folder_of", "own_commands", "prepare_database", "run_command"]
+__all__ = [
+    "check_command",
+    "check_traceable",
+    "command_words",
+    "folder_of",
+    "may_go_untraced",
+    "prepare_database",
+    "run_command",
+]
 
 
 def prepare_database(command: str, environment: Mapping[str, str], log: Path) -> None:
@@ -65,7 +74,7 @@ def command_words(command: str, flag: str = "--prepare") -> tuple[str, ...]:
     return tuple(words)
 
 
-def own_commands(step: MigrationPlan) -> dict[str, tuple[str, ...]]:
+def _own_commands(step: MigrationPlan) -> dict[str, tuple[str, ...]]:
     """The words of a migration's own commands, by the flag that gives them."""
     given = {"--migration-command": step.command, "--rollback-command": step.rollback_command}
     return {flag: command_words(command, flag) for flag, command in given.items() if command is not None}
@@ -81,11 +90,38 @@ def check_command(step: MigrationPlan) -> None:
     if step.cwd is not None and not folder_of(step).is_dir():
         raise UsageError(f"--migration-cwd: there is no folder {step.cwd}.", "Correct its path.")
     environment = child_environment(dict(step.environment))
-    for flag, words in own_commands(step).items():
+    for flag, words in _own_commands(step).items():
         if find_program(words[0], folder_of(step), environment) is None:
             where = "PATH" if "/" not in words[0] else str(folder_of(step))
             raise UsageError(
                 f"{flag}: there is no program {words[0]} in {where}.",
                 "Give its path, such as .venv/bin/flask, or start the harness where it is in PATH;"
                 " a line for a shell is written as sh -c '…'.",
+            )
+
+
+def may_go_untraced(plan: Plan, step: MigrationPlan) -> bool:
+    """Whether the step's own command may change its database without a tracer that checks which one it is."""
+    return _database_name(plan, step) in plan.allow_untraced_database
+
+
+def _database_name(plan: Plan, step: MigrationPlan) -> str:
+    url = step.database_url or plan.database_url
+    return DatabaseUrl.parse(url).resolved().dbname if url else DATABASE
+
+
+def check_traceable(plan: Plan, step: MigrationPlan) -> None:
+    """Refuse (GuardError) a command that surely cannot be traced, unless its database is named for that.
+
+    Raises UsageError when its Python has no Alembic.
+    """
+    name, environment = _database_name(plan, step), child_environment(dict(step.environment))
+    for flag, words in _own_commands(step).items():
+        why = why_untraceable(words, folder_of(step), environment)
+        if why and not may_go_untraced(plan, step):
+            raise GuardError(
+                f"{flag} cannot be traced ({mask(why)}), so nothing checks that it changes the database"
+                f" {name} and no other.",
+                f"If it is meant all the same, add --allow-untraced-database {name}; the verdict then says"
+                " what is not known.",
             )

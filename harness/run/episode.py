@@ -359,12 +359,14 @@ class MigrationEpisode:
     def _end_backends(self, pids: Sequence[int]) -> None:
         """End these, and the strangers that are surely the migration's."""
         sure = {pid for pid, by in self._seen().items() if by != "time"}
-        self._terminate(sorted({*pids, *sure}))
+        if everything := sorted({*pids, *sure}):
+            self._terminate(everything)
 
     def _stop(self, status: str, message: str) -> None:
         if self._child is not None:
             _, last = self._child.stop(self._end_backends, sleep=self._sleep)
             self._take_in(last)
+            self._end_backends(())  # those of a container do not end with the command that began it
         self._end(status, self._child.poll() if self._child else None, message)
 
     def _end(self, status: str, code: int | None, message: str) -> None:

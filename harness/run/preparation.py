@@ -12,21 +12,29 @@ from typing import Any
 from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
-from harness.core.plan import Plan
+from harness.core.plan import MigrationPlan, Plan
 from harness.core.secrets import mask
 from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
-from harness.db.migrator import RELATIVE, DatabaseMigrator
+from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
 from harness.db.observer_reads import OLDEST_SERVER
 from harness.db.url import DatabaseUrl
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
-from harness.run.commands import command_words, prepare_database
+from harness.run.commands import check_command, check_traceable, command_words, prepare_database
 from harness.run.ignoring import check_ignored
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.store import RunDirectory
 
-__all__ = ["Prepared", "check", "prepare", "upgrade_choices"]
+__all__ = [
+    "Prepared",
+    "alembic_config",
+    "check",
+    "prepare",
+    "revisions_named",
+    "target_of",
+    "upgrade_choices",
+]
 
 Say = Callable[[str], None]
 
@@ -69,6 +77,8 @@ def check(plan: Plan) -> None:
     if plan.prepare is not None:
         command_words(plan.prepare)
     if plan.migrates:
+        for step in plan.steps:
+            check_command(step)
         _resolve_targets(plan)
 
 
@@ -80,6 +90,9 @@ def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = 
     interruption leave a verdict behind, which says so.
     """
     check(plan)
+    if plan.migrates:
+        for step in plan.steps:
+            check_traceable(plan, step)
     directory = RunDirectory.create(plan, utc_now())
     try:
         return _prepared(plan, directory, say, sleep, port)
@@ -105,14 +118,49 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         directory.write_json("environment.json", machine.describe(services.database_url, identity))
         migrator = _migrator(plan, services)
         if migrator is not None:
-            _check_there_is_work(plan, migrator, directory)
-            check_ignored(_files(plan, migrator))
+            [step] = plan.steps
+            _check_start(step, migrator)
+            if step.scripts_known:
+                _check_there_is_work(plan, migrator, directory)
+                check_ignored(_files(plan, migrator))
         return Prepared(plan, directory, services, migrator, identity, undo.pop_all())
 
 
 def alembic_config(plan: Plan) -> Path:
     """The Alembic configuration of the plan's migration."""
     return Path(plan.alembic_config) if plan.alembic_config else REFERENCE_ALEMBIC
+
+
+def _check_start(step: MigrationPlan, migrator: DatabaseMigrator) -> None:
+    """Refuse (UsageError) a database that is not where `expect_from` says it is."""
+    if step.expect_from is None:
+        return
+    current = set(migrator.current())
+    names = [name.strip() for name in step.expect_from.split(",")]
+    expected = {one for name in names for one in revisions_named(step, migrator, name)}
+    if current != expected:
+        raise UsageError(
+            f"The database is at {', '.join(sorted(current)) or 'base'}, not at {step.expect_from} as"
+            " --expect-from says.",
+            "Restore a database of the release before, or stamp it, with --prepare CMD; or correct the flag.",
+        )
+
+
+def revisions_named(
+    step: MigrationPlan, migrator: DatabaseMigrator, target: str, direction: Direction = "upgrade"
+) -> tuple[str, ...]:
+    """The revisions a target names; without scripts it is the revision itself, or base."""
+    if step.scripts_known:
+        return migrator.resolve(target, direction)
+    return () if target == "base" else (target,)
+
+
+def target_of(step: MigrationPlan, direction: Direction) -> str | None:
+    """Where a step leads; None where only its command knows."""
+    if direction == "downgrade":
+        return step.downgrade
+    unnamed = step.upgrade in ("head", "heads") and not step.scripts_known
+    return None if unnamed else step.upgrade
 
 
 def check_server_version(identity: Identity | None) -> None:
@@ -127,6 +175,9 @@ def check_server_version(identity: Identity | None) -> None:
 
 def _resolve_targets(plan: Plan) -> None:
     """Refuse a revision that does not exist, or two heads where one is asked for, from the scripts alone."""
+    [step] = plan.steps
+    if not step.scripts_known:
+        return
     history = DatabaseMigrator(None, alembic_config=alembic_config(plan))
     for target in filter(None, (plan.upgrade, plan.downgrade)):
         if not RELATIVE.fullmatch(target):  # +1 and -1 count from where the database is
@@ -161,7 +212,9 @@ def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory
 def _migrator(plan: Plan, services: Services) -> DatabaseMigrator | None:
     if not plan.migrates or services.database_url is None:
         return None
-    return DatabaseMigrator(services.database_url, alembic_config=alembic_config(plan))
+    [step] = plan.steps
+    config = alembic_config(plan) if step.scripts_known else None
+    return DatabaseMigrator(services.database_url, alembic_config=config)
 
 
 def _files(plan: Plan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
@@ -213,7 +266,7 @@ def _nothing(plan: Plan, revisions: list[str]) -> list[Noted]:
 
 def upgrade_choices(plan: Plan) -> tuple[str, ...]:
     """What a person may choose to upgrade to in the web page; the plan's own target comes first."""
-    if not plan.migrates:
+    if not (plan.migrates and plan.steps[0].scripts_known):
         return (plan.upgrade,)
     targets = DatabaseMigrator(None, alembic_config=alembic_config(plan)).targets()
     return tuple(dict.fromkeys((plan.upgrade, *targets)))

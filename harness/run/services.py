@@ -25,12 +25,14 @@ from harness.errors import SetupError
 from harness.run.http import open_url
 from harness.store import RunDirectory
 
-__all__ = ["REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "start_demo"]
+__all__ = ["DATABASE", "REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "start_demo"]
 
 REFERENCE_ALEMBIC = Path(__file__).parent.parent / "target" / "alembic.ini"
 """The reference service's Alembic configuration."""
 
 DATABASE = "shop"
+"""The name of the reference service's database."""
+
 HEALTHY_WITHIN_S = 30.0
 STOP_WITHIN_S = 5.0
 

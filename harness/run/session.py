@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
+from harness.core.plan import MigrationPlan
 from harness.core.record import FinalRead
 from harness.core.trace_fold import build
 from harness.core.verdict import Verdict
@@ -22,6 +23,7 @@ from harness.db.migration import (
     read_relfilenodes,
     terminate_backends,
 )
+from harness.db.migrator import Direction
 from harness.db.squawk import predict
 from harness.db.stored import StoredDocuments
 from harness.db.url import DatabaseUrl
@@ -29,11 +31,12 @@ from harness.errors import SetupError
 from harness.report.view import View
 from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
+from harness.run.commands import command_words, folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
 from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
 from harness.run.ignoring import ignored_by
 from harness.run.observing import Observing, observer_of
-from harness.run.preparation import Prepared, alembic_config
+from harness.run.preparation import Prepared, alembic_config, revisions_named, target_of
 
 __all__ = ["Finished", "Session"]
 
@@ -42,8 +45,6 @@ log = logging.getLogger("harness")
 OPERATOR = ("operator", "correct horse battery staple")
 """The reference service's account that may announce migrations, and its seeded password."""
 
-
-Direction = Literal["upgrade", "downgrade"]
 
 SCHEMA_FILES = {
     (1, "before"): "catalog_before.json",
@@ -140,27 +141,31 @@ class Session:
         plan, note = self.prepared.plan, self.controller.note
         if plan.placebo:
             return [PlaceboEpisode(note)]
-        episodes: list[EpisodeRun] = [self._episode(1, "upgrade", plan.upgrade)]
+        episodes: list[EpisodeRun] = [self._episode(1, "upgrade")]
         if plan.downgrade:
-            episodes.append(self._episode(2, "downgrade", plan.downgrade))
+            episodes.append(self._episode(2, "downgrade"))
         return episodes
 
-    def _episode(self, number: int, direction: Direction, target: str) -> MigrationEpisode:
+    def _episode(self, number: int, direction: Direction) -> MigrationEpisode:
         plan, migrator = self.prepared.plan, self.prepared.migrator
         if migrator is None:
             raise ValueError("a run that migrates was prepared without a migrator")
+        [step] = plan.steps
+        target = target_of(step, direction)
         return MigrationEpisode(
             number,
             direction,
             target,
-            child=lambda attempt: self._child(number, attempt, direction, target),
+            child=lambda attempt: self._child(number, attempt, direction),
             terminate=self._terminate,
             revisions=migrator.current,
             relfilenodes=self._relfilenodes,
             read_schema=lambda when: self._write_schema(number, when),
             observe=self._observing.migrating,
-            resolve=lambda: migrator.resolve(target, direction),
-            ignored=lambda: ignored_by(migrator.files(target, direction)),
+            seen=self._observing.backends,
+            must_announce=step.command is not None and not may_go_untraced(plan, step),
+            resolve=lambda: None if target is None else revisions_named(step, migrator, target, direction),
+            ignored=lambda: self._ignored(step, direction),
             note=self.controller.note,
             announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
             zero=self.zero,
@@ -169,21 +174,33 @@ class Session:
             deadline_s=plan.migration_deadline_s,
         )
 
-    def _child(self, number: int, attempt: int, direction: Direction, target: str) -> MigrationChild:
+    def _ignored(self, step: MigrationPlan, direction: Direction) -> Mapping[str, str]:
+        target, migrator = target_of(step, direction), self.prepared.migrator
+        if migrator is None or target is None or not step.scripts_known:
+            return {}
+        return ignored_by(migrator.files(target, direction))
+
+    def _child(self, number: int, attempt: int, direction: Direction) -> MigrationChild:
         prepared, directory = self.prepared, self.prepared.directory
         name = f"migration-{number}" + (f"-attempt-{attempt}" if attempt > 1 else "")
+        [step] = prepared.plan.steps
+        own = step.command if direction == "upgrade" else step.rollback_command
+        url = prepared.services.database_url
+        environment = {**prepared.services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
         return MigrationChild(
             MigrationOrder(
                 direction,
-                target,
-                alembic_config(prepared.plan),
+                target_of(step, direction) or "",
+                alembic_config(prepared.plan) if step.scripts_known else None,
                 run_id=directory.run_id,
                 trace_file=directory.path / "logs" / f"{name}.trace",
                 log_file=directory.log(name),
-                environment=prepared.services.environment,
+                environment={**environment, **dict(step.environment)},
                 lock_timeout=prepared.plan.lock_timeout,
                 statement_timeout=prepared.plan.statement_timeout,
                 expect_database=expectation(prepared.identity) if prepared.identity else None,
+                own_command=command_words(own) if own else (),
+                folder=folder_of(step),
             ),
             spawn=self._spawn_migration,
         )
@@ -215,11 +232,17 @@ class Session:
             return
         claims = predict(
             statements,
-            alembic_config(self.prepared.plan).parent,
+            self._folder,
             identity.server_version if identity else None,
         )
         if claims is not None:
             self.prepared.directory.write_json("predictions.json", claims)
+
+    @property
+    def _folder(self) -> Path:
+        """Where the person keeps what belongs to the migration."""
+        [step] = self.prepared.plan.steps
+        return alembic_config(self.prepared.plan).parent if step.scripts_known else folder_of(step)
 
     def _relfilenodes(self) -> dict[int, int]:
         """Before anything ran: what the tracer's later readings are compared with, to see rewrites."""

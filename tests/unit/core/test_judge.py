@@ -13,7 +13,7 @@ import harness
 from harness.core.events import Event, Kind
 from harness.core.facts import timeline_of
 from harness.core.judge import judge
-from harness.core.observation import Observed
+from harness.core.observation import BackendSeen, Observed
 from harness.core.record import FinalRead, Record
 from harness.core.samples import Outcome
 from harness.core.schema_state import IndexState
@@ -278,6 +278,29 @@ def test_retries_are_one_migration_from_its_first_statement() -> None:
     told = judge(a_record(events=(*events(), again))).as_json()["migration"]
     assert (told["attempts"], told["begin_at"], told["command"]) == (2, 25.0, ["again"])
     assert told["from"] == "0001"
+
+
+def test_what_an_untraced_migration_leaves_unknown_is_said() -> None:
+    untold = [
+        Event(event.at, event.kind, {**event.data, "target": None})
+        if event.kind == Kind.MIGRATION_BEGIN
+        else event
+        for event in events(trace=[])
+    ]
+    seen = BackendSeen(26.0, 700, "time")
+    record = a_record(events=tuple(untold), database=(*points(), seen), observed=watched(backends=(700,)))
+    said = " ".join(judge(record).limits)
+    assert "was not traced" in said
+    assert "Waits are charged to it as a whole" in said
+    assert "Session 700 is taken for the upgrade's because it began while that ran" in said
+    assert "known to its command alone" in said
+
+
+def test_one_refused_as_untraced_ends_with_the_code_of_a_guard() -> None:
+    verdict = judge(
+        a_record(events=events(trace=[], end={"status": "untraced", "message": "It was stopped"}))
+    )
+    assert (verdict.exit_code, gate(verdict, "migration").status) == (3, "fail")
 
 
 def test_missing_samples_take_the_pass_of_client_gates_only() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from harness.core.events import Event, Kind
 from harness.core.migrations import Migration, migrations_of
+from harness.core.observation import BackendSeen
 from tests.fix_record import a_plan, events, idle_trace, trace_records
 
 UNREAD = {"unreadable": 1}  # one line of the trace could not be read: it is not complete
@@ -121,6 +122,13 @@ def test_a_session_that_did_not_announce_itself_makes_the_trace_incomplete() -> 
 def test_the_sessions_of_one_episode_are_no_strangers_to_the_other() -> None:
     found = migrations_of(events(a_plan(downgrade="0001")), seen_backends=[500])
     assert [migration.traced for migration in found] == [True, True]
+
+
+def test_a_session_that_was_found_belongs_to_the_episode_that_ran_then() -> None:
+    seen = [BackendSeen(53.0, 900, "time")]
+    up, down = migrations_of(events(a_plan(downgrade="0001")), [500, 900], found=seen)
+    assert (up.traced, 900 in up.backends, up.guessed) == (True, False, frozenset())
+    assert (down.traced, 900 in down.backends, down.guessed) == (False, True, frozenset({900}))
 
 
 def test_rules_to_ignore_come_with_the_migration() -> None:

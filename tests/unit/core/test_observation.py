@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from harness.core.observation import (
+    BackendSeen,
     DatabasePoint,
     Held,
     LogEntry,
@@ -26,6 +27,7 @@ from harness.core.waits import Blocker, Wait
     [
         DatabasePoint(1.0, {"active": 2}, waiting=1, cpu={"service": 0.5}),
         LogEntry(1.0, "deadlock", 5, "40P01", pids=(5, 6), queries=("UPDATE a", "UPDATE b"), count=2),
+        BackendSeen(1.0, 5, "port"),
         Progress(1.0, 5, "CREATE INDEX CONCURRENTLY", "building index", 0.5, "busy", 9),
         Held(1.0, 5, (("busy", "r", "ShareUpdateExclusiveLock", True), ("7", None, "ShareLock", False))),
     ],

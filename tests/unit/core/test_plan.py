@@ -17,6 +17,8 @@ OWN: dict[str, Any] = {
     "database_url": "postgresql://a@127.0.0.1/x",
 }
 
+COMMAND: dict[str, Any] = {**OWN, "alembic_config": None, "migration_command": "flask db upgrade"}
+
 
 def test_the_default_plan_is_right() -> None:
     Plan().check()
@@ -50,11 +52,20 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({**OWN, "keep_database": True}, "--keep-database"),
         ({**OWN, "alembic_config": None}, "migrations"),
         ({**OWN, "database_url": None}, "database"),
+        ({"migration_cwd": "src"}, "--migration-cwd is given, but no --migration-command"),
+        ({"migration_environment": (("A", "b"),)}, "--migration-env"),
+        ({"rollback_command": "flask db downgrade"}, "--rollback-command"),
+        ({**COMMAND, "downgrade": "v1"}, "--rollback-command"),
+        ({**COMMAND, "rollback_command": "flask db downgrade"}, "--downgrade REV"),
+        ({**COMMAND, "upgrade": "safe@head"}, "--upgrade is 'safe@head', which only the migration scripts"),
+        ({**COMMAND, "upgrade": "+1"}, "--upgrade"),
+        ({**COMMAND, "expect_from": "safe@base"}, "--expect-from"),
     ],
 )
 def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str, Any], flag: str) -> None:
-    with pytest.raises(UsageError, match=flag) as refused:
+    with pytest.raises(UsageError) as refused:
         a_plan(**changes).check()
+    assert flag in str(refused.value)
     assert refused.value.remedy
 
 
@@ -99,6 +110,22 @@ def test_a_plan_is_named_by_its_service(changes: dict[str, Any], name: str) -> N
 def test_a_plan_without_a_list_has_one_migration() -> None:
     (only,) = Plan(upgrade="v2", downgrade="v1", lock_timeout="2s").steps
     assert (only.name, only.upgrade, only.downgrade, only.lock_timeout) == ("", "v2", "v1", "2s")
+
+
+def test_a_command_is_enough_for_an_own_service() -> None:
+    Plan(**COMMAND).check()
+    Plan(**COMMAND, rollback_command="flask db downgrade", downgrade="base", expect_from="v1").check()
+    Plan(**{**COMMAND, "alembic_config": "a.ini"}, upgrade="main@head").check()
+
+
+def test_a_command_is_a_step_without_its_secrets_in_the_file() -> None:
+    plan = Plan(**COMMAND, migration_cwd="src", migration_environment=(("API_SECRET", "hunter2"),))
+    (step,) = plan.steps
+    assert (step.command, step.cwd, step.scripts_known) == ("flask db upgrade", "src", False)
+    assert step.environment == (("API_SECRET", "hunter2"),)
+    assert "hunter2" not in plan.text() + repr(plan)
+    read = Plan.from_json(json.loads(plan.text()))
+    assert read.migration_environment == (("API_SECRET", "***"),)
 
 
 def test_several_migrations_survive_the_file_without_their_secrets() -> None:

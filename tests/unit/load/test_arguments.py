@@ -114,7 +114,13 @@ def test_every_flag_has_an_environment_variable() -> None:
 
 @pytest.mark.parametrize(
     ("argv", "upgrade"),
-    [((), "safe@head"), (OWN, "head"), (("--alembic-config", "a.ini"), "head"), (("--upgrade", "x"), "x")],
+    [
+        ((), "safe@head"),
+        (OWN, "head"),
+        (("--alembic-config", "a.ini"), "head"),
+        (("--migration-command", "x"), "head"),
+        (("--upgrade", "x"), "x"),
+    ],
 )
 def test_upgrade_depends_on_whose_service_it_is(argv: tuple[str, ...], upgrade: str) -> None:
     environment = {"MUL_DATABASE_URL": URL} if argv == OWN else {}
@@ -138,6 +144,45 @@ def test_password_on_the_command_line_is_refused_unseen(argv: tuple[str, ...]) -
     with pytest.raises(UsageError, match="MUL_DATABASE_URL") as refusal:
         plan(*OWN, *argv)
     assert "s3cr3t" not in str(refusal.value)
+
+
+COMMAND = (*OWN, "--migration-command", "flask db upgrade")
+
+
+def test_a_command_comes_with_its_folder_and_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "s3cr3t")
+    made = plan(
+        *COMMAND,
+        *("--rollback-command", "flask db downgrade", "--downgrade", "r1", "--migration-cwd", "src"),
+        *("--migration-env", "A=b=c", "--migration-env", "SHOP_TOKEN", "--migration-env", "EMPTY="),
+        *("--expect-from", "r1", "--allow-untraced-database", "shop"),
+        MUL_DATABASE_URL=URL,
+    )
+    assert (made.migration_command, made.rollback_command) == ("flask db upgrade", "flask db downgrade")
+    assert (made.migration_cwd, made.expect_from) == ("src", "r1")
+    assert made.migration_environment == (("A", "b=c"), ("SHOP_TOKEN", "s3cr3t"), ("EMPTY", ""))
+    assert made.allow_untraced_database == ("shop",)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("NOWHERE_SET", "the harness's environment has no NOWHERE_SET"),
+        ("A B=c", "not a variable's name"),
+        ("SHOP_TOKEN=s3cr3t", "give --migration-env SHOP_TOKEN"),
+        ("DATABASE_URL=postgresql://app:s3cr3t@127.0.0.1/shop", "give --migration-env DATABASE_URL"),
+    ],
+)
+def test_a_variable_that_is_wrong_or_a_secret_is_refused_unseen(given: str, message: str) -> None:
+    for argv in (("--migration-env", given), (f"--migration-env={given}",)):
+        with pytest.raises(UsageError, match=message) as refusal:
+            plan(*COMMAND, *argv, MUL_DATABASE_URL=URL)
+        assert "s3cr3t" not in str(refusal.value)
+
+
+def test_a_secret_may_come_by_a_variable_of_ours() -> None:
+    made = plan(*COMMAND, MUL_DATABASE_URL=URL, MUL_MIGRATION_ENV="[SHOP_TOKEN=s3cr3t, A=b]")
+    assert made.migration_environment == (("SHOP_TOKEN", "s3cr3t"), ("A", "b"))
 
 
 def test_url_without_a_password_may_be_a_flag() -> None:
@@ -194,7 +239,12 @@ def test_the_web_page_shows_durations_and_revision_only() -> None:
 
 
 def test_options_travel_without_secrets() -> None:
-    options = parse(*OWN, "--gate", "p95 < 1s", MUL_DATABASE_URL=URL, MUL_PREPARE="psql secret")
+    options = parse(
+        *(*OWN, "--gate", "p95 < 1s", "--rollback-command", "psql secret", "--migration-env", "A=s3cr3t"),
+        MUL_DATABASE_URL=URL,
+        MUL_PREPARE="psql secret",
+        MUL_MIGRATION_COMMAND="psql secret",
+    )
     strip_secrets(options)
     packed = Message("spawn", vars(options), "worker").serialize()
     assert b"s3cr3t" not in packed

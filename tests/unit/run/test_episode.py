@@ -43,17 +43,17 @@ def _episode(
     notes: Notes,
     children: list[FakeChild],
     revisions: list[str] | None = None,
+    target: str | None = "head",
     **changes: Any,
 ) -> MigrationEpisode:
     waiting = iter(children)
     return MigrationEpisode(
         1,
         "upgrade",
-        "head",
+        target,
         child=lambda _: next(waiting),
-        terminate=lambda _: None,
         revisions=lambda: revisions if revisions is not None else ["r1"],
-        resolve=lambda: ["r1"],
+        resolve=lambda: ["r1"] if target else None,
         relfilenodes=lambda: {16400: 16400},
         read_schema=lambda when: notes("schema", when=when),
         observe=lambda running, pids: notes("observe", running=running, pids=tuple(pids)),
@@ -61,7 +61,7 @@ def _episode(
         announce=lambda *_, **__: None,
         zero=100.0,
         sleep=clock.sleep,
-        **{"retries": 0, "deadline_s": 60.0, **changes},
+        **{"terminate": lambda _: None, "retries": 0, "deadline_s": 60.0, **changes},
     )
 
 
@@ -263,3 +263,115 @@ def test_what_its_files_ignore_is_read_once_and_told_with_every_attempt(
     _walk(_episode(clock, notes, children, ignored=lambda: next(reads), retries=1), clock)
     begins = notes.of(Kind.MIGRATION_BEGIN)
     assert [begin["ignored"] for begin in begins] == [{"drop-column": "nobody reads it"}] * 2
+
+
+# a command of the person's own
+
+CONN = {"kind": "conn", "backend": 4711, "mono": 101.0}
+HELLO = {"kind": "hello", "mono": 100.2}
+ALEMBIC = {"kind": "hooked", "library": "alembic", "mono": 100.3}
+RUNNING: list[list[Mapping[str, Any]]] = [[] for _ in range(100)]
+
+
+def test_a_session_that_no_tracer_tells_of_stops_a_command_that_must_be_traced(
+    clock: FakeClock, notes: Notes
+) -> None:
+    ended: list[int] = []
+    child = FakeChild([*RUNNING], None, backend_pids=())
+    episode = _episode(
+        clock,
+        notes,
+        [child],
+        target=None,
+        seen=lambda: {900: "port"},
+        must_announce=True,
+        terminate=ended.extend,
+    )
+    _walk(episode, clock)
+    assert (episode.status, child.stopped, ended) == ("untraced", 1, [900])
+    assert clock.now - 100.0 == pytest.approx(1.1, abs=0.1)
+    assert "session 900" in notes.of(Kind.MIGRATION_END)[0]["message"]
+
+
+def test_where_that_is_allowed_it_goes_on_and_its_impact_begins_with_its_process(
+    clock: FakeClock, notes: Notes
+) -> None:
+    episode = _episode(clock, notes, [FakeChild([*RUNNING], 0)], target=None, seen=lambda: {900: "port"})
+    _walk(episode, clock)
+    assert (episode.status, episode.first_statement_at) == ("ok", 0.0)
+    assert notes.of(Kind.MIGRATION_END)[0]["reached"] is True
+
+
+def test_a_session_that_its_tracer_tells_of_a_little_later_is_no_stranger(
+    clock: FakeClock, notes: Notes
+) -> None:
+    script: list[list[Mapping[str, Any]]] = [
+        [HELLO, ALEMBIC],
+        *RUNNING[:10],
+        [CONN, REVISION, BEGIN],
+        *RUNNING,
+    ]
+    episode = _episode(clock, notes, [FakeChild(script, 0)], seen=lambda: {4711: "name"}, must_announce=True)
+    _walk(episode, clock)
+    assert (episode.status, episode.first_statement_at) == ("ok", 1.5)
+
+
+def test_what_only_time_tells_counts_while_no_tracer_has_said_hello(clock: FakeClock, notes: Notes) -> None:
+    def status(first: list[Mapping[str, Any]]) -> str:
+        child = FakeChild([first, *RUNNING, [CONN, REVISION, BEGIN]], 0)
+        episode = _episode(clock, notes, [child], seen=lambda: {900: "time"}, must_announce=True)
+        _walk(episode, clock)
+        return episode.status
+
+    assert status([HELLO]) == "ok"  # a Python that takes its time to connect, while somebody else does
+    assert status([]) == "untraced"
+
+
+def test_a_session_that_only_time_tells_is_not_ended(clock: FakeClock, notes: Notes) -> None:
+    ended: list[int] = []
+    children = [FakeChild([*RUNNING], None)]
+    episode = _episode(
+        clock,
+        notes,
+        children,
+        seen=lambda: {900: "time", 901: "name"},
+        must_announce=True,
+        terminate=ended.extend,
+    )
+    _walk(episode, clock)
+    assert ended == [901]
+
+
+def test_one_that_ends_ok_without_a_session_was_not_traced_either(clock: FakeClock, notes: Notes) -> None:
+    episode = _episode(clock, notes, [FakeChild([[]], 0)], target=None, must_announce=True)
+    _walk(episode, clock)
+    assert episode.status == "untraced"
+    episode = _episode(clock, notes, [FakeChild([[]], 1)], target=None, must_announce=True)
+    _walk(episode, clock)
+    assert episode.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("records", "after", "status", "reached"),
+    [
+        ([HELLO, ALEMBIC, CONN, {**BEGIN, "step": "version"}], ["r1"], "nothing", None),
+        ([HELLO, ALEMBIC, CONN, BEGIN], ["r1"], "ok", True),
+        ([HELLO, ALEMBIC, CONN], ["r2"], "ok", True),
+        ([HELLO, CONN, {**BEGIN, "step": None}], ["r1"], "ok", True),  # no Alembic: any statement counts
+        ([], ["r2"], "ok", True),
+        ([], ["r1"], "ok", None),
+    ],
+)
+def test_where_only_the_command_knows_the_target_any_work_counts(
+    clock: FakeClock,
+    notes: Notes,
+    records: list[Mapping[str, Any]],
+    after: list[str],
+    status: str,
+    reached: bool | None,
+) -> None:
+    answers = iter([["r1"], after])
+    episode = _episode(clock, notes, [FakeChild([records], 0)], target=None)
+    episode._revisions = lambda: next(answers)
+    _walk(episode, clock)
+    assert (episode.status, notes.of(Kind.MIGRATION_END)[0]["reached"]) == (status, reached)
