@@ -161,7 +161,17 @@ def _charged(groups: Iterable[_Group]) -> Iterator[Charge]:
         yield from charges
         guessed = migration.traced or pid in migration.guessed
         for wait in left:
-            yield Charge(wait, migration.phase, None, None, wait.started_at, wait.until, guessed)
+            lock = _seen_lock(migration, pid, wait)
+            yield Charge(wait, migration.phase, None, lock, wait.started_at, wait.until, guessed)
+
+
+def _seen_lock(migration: Migration, pid: int, wait: Wait) -> Lock | None:
+    """The lock behind the wait that a session, of which no tracer tells, was seen with before it ended."""
+    for sight in reversed([held for held in migration.held if held.pid == pid and held.at <= wait.until]):
+        for relation, kind, mode, granted in sight.locks:
+            if granted and same(relation, wait.relation) and wait.mode in CONFLICTS.get(mode, ()):
+                return Lock(relation, kind, mode, sight.at + migration.zero, None)
+    return None
 
 
 def _candidates(migration: Migration, pid: int, like: Wait) -> Iterator[Iterable[_Span]]:

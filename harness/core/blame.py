@@ -14,7 +14,7 @@ from harness.core.error_classes import ErrorClass
 from harness.core.secrets import mask
 from harness.core.trace import Statement
 
-__all__ = ["Blame", "BlockedQuery", "blame", "normalised"]
+__all__ = ["Attempt", "Blame", "BlockedQuery", "blame", "normalised"]
 
 _QUERY_LENGTH = 500
 _MOST_QUERIES = 50
@@ -41,10 +41,22 @@ class BlockedQuery:
 
 
 @dataclass(frozen=True)
-class Blame:
-    """What one statement of the migration did to others.
+class Attempt:
+    """What one run of a statement did to others, `start_at` when it began to make them wait."""
 
-    `statement` is its number `n`, None where it is not known which one it was; `phase` migrate or rollback.
+    statement: int | None
+    start_at: float
+    sessions: int
+    session_seconds: float
+    longest_s: float
+
+
+@dataclass(frozen=True)
+class Blame:
+    """What one statement of the migration did to others, in all its `attempts` together.
+
+    `statement` is its number `n`, of several attempts that of the longest wait; None where it is not known
+    which one it was; `phase` migrate or rollback.
     `relation` and `mode` are those of the migration's lock that the longest wait was for; `mode` is None for
     a row lock, whose `lock_type` is tuple or transactionid. `sessions` counts distinct backends;
     `session_seconds` is the sum of their waits. `root` is text naming another session that was the true root
@@ -70,6 +82,7 @@ class Blame:
     revision: str | None = None
     lock_type: str = "relation"
     tied: int = 0
+    attempts: tuple[Attempt, ...] = ()
 
 
 def blame(attribution: Attribution, errors: Sequence[ErrorClass], requests: Requests) -> tuple[Blame, ...]:
@@ -83,19 +96,18 @@ def blame(attribution: Attribution, errors: Sequence[ErrorClass], requests: Requ
         if root is not None and root.pid not in attribution.backends:
             queued[_cause(charge)].append(charge)
     found = [
-        _blame(phase, n, charges, queued[phase, n], errors, requests)
-        for (phase, n), charges in groups.items()
+        _blame(phase, charges, queued[phase, n], errors, requests) for (phase, n), charges in groups.items()
     ]
     return tuple(sorted(found, key=lambda blamed: -blamed.session_seconds))
 
 
 def _cause(charge: Charge) -> tuple[str, int | None]:
-    return charge.phase, None if charge.statement is None else charge.statement.n
+    statement = charge.statement
+    return charge.phase, None if statement is None else statement.attempt_of or statement.n
 
 
 def _blame(
     phase: str,
-    n: int | None,
     charges: Sequence[Charge],
     queued: Sequence[Charge],
     errors: Sequence[ErrorClass],
@@ -108,7 +120,7 @@ def _blame(
         (charge.wait.query for charge in charges), [(charge.start, charge.end) for charge in charges]
     )
     return Blame(
-        statement=n,
+        statement=None if statement is None else statement.n,
         phase=phase,
         relation=relation,
         mode=mode,
@@ -125,7 +137,26 @@ def _blame(
         revision=None if statement is None else statement.revision,
         lock_type=longest.wait.lock_type,
         tied=affected.tied,
+        attempts=_attempts(charges),
     )
+
+
+def _attempts(charges: Iterable[Charge]) -> tuple[Attempt, ...]:
+    """In the order in which they made others wait."""
+    runs: dict[int | None, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        runs[None if charge.statement is None else charge.statement.n].append(charge)
+    found = (
+        Attempt(
+            n,
+            min(charge.start for charge in own),
+            len({charge.wait.pid for charge in own}),
+            sum(charge.seconds for charge in own),
+            max(charge.seconds for charge in own),
+        )
+        for n, own in runs.items()
+    )
+    return tuple(sorted(found, key=lambda attempt: attempt.start_at))
 
 
 def _wanted(longest: Charge, queued: Sequence[Charge]) -> tuple[str | None, str | None]:

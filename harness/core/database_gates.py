@@ -79,14 +79,22 @@ def _waits(status: str, seconds: float | None, charges: Sequence[Charge], why: s
 
 
 def _waited(longest: Charge, charges: Sequence[Charge]) -> str:
-    same = [charge for charge in charges if charge.statement is longest.statement]
+    same = [charge for charge in charges if _first(charge) == _first(longest)]
+    runs = len({None if charge.statement is None else charge.statement.n for charge in same})
+    in_all = sum(charge.seconds for charge in same)
+    tries = f", {format_duration(in_all)} in all over {runs} attempts" if runs > 1 else ""
     sessions = len({charge.wait.pid for charge in same})
     mode, relation = longest.wait.mode, longest.wait.relation
     wanted = f"{mode} on {relation}" if relation else f"{mode} on a {longest.wait.lock_type}"
     return (
         f"{statement_name(longest.statement)} made {sessions} {_plural('session', sessions)} wait;"
-        f" the longest waited {format_duration(longest.seconds)} for {wanted}"
+        f" the longest waited {format_duration(longest.seconds)} for {wanted}{tries}"
     )
+
+
+def _first(charge: Charge) -> int | None:
+    """The number of the first attempt at the charge's statement."""
+    return None if charge.statement is None else charge.statement.attempt_of or charge.statement.n
 
 
 def _plural(word: str, count: int) -> str:

@@ -57,6 +57,16 @@ def _blame(blamed: Blame, facts: Facts, advice: Sequence[Advice]) -> Json:
         "blocked_sessions": blamed.sessions,
         "blocked_session_seconds": rounded(blamed.session_seconds),
         "longest_wait_s": rounded(blamed.longest_s),
+        "attempts": [
+            {
+                "statement": attempt.statement,
+                "start_at": rounded(attempt.start_at),
+                "sessions": attempt.sessions,
+                "session_seconds": rounded(attempt.session_seconds),
+                "longest_s": rounded(attempt.longest_s),
+            }
+            for attempt in blamed.attempts
+        ],
         "requests_affected": blamed.requests,
         "requests_tied": blamed.tied,
         "endpoints": list(blamed.endpoints),

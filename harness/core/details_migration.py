@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.core.advice import Advice
-from harness.core.blame import Blame
+from harness.core.blame import Attempt, Blame
 from harness.core.locks import MODES, blocked_by, strongest
 from harness.core.migrations import Migration
 from harness.core.secrets import mask, mask_command
@@ -39,7 +39,7 @@ def migration_json(
     rules: dict[int, list[str]] = {}
     for found in advice:
         rules.setdefault(found.statement, []).append(found.rule)
-    blamed = {b.statement: b for b in blame if b.phase == migration.phase}
+    blamed = {one.statement: one for b in blame if b.phase == migration.phase for one in b.attempts}
     kept = _kept(own)
     return {
         "command": mask_command(without_paths(migration.command)),
@@ -88,6 +88,7 @@ def _revision(migration: Migration, run: RevisionRun) -> Json:
 def _statement(migration: Migration, statement: Statement) -> Json:
     return {
         "n": statement.n,
+        "attempt_of": statement.attempt_of,
         "revision": statement.revision,
         "sql": mask(statement.sql),
         "started_at": rounded(migration.at(statement.started_mono)),
@@ -154,7 +155,7 @@ def _provenance(migration: Migration, statement: Statement) -> str:
     return "unknown" if unseen else "exact"
 
 
-def _blocked(blamed: Blame | None, watched: bool) -> Json:
+def _blocked(blamed: Attempt | None, watched: bool) -> Json:
     """Whom it made wait, null where nobody watched."""
     if blamed is None:
         nothing = 0 if watched else None

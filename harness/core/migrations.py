@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
+from harness.core.attempts import with_attempts
 from harness.core.events import Event, Kind
 from harness.core.observation import BackendSeen, Held
 from harness.core.timeline import Episode
@@ -21,8 +22,9 @@ __all__ = ["Migration", "migrations_of"]
 class Migration:
     """One episode. `zero` is the monotonic clock at the start of the run; `status` is None when its end is
     unknown. `message` and `why_untraced` hold no credential and no absolute path. `backends` are the pids of
-    its sessions, whoever told them, `guessed` those that time alone tells; `ignored` the rules its files say
-    to ignore, with their reasons. `target` is None where only its command knows it.
+    its sessions, whoever told them, `guessed` those that time alone tells; `held` are the locks
+    that sessions of which no tracer told were seen with; `ignored` the rules its files say to ignore, with
+    their reasons. `target` is None where only its command knows it.
 
     `status`: ok | failed | deadline | stopped | nothing | wrong_database | untraced (refused as such).
     """
@@ -49,6 +51,7 @@ class Migration:
     backends: frozenset[int] = frozenset()
     ignored: Mapping[str, str] = field(default_factory=dict)
     guessed: frozenset[int] = frozenset()
+    held: tuple[Held, ...] = ()
 
     @property
     def phase(self) -> str:
@@ -162,7 +165,7 @@ def _migration(
         relfilenodes=relfilenodes or None,
         seen_backends=strangers,
     )
-    trace = replace(trace, statements=tuple(_with_held(s, held, zero) for s in trace.statements))
+    trace = replace(trace, statements=with_attempts(_with_held(s, held, zero) for s in trace.statements))
     return Migration(
         number=number,
         direction=str(first.data["direction"]),
@@ -186,6 +189,7 @@ def _migration(
         backends=trace.backends | strangers.keys() | {s.backend_pid for s in trace.statements},
         ignored=dict(first.data.get("ignored") or {}),
         guessed=frozenset(pid for pid, by in strangers.items() if by == "time"),
+        held=tuple(sight for sight in held if sight.pid in strangers),
     )
 
 

@@ -69,7 +69,8 @@ class Statement:
     `wal_bytes` is what the whole server wrote between our questions before and after the statement, so an
     upper bound that includes what users wrote (PostgreSQL 18 counts by backend, but only when a transaction
     ends); None where a statement about which we did not ask came between. `tracer_s` is our own time on its
-    connection after it, a part of the hold of its locks.
+    connection after it, a part of the hold of its locks. `attempt_of` is the number of the statement that
+    this one runs again, see `harness.core.attempts`.
     """
 
     n: int | None
@@ -96,6 +97,7 @@ class Statement:
     wal_bytes: int | None = None
     tracer_s: float = 0.0
     idle_timeout_s: float | None = None
+    attempt_of: int | None = None
 
 
 @dataclass(frozen=True)

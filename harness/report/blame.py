@@ -91,9 +91,10 @@ def _cost(blame: Json) -> str:
     """`ShareLock on documents: 14 sessions blocked for 62 session-seconds, longest wait 7.4 s`."""
     sessions = plural(blame.get("blocked_sessions"), "session")
     whole = plural(blame.get("blocked_session_seconds"), "session-second")
-    return (
-        f"{_lock(blame)}: {sessions} blocked for {whole}, longest wait {seconds(blame.get('longest_wait_s'))}"
-    )
+    tries = len(blame.get("attempts") or ())
+    over = f" over {tries} attempts" if tries > 1 else ""
+    longest = seconds(blame.get("longest_wait_s"))
+    return f"{_lock(blame)}: {sessions} blocked for {whole}{over}, longest wait {longest}"
 
 
 def _lock(blame: Json) -> str:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
@@ -39,6 +39,7 @@ import os, sys
 sys.path[:0] = {path!r}
 import psycopg
 with psycopg.connect({url!r}) as connection:
+    connection.execute("SELECT pg_advisory_xact_lock(42)")  # one deployer at a time
     connection.execute("ALTER TABLE notes ADD COLUMN stars int")
     connection.execute("SELECT pg_sleep({hold_s})")
 """
@@ -201,7 +202,8 @@ def test_a_python_script_without_alembic_is_guarded_by_its_driver(project: Proje
         """
         import os, psycopg
         with psycopg.connect(os.environ["MUL_DATABASE_URL"]) as connection:
-            connection.execute("ALTER TABLE notes ADD COLUMN stars int")
+            connection.execute("SELECT pg_advisory_xact_lock(42)")  # one deployer at a time
+    connection.execute("ALTER TABLE notes ADD COLUMN stars int")
         """,
     )
     verdict = project.run(sys.executable, script)
@@ -240,16 +242,22 @@ def test_what_surely_cannot_be_traced_is_refused_before_anything_runs(project: P
 
 def test_untraced_it_is_observed_and_what_waits_is_charged_to_it(project: Project) -> None:
     hold = project.holding(2.0)
-    waited = threading.Thread(target=wait_for_notes, args=(project.database,))
-    waited.start()
+    reader = Waiting(project.database, "SELECT count(*) FROM notes")
+    deployer = Waiting(project.database, "SELECT pg_advisory_lock(42)")
 
     verdict = project.run("env", "-i", sys.executable, "-I", hold, allow_untraced_database=(project.name,))
-    waited.join()
+    reader.join()
+    deployer.join()
 
     migration, [blamed] = verdict["migration"], verdict["blame"]
     assert (migration["status"], migration["traced"], migration["statements"]) == ("ok", False, [])
     assert gate(verdict, "migration")["status"] == "pass"
-    assert (blamed["statement"], blamed["relation"], blamed["blocked_sessions"]) == (None, "notes", 1)
+    assert (blamed["statement"], blamed["relation"], blamed["mode"]) == (None, "notes", "AccessExclusiveLock")
+    assert verdict["waits"]["sessions"] == 2
+    assert (blamed["blocked_sessions"], [query["query"] for query in blamed["queries"]]) == (
+        1,
+        [reader.query],
+    )
     assert blamed["provenance"].startswith("observed")
     assert gate(verdict, "lock_wait")["status"] == "fail"
     said = " ".join(verdict["limits"])
@@ -258,12 +266,79 @@ def test_untraced_it_is_observed_and_what_waits_is_charged_to_it(project: Projec
     assert migration["first_statement_at"] is None
 
 
-def wait_for_notes(database: str) -> None:
-    """One session of the service, which meets the lock."""
-    with psycopg.connect(database, autocommit=True, application_name="shop") as connection:
-        held = f"SELECT count(*) FROM pg_locks WHERE {EXCLUSIVELY}"
-        assert wait_until(lambda: connection.execute(held).fetchone() != (0,), within=20)
-        connection.execute("SELECT count(*) FROM notes")
+class Waiting(threading.Thread):
+    """A session that asks for something of the migration's, once that has locked `notes`."""
+
+    def __init__(self, database: str, query: str) -> None:
+        super().__init__()
+        self.database, self.query = database, query
+        self.start()
+
+    def run(self) -> None:
+        with psycopg.connect(self.database, autocommit=True, application_name="shop") as connection:
+            held = f"SELECT count(*) FROM pg_locks WHERE {EXCLUSIVELY}"
+            assert wait_until(lambda: connection.execute(held).fetchone() != (0,), within=20)
+            connection.execute(self.query.encode())
+
+
+RETRYING = """
+    import time
+    from alembic import op
+    from sqlalchemy.exc import OperationalError
+
+    revision, down_revision = "r1", None
+
+    def upgrade():
+        for _ in range(20):
+            try:
+                with op.get_context().autocommit_block():
+                    op.execute("SET lock_timeout = '300ms'")
+                    op.execute("ALTER TABLE notes ADD COLUMN stars int")
+                return
+            except OperationalError:
+                time.sleep(0.1)
+"""
+
+
+def test_each_attempt_of_one_that_retries_by_itself_is_told_and_all_are_summed(project: Project) -> None:
+    project.query("CREATE TABLE notes (id int)")
+    (project.folder / "versions").mkdir()
+    project.script("versions/r1.py", RETRYING)
+    project.script("alembic.ini", SAFE.read_text().replace("%(here)s/..", str(SAFE.parents[1])))
+    with psycopg.connect(project.database, application_name="reader") as reader:
+        reader.execute("SELECT * FROM notes")
+        behind = Behind(project.database, attempts=2, then=reader.rollback)
+        verdict = project.run(sys.executable, "-m", "alembic", "upgrade", "head")
+        behind.join()
+
+    tries = [found for found in verdict["migration"]["statements"] if found["sql"].startswith("ALTER")]
+    assert len(tries) >= 3
+    assert [found["sqlstate"] for found in tries] == ["55P03"] * (len(tries) - 1) + [None]
+    assert [found["attempt_of"] for found in tries] == [None] + [tries[0]["n"]] * (len(tries) - 1)
+    [blamed] = verdict["blame"]
+    told = blamed["attempts"]
+    assert [one["statement"] for one in told][:2] == [tries[0]["n"], tries[1]["n"]]
+    assert blamed["blocked_session_seconds"] == pytest.approx(sum(one["session_seconds"] for one in told))
+    assert blamed["longest_wait_s"] == max(one["longest_s"] for one in told) < 1.0
+    assert blamed["root"].startswith("session ")
+
+
+class Behind(threading.Thread):
+    """A session that reads `notes` again and again; once it has waited `attempts` times it calls `then`."""
+
+    def __init__(self, database: str, attempts: int, then: Callable[[], object]) -> None:
+        super().__init__()
+        self.database, self.attempts, self.then = database, attempts, then
+        self.start()
+
+    def run(self) -> None:
+        waited = 0
+        with psycopg.connect(self.database, autocommit=True, application_name="shop") as connection:
+            while waited < self.attempts:
+                began = time.monotonic()
+                connection.execute("SELECT count(*) FROM notes")
+                waited += time.monotonic() - began > 0.1
+        self.then()
 
 
 def test_one_that_turns_out_untraced_is_stopped_in_time(project: Project) -> None:

@@ -149,6 +149,19 @@ def test_an_untraced_migration_is_charged_without_a_statement() -> None:
     ]
 
 
+def test_the_lock_of_an_untraced_migration_is_the_one_it_was_seen_with() -> None:
+    def lock(*locks: tuple[str, str | None, str, bool]) -> str | None:
+        held = [Held(26.9, MIGRATION_PID, locks), Held(28.5, MIGRATION_PID, ())]
+        migrations = migrations_of(events(trace=[]), [MIGRATION_PID], held)
+        (charge,) = attribute([a_wait(27.0, 28.0)], migrations).service
+        return None if charge.lock is None else charge.lock.mode
+
+    exclusive = ("documents", "r", "AccessExclusiveLock", True)
+    assert lock(("documents", "r", "RowExclusiveLock", True), exclusive) == "AccessExclusiveLock"
+    assert lock(("orders", "r", "AccessExclusiveLock", True)) is None
+    assert lock((*exclusive[:3], False)) is None
+
+
 @pytest.mark.parametrize(("by", "inferred"), [("name", False), ("port", False), ("time", True)])
 def test_a_wait_behind_a_session_that_only_time_tells_is_inferred(by: str, inferred: bool) -> None:
     seen = [BackendSeen(26.5, MIGRATION_PID, by)]

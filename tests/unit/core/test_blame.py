@@ -62,6 +62,23 @@ def test_the_worst_comes_first() -> None:
     assert [blamed.statement for blamed in found] == [2, 1]
 
 
+def test_several_attempts_at_a_statement_are_blamed_together_each_told() -> None:
+    """It gave up twice, and then had its lock."""
+    tries = trace_of(
+        statement_records(ALTER, 27.0, 27.5, k=1, sqlstate="55P03"),
+        statement_records(ALTER, 28.0, 28.5, k=2, sqlstate="55P03"),
+        statement_records(ALTER, 29.0, 29.1, k=3, locks=[EXCLUSIVE], commit_at=29.8),
+    )
+    waits = [a_wait(27.1, 27.5), a_wait(28.1, 28.5, pid=601), a_wait(28.2, 28.5), a_wait(29.1, 29.8, pid=602)]
+    found = the_blame(*waits, trace=tries)
+    assert (found.statement, found.sessions) == (3, 3)
+    assert (found.session_seconds, found.longest_s) == pytest.approx((1.8, 0.7))
+    assert [(one.statement, one.sessions) for one in found.attempts] == [(1, 1), (2, 2), (3, 1)]
+    assert [one.session_seconds for one in found.attempts] == pytest.approx([0.4, 0.7, 0.7])
+    assert [one.longest_s for one in found.attempts] == pytest.approx([0.4, 0.4, 0.7])
+    assert [one.start_at for one in found.attempts] == [27.1, 28.1, 29.1]
+
+
 # requests
 
 

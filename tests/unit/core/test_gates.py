@@ -199,6 +199,31 @@ def test_a_wait_of_the_migration_itself_is_nobodys_harm() -> None:
     )
 
 
+def test_who_waits_for_another_migrators_turn_is_no_client_of_the_service() -> None:
+    """Deployers take an advisory lock so that one migrates at a time."""
+    turn = a_wait(27.0, 34.0, lock_type="advisory", mode="ExclusiveLock", relation=None, relation_oid=None)
+    assert result(a_record(waits=(turn,), events=long_hold()), "lock_wait").status == "pass"
+    both = a_record(waits=(turn, a_wait(27.0, 28.1, pid=601)), events=long_hold())
+    red = result(both, "lock_wait")
+    assert (red.status, red.samples) == ("fail", 1)
+
+
+def test_attempts_at_one_statement_are_told_with_their_sum() -> None:
+    sql = "ALTER TABLE documents ADD COLUMN flag boolean"
+    tries = trace_of(
+        statement_records(sql, 27.0, 28.2, k=1, sqlstate="55P03"),
+        statement_records(sql, 29.0, 30.5, k=2, sqlstate="55P03"),
+    )
+    waits = (a_wait(27.0, 28.2, pid=600), a_wait(29.0, 30.4, pid=601))
+    red = result(a_record(waits=waits, events=events(trace=tries, ended_at=36.1)), "lock_wait")
+    assert red.status == "fail"
+    assert red.observed == pytest.approx(1.4)
+    assert red.why.endswith(
+        "made 2 sessions wait; the longest waited 1.40 s for AccessShareLock on public.documents,"
+        " 2.60 s in all over 2 attempts"
+    )
+
+
 def test_the_rollbacks_waits_are_the_rollbacks() -> None:
     seen = results(a_record(a_plan(downgrade="0001"), waits=(a_wait(53.0, 55.0),)))
     assert [r.status for r in seen if r.name == "lock_wait"] == ["pass", "pass"]  # 1 s of it while it held

@@ -43,6 +43,7 @@ def test_another_session_at_the_root_is_named() -> None:
     ("changes", "words"),
     [
         ({"mode": None, "lock_type": "transactionid"}, "Row locks on documents: 14 sessions"),
+        ({"attempts": [{}, {}, {}]}, "blocked for 62 session-seconds over 3 attempts, longest wait 7.4 s"),
         ({"mode": None, "relation": None, "lock_type": "virtualxid"}, "Locks: 14 sessions"),
         ({"requests_affected": None, "endpoints": []}, "no request is known to have suffered."),
         ({"endpoints": ["a", "b", "c", "d", "e", "f"]}, "310 requests affected (a, b, c, d and 2 more)."),
