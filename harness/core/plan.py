@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness.core.secrets import MASK, mask
+from harness.core.timeouts import check_timeouts
 from harness.errors import UsageError
 
 __all__ = ["IMPACT_MINIMUM_S", "IMPACT_TAIL_S", "SLICE_S", "MigrationPlan", "Plan"]
@@ -214,14 +215,8 @@ class Plan:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
             )
-        for flag, value in (
-            ("--lock-timeout", self.lock_timeout),
-            ("--statement-timeout", self.statement_timeout),
-        ):
-            if value is not None and not re.fullmatch(r"\d+ ?(us|ms|s|min|h|d)?", value):
-                raise UsageError(
-                    f"{flag} is {value!r}.", "Write it as PostgreSQL does: 500ms, 2s, 1min; 0 is none."
-                )
+        for step in self.steps:
+            check_timeouts(step.lock_timeout, step.statement_timeout, step.deadline_s)
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
