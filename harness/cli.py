@@ -26,7 +26,7 @@ BROKEN_PIPE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line for a person, unless `--debug`."""
-    options = _parser().parse_args(argv)
+    options = _parsed(_parser(), argv)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -41,6 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has gone; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options; of a command that hands flags on to Locust, those in `flags`."""
+    options, others = parser.parse_known_args(argv)
+    if others and not hasattr(options, "flags"):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    options.flags = others
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_trace(commands)
 
+    plan = commands.add_parser(
+        "plan", help="the whole run as it would be", description=_plan.__doc__, allow_abbrev=False
+    )
+    plan.add_argument("-f", "--locustfile", metavar="FILE", help="default: the plan file's, or locustfile.py")
+    plan.add_argument("--plan", metavar="FILE", help="default: harness.toml, or pyproject.toml's table")
+    plan.set_defaults(command=_plan, flags=[])
+
     doctor = commands.add_parser(
         "doctor", help="what is and is not ready for a run", description=_doctor.__doc__, allow_abbrev=False
     )
@@ -77,12 +93,14 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser(
         "explain",
-        help="what a rule of advice, the gates and their metrics mean",
+        help="what a rule of advice, the gates and their metrics, the keys of a plan file mean",
         description=_explain.__doc__,
         allow_abbrev=False,
     )
     topic = explain.add_mutually_exclusive_group(required=True)
-    topic.add_argument("topic", nargs="?", metavar="RULE|gates", help="a rule's id, or `gates`")
+    topic.add_argument(
+        "topic", nargs="?", metavar="RULE|gates|plan-file", help="a rule's id, `gates` or `plan-file`"
+    )
     topic.add_argument("--all", action="store_true", help="every rule of advice")
     explain.set_defaults(command=_explain)
 
@@ -199,22 +217,41 @@ def _trace(options: argparse.Namespace) -> int:
     return traced.exit_code
 
 
+def _plan(options: argparse.Namespace) -> int:
+    """Print the run that the plan file, environment variables and flags make, every default resolved and
+    every secret masked, as `locust --dry-run` does; refuse what is wrong in it. Touches nothing. All flags of
+    a run may be given.
+    """
+    from harness.run.locust_process import locustfile_of, print_plan
+    from harness.run.plan_file import find_plan_file
+
+    file = find_plan_file(options.plan or variable("MUL_PLAN"))
+    flags = [*options.flags, *(("--plan", options.plan) if options.plan else ())]
+    return print_plan(locustfile_of(options.locustfile, file.locustfile), flags, _say)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
 def _explain(options: argparse.Namespace) -> int:
     """Print what a rule of advice finds and how to write it safely, or every rule, or the built-in gates with
-    the metrics and the grammar for gates of your own.
+    the metrics and the grammar for gates of your own, or the keys of a plan file.
     """
     from harness.core import advice, gates
 
     if options.topic == "gates":
         sys.stdout.write(gates.explain())
         return 0
+    if options.topic == "plan-file":
+        from harness.core.plan_keys import explain_keys
+        from harness.load.arguments import flag_words
+
+        sys.stdout.write(explain_keys(flag_words()))
+        return 0
     known = [rule.id for rule in advice.RULES]
     if options.topic is not None and options.topic not in known:
-        near = get_close_matches(options.topic, [*known, "gates"], n=3, cutoff=0.4)
+        near = get_close_matches(options.topic, [*known, "gates", "plan-file"], n=3, cutoff=0.4)
         raise UsageError(
             f"There is no rule {options.topic!r}.",
             f"Near it: {', '.join(near)}." if near else "`harness explain --all` lists them.",

@@ -26,6 +26,7 @@ from locust import events
 from locust.env import Environment
 
 from harness.core.plan import Plan
+from harness.core.plan_file import NO_FILE, PlanFile
 from harness.errors import HarnessError, SetupError
 from harness.load import hooks, web
 from harness.load.accounts import check_accounts
@@ -39,6 +40,7 @@ from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt
 from harness.load.users import MigrationUser
 from harness.report import terminal
 from harness.run.controller import Progress
+from harness.run.plan_file import find_plan_file, named_plan_file
 from harness.run.preparation import Prepared, check, prepare, upgrade_choices
 from harness.run.services import free_port
 from harness.run.session import Finished, Session
@@ -204,12 +206,18 @@ class Composition:
 
 
 _composition: Composition | None = None
+_plan_file: PlanFile | None = None
+"""What was read at start-up: the settings of a process do not change when the file does."""
 
 
 @events.init_command_line_parser.add_listener
 def _on_parser(parser: Any, **_: Any) -> None:
     """At start-up, and each time the web page is shown: its form then offers the known revisions."""
-    add_arguments(parser, _composition.choices if _composition is not None else None)
+    global _plan_file
+    if _plan_file is None:
+        with _refusing():
+            _plan_file = find_plan_file(named_plan_file(sys.argv[1:]))
+    add_arguments(parser, _composition.choices if _composition is not None else None, _plan_file)
 
 
 @events.init.add_listener
@@ -221,9 +229,8 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         load = hooks.install(environment)
         if load is None:
             return
-        plan = _with_recorded(plan_from(options, sys.argv[1:]), environment)
+        plan = _checked_plan(environment, _plan_file or NO_FILE)
         strip_secrets(options)
-        check(plan)
         if options.dry_run:
             sys.stdout.write(plan.text() + "\n")
             raise SystemExit(0)
@@ -236,6 +243,17 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
             _composition.prepare()
     _install_signals(_composition)
     environment.events.quitting.add_listener(_on_quitting_early)
+
+
+def _checked_plan(environment: Environment, file: PlanFile) -> Plan:
+    """The plan of the flags and the plan file; what is wrong with it is said in the file's words."""
+    options: Any = environment.parsed_options
+    try:
+        plan = _with_recorded(plan_from(options, sys.argv[1:], file), environment)
+        check(plan)
+    except HarnessError as error:
+        raise file.in_its_words(error, vars(options)) from error
+    return plan
 
 
 def _with_recorded(plan: Plan, environment: Environment) -> Plan:

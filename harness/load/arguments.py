@@ -14,15 +14,17 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from locust.argument_parser import LocustArgumentParser
+from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
+from harness.core.plan_file import NO_FILE, PlanFile
+from harness.core.plan_keys import KEYS, MIGRATION
 from harness.core.secrets import mask
 from harness.environ import variable
 from harness.errors import UsageError
 
-__all__ = ["add_arguments", "plan_from", "plan_of_form", "strip_secrets"]
+__all__ = ["add_arguments", "flag_words", "our_flags", "plan_from", "plan_of_form", "strip_secrets"]
 
 STOP_TIMEOUT_S = 1.0
 """Locust's own patience when it stops users. The valve has ended their work before, so it may be short; a
@@ -32,10 +34,13 @@ SAFE_BRANCH = "safe@head"
 """What the reference service is upgraded to by default."""
 
 
-def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] | None = None) -> None:
+def add_arguments(
+    parser: LocustArgumentParser, upgrade_choices: Sequence[str] | None = None, file: PlanFile = NO_FILE
+) -> None:
     """Add every flag to Locust's parser, from an `init_command_line_parser` listener.
 
-    `upgrade_choices` closes the list of revisions that may be given, also in the web page.
+    `upgrade_choices` closes the list of revisions that may be given, also in the web page. What the plan
+    `file` says takes the place of the defaults.
     """
     parser.allow_abbrev = False
     plan = Plan()
@@ -46,6 +51,10 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
         stop_timeout=STOP_TIMEOUT_S,
     )
     flags = _Flags(parser)
+    flags.under("Migration: plan file")
+    flags.text(
+        "--plan", None, "Plan file. Default: harness.toml, or [tool.migrate-under-load] of pyproject.toml."
+    )
     flags.under("Migration: phases")
     flags.text("--warmup-time", "8s", "Load before anything is measured.", web=True)
     flags.text("--baseline-time", "20s", "Load that the migration is compared with.", web=True)
@@ -113,6 +122,27 @@ def add_arguments(parser: LocustArgumentParser, upgrade_choices: Sequence[str] |
         "Allow a command that cannot be traced to migrate the database of this name. Repeatable.",
     )
     flags.switch("--allow-production", "Allow what has 'prod' in its name.")
+    parser.set_defaults(**file.defaults)
+
+
+def our_flags() -> set[str]:
+    """The flags that are not Locust's own."""
+    actions = _our_parser()._actions
+    ours = [a for a in actions if a.env_var and a.env_var.startswith("MUL_")]
+    return {option for action in ours for option in action.option_strings}
+
+
+def flag_words() -> dict[str, str]:
+    """What each flag means, as its help says it."""
+    actions = _our_parser()._actions
+    return {option: action.help or "" for action in actions for option in action.option_strings}
+
+
+def _our_parser() -> LocustArgumentParser:
+    """A parser of our flags with the defaults they have without a plan file."""
+    parser: LocustArgumentParser = get_empty_argument_parser(default_config_files=[])
+    add_arguments(parser)
+    return parser
 
 
 class _Flags:
@@ -151,12 +181,13 @@ class _Flags:
         action.include_in_web_ui = web
 
 
-def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
+def plan_from(options: Namespace, argv: Sequence[str], file: PlanFile = NO_FILE) -> Plan:
     """The plan that Locust's parsed `options` make, checked. Raises UsageError, naming the flag.
 
-    `argv` is the command line without the program.
+    `argv` is the command line without the program; `file` the plan file whose defaults the options have.
     """
     _refuse_password_in(argv)
+    _check_file(options, file)
     if options.run_time:
         raise UsageError(
             "--run-time is given, but the phases of the run decide how long it lasts.",
@@ -164,7 +195,7 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         )
     plan = Plan(
         host=options.host or None,
-        database_url=options.database_url or None,
+        database_url=options.database_url or file.database_url(variable),
         alembic_config=options.alembic_config or None,
         upgrade=options.upgrade or _default_upgrade(options),
         downgrade=options.downgrade or None,
@@ -186,6 +217,7 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
         statement_timeout=options.statement_timeout or None,
         migration_retries=options.migration_retries,
         migration_deadline_s=parse_duration(options.migration_deadline, "--migration-deadline"),
+        migrations=file.migrations(variable),
         gates=tuple(options.gate),
         no_gates=tuple(options.no_gate),
         required=tuple(options.require),
@@ -201,6 +233,25 @@ def plan_from(options: Namespace, argv: Sequence[str]) -> Plan:
     )
     plan.check()
     return plan
+
+
+def _check_file(options: Namespace, file: PlanFile) -> None:
+    """Refuse what would be silently without effect: a plan file found too late, flags for one of many."""
+    if options.plan and options.plan != file.path:
+        raise UsageError(
+            f"--plan {options.plan} stands in a configuration file of Locust's.",
+            "Give it on the command line, or as MUL_PLAN.",
+        )
+    if not file.entries:
+        return
+    without = _our_parser()
+    for key in KEYS:
+        listed = key.section == MIGRATION and key.flag is not None
+        if listed and getattr(options, key.dest) != without.get_default(key.dest):
+            raise UsageError(
+                f"{key.flag} is given, but {file.path} lists several migrations, each with its own.",
+                f"Write {key.name} into its [[migration]].",
+            )
 
 
 def plan_of_form(plan: Plan, options: Namespace, upgrade_choices: Sequence[str]) -> Plan:

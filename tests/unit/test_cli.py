@@ -8,6 +8,7 @@ import pytest
 
 from harness.cli import main
 from harness.core.advice import RULES
+from harness.core.plan_keys import KEYS
 
 
 def test_no_run_directory_is_one_line_and_exit_code_2(
@@ -47,6 +48,28 @@ def test_explain_gates_names_gates_metrics_and_minimum_samples(capsys: pytest.Ca
     shown = capsys.readouterr().out
     for word in ("lost_writes", "throughput", "slice_p95", "200"):
         assert word in shown
+
+
+def test_explain_plan_file_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "plan-file"]) == 0
+    shown = capsys.readouterr().out
+    assert all(str(key) in shown for key in KEYS if key.flag)
+
+
+def test_only_plan_hands_flags_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "gates", "--users", "3"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --users 3" in capsys.readouterr().err
+
+
+def test_plan_refuses_a_wrong_file_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "harness.toml"
+    file.write_text("[load]\nusers = 'many'")
+    assert main(["plan", "--plan", str(file)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"harness: {file}: [load] users is 'many'")
+    assert shown.count("\n") == 1
 
 
 def test_explain_a_rule_says_when_it_fires_and_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:

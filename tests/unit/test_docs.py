@@ -11,9 +11,11 @@ from locust.argument_parser import get_empty_argument_parser
 from harness.cli import main
 from harness.core.advice import explain_rules, rules_table
 from harness.core.gates import explain
-from harness.load.arguments import add_arguments
+from harness.core.plan_keys import explain_keys
+from harness.load.arguments import add_arguments, flag_words
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+HELP = Path(__file__).parents[2] / "harness" / "help"
 
 
 def _flags() -> list[str]:
@@ -50,7 +52,13 @@ def test_the_readme_has_the_rules_as_the_program_explains_them() -> None:
     assert explain_rules().startswith(shown.strip())
 
 
-@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace", "help"])
+def test_the_help_page_has_the_keys_as_the_program_explains_them() -> None:
+    page = (HELP / "plan-file.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- keys: printed by `harness explain plan-file` -->")[1].split("<!-- /keys -->")[0]
+    assert shown.strip() == explain_keys(flag_words()).strip()
+
+
+@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace", "plan", "help"])
 def test_every_command_is_in_the_readme(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -10,6 +10,7 @@ from locust.argument_parser import LocustArgumentParser, get_empty_argument_pars
 from locust.rpc import Message
 
 from harness.core.plan import Plan
+from harness.core.plan_file import parse_plan_file
 from harness.errors import UsageError
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 
@@ -254,3 +255,50 @@ def test_options_travel_without_secrets() -> None:
 def test_the_page_is_for_this_machine_unless_told_otherwise() -> None:
     assert parse().web_host == "127.0.0.1"
     assert parse("--web-host", "0.0.0.0").web_host == "0.0.0.0"
+
+
+def with_file(text: str, *argv: str, **environment: str) -> Plan:
+    file = parse_plan_file(text, "harness.toml")
+    assert file is not None
+    options: Namespace = parser(file=file).parse_args(list(argv), env_vars=environment)
+    return plan_from(options, argv, file)
+
+
+def test_flags_go_before_variables_and_both_before_the_plan_file() -> None:
+    text = "[load]\nusers = 3\ntarget-rate = 9\n[phases]\nwarmup = '3s'\nrecover = '9s'"
+    made = with_file(text, "--warmup-time", "5s", MUL_RECOVER_TIME="7s", MUL_WARMUP_TIME="6s")
+    assert made == Plan(
+        upgrade="safe@head", users=3, target_rate=9.0, warmup_s=5.0, baseline_s=20.0, recover_s=7.0
+    )
+
+
+def test_a_repeated_flag_adds_to_the_files_list() -> None:
+    made = with_file("[verdict]\ngates = ['p95 < 1s']", "--gate", "p99 < 2s")
+    assert made.gates == ("p95 < 1s", "p99 < 2s")
+    assert with_file("[verdict]\ngates = ['p95 < 1s']").gates == ("p95 < 1s",)
+
+
+def test_a_plan_file_that_locust_names_too_late_is_refused() -> None:
+    with pytest.raises(UsageError, match="MUL_PLAN"):
+        plan_from(parse("--plan", "late.toml"), ())
+
+
+SEVERAL = "[[migration]]\nname = 'orders'\n[[migration]]\nname = 'billing'\n"
+
+
+def test_several_migrations_reach_the_plan() -> None:
+    assert [one.name for one in with_file(SEVERAL).steps] == ["orders", "billing"]
+
+
+@pytest.mark.parametrize("argv", [("--upgrade", "r2"), ("--migration-retries", "2")])
+def test_a_flag_for_one_migration_is_refused_beside_several(argv: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=f"{argv[0]} is given, but harness.toml lists several"):
+        with_file(SEVERAL, *argv)
+
+
+def test_the_database_comes_from_the_variable_that_the_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[service]\nhost = 'http://127.0.0.1:8000'\ndatabase-url-variable = 'SHOP_URL'"
+    text += "\n[migration]\nalembic-config = 'alembic.ini'"
+    monkeypatch.setenv("SHOP_URL", URL)
+    assert with_file(text).database_url == URL
+    assert with_file(text, MUL_DATABASE_URL="postgresql://b@127.0.0.1/b").database_url != URL

@@ -1,0 +1,60 @@
+"""Finds and reads the plan file: the one that is named, else the working folder's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.core.plan_file import NO_FILE, PYPROJECT, TABLE, PlanFile, parse_plan_file
+from harness.environ import variable
+from harness.errors import UsageError
+
+__all__ = ["HARNESS_TOML", "find_plan_file", "named_plan_file", "read_plan_file"]
+
+HARNESS_TOML = "harness.toml"
+
+
+def find_plan_file(named: str | None) -> PlanFile:
+    """The plan file called `named`, else the working folder's, else an empty one.
+
+    Raises UsageError for a named file that cannot be read, for one that is wrong, and where two are found.
+    """
+    if named is not None:
+        return read_plan_file(named)
+    found = [file for name in (HARNESS_TOML, PYPROJECT) if Path(name).is_file() and (file := _read(name))]
+    if len(found) > 1:
+        raise UsageError(
+            f"Two plan files: {HARNESS_TOML}, and [{TABLE}] of {PYPROJECT}.",
+            f"Drop one, or name the one that is meant: --plan {HARNESS_TOML}.",
+        )
+    return found[0] if found else NO_FILE
+
+
+def named_plan_file(argv: Sequence[str]) -> str | None:
+    """The file that `--plan` names on the command line, else MUL_PLAN; asked before Locust parses them."""
+    named = variable("MUL_PLAN")
+    for given, following in zip(argv, [*argv, ""][1:], strict=False):
+        flag, equals, value = given.partition("=")
+        if flag == "--plan":
+            named = value if equals else following
+    return named or None
+
+
+def read_plan_file(path: str) -> PlanFile:
+    """The plan file at `path`; raises UsageError when it cannot be read or is wrong."""
+    file = _read(path)
+    if file is None:
+        raise UsageError(f"{path} has no [{TABLE}].", f"Write it there, or name another file than {path}.")
+    return file
+
+
+def _read(path: str) -> PlanFile | None:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"The plan file {path} cannot be read: {error.strerror}.", "Name one that can, or drop --plan."
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"The plan file {path} is not UTF-8 text.", "Save it as UTF-8.") from None
+    return parse_plan_file(text, path)
