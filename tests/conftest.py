@@ -7,6 +7,7 @@ import os
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
 pytest_plugins: list[str] = [
+    "pytester",
     "tests.fix_controller",
     "tests.fix_machine",
     "tests.fix_postgres",
