@@ -6,19 +6,22 @@ import re
 import tomllib
 
 import pytest
-from locust.argument_parser import get_empty_argument_parser
+from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 
 from harness.cli import main
+from harness.core.plan_file import parse_plan_file
 from harness.errors import UsageError
 from harness.help import FOLDER, ORDER, contents, page, topics
 from harness.load.arguments import add_arguments
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FLAGS_OF_PYTEST = {"--migration-plan", "--migration-locustfile", "--deselect"}
 LANGUAGES = {"sh", "toml", "python", "yaml", "text"}
 
 
 def flags_of_a_run() -> set[str]:
     parser = get_empty_argument_parser()
+    setup_parser_arguments(parser)
     add_arguments(parser)
     return {option for action in parser._actions for option in action.option_strings}
 
@@ -58,7 +61,18 @@ def test_a_page_names_only_topics_and_flags_that_exist(topic: str) -> None:
     text = page(topic)
     assert set(re.findall(r"harness help ([a-z-]+)", text)) <= set(ORDER)
     own = set(re.findall(r"`(--[a-z][a-z-]+)", text))
-    assert own <= flags_of_a_run() | flags_of_commands(), own
+    assert own <= flags_of_a_run() | flags_of_commands() | FLAGS_OF_PYTEST, own
+
+
+def test_the_plan_files_of_the_pages_are_plan_files() -> None:
+    blocks = [
+        block for topic in topics() for language, block in BLOCK.findall(page(topic)) if language == "toml"
+    ]
+    plans = [block for block in blocks if "[tool.locust" not in block]
+    assert plans
+    for block in plans:
+        path = "pyproject.toml" if "[tool." in block else "harness.toml"
+        assert parse_plan_file(block, path) is not None
 
 
 def flags_of_commands() -> set[str]:
