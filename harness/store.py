@@ -23,6 +23,7 @@ from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
 from harness.core.samples import SAMPLE, SampleTable
 from harness.core.schema_state import schema_state
+from harness.core.secrets import mask_known
 from harness.core.waits import Wait
 from harness.errors import UsageError
 
@@ -71,6 +72,27 @@ class RunDirectory:
     def log(self, name: str) -> Path:
         """Where the child or service `name` writes what it says."""
         return self.path / "logs" / f"{name}.log"
+
+    def mask_logs(self, known: Iterable[str]) -> None:
+        """Take credentials and the `known` secrets out of what children and services wrote, once they ended.
+
+        They write to their files themselves, and may print anything. A file without any is left as it is.
+        """
+        told = tuple(known)
+        for log in sorted(self.path.glob("logs/*.log")):
+            masked, changed = log.with_suffix(".part"), False
+            with (
+                log.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
+                masked.open("w", encoding="utf-8", errors="surrogateescape", newline="") as kept,
+            ):
+                for line in lines:
+                    safe = mask_known(line, told)
+                    changed |= safe != line
+                    kept.write(safe)
+            if changed:
+                masked.replace(log)
+            else:
+                masked.unlink()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a whole file at once, never half of it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from harness.core.secrets import MASK, mask
+from harness.core.secrets import MASK, mask, password_in
 from harness.core.timeouts import check_timeouts
 from harness.errors import UsageError
 
@@ -196,6 +196,15 @@ class Plan:
         """The rules whose advice is only noted, each with its reason."""
         parts = (text.partition(":") for text in self.ignore)
         return {rule.strip(): reason.strip() for rule, _, reason in parts}
+
+    @property
+    def secrets(self) -> set[str]:
+        """The passwords and other secrets that the run itself was given."""
+        urls = (self.database_url, *(step.database_url for step in self.steps))
+        settings = [setting for step in self.steps for setting in step.environment]
+        return set().union(*map(password_in, urls)) | {
+            value for name, value in settings if mask(f"{name}={value}") != f"{name}={value}"
+        }
 
     def check(self) -> None:
         """Raise UsageError for anything that contradicts itself, naming the flag."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["MASK", "mask", "mask_command"]
+__all__ = ["MASK", "mask", "mask_command", "mask_known", "mask_texts", "password_in"]
 
 MASK = "***"
+
+_SHORTEST = 6
 
 _NAME = r"(?:password|passwd|secret|secret_?key|token|api[_-]?key)"
 """The end of a name, so that PGPASSWORD, client_secret and access_token are names too."""
@@ -60,3 +64,47 @@ def mask_command(arguments: Iterable[str]) -> list[str]:
         masked.append(MASK if _OPTION.fullmatch(option) else mask(argument))
         option = argument
     return masked
+
+
+def mask_known(text: str, known: Iterable[str]) -> str:
+    """`text` masked, and in it every one of the `known` secrets, whatever stands around it.
+
+    Not those of fewer than six characters: they would be found in the middle of words.
+
+    >>> mask_known("connecting as app, s3cr3t", ["s3cr3t"])
+    'connecting as app, ***'
+    """
+    for secret in sorted(known, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, MASK)
+    return mask(text)
+
+
+def mask_texts(value: Any) -> Any:
+    """A JSON value with every text in it masked.
+
+    >>> mask_texts({"query": "SET x = 'y' /* api_key=s3cr3t */", "pid": 7})
+    {'query': "SET x = 'y' /* api_key=*** */", 'pid': 7}
+    """
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: mask_texts(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_texts(inner) for inner in value]
+    return value
+
+
+def password_in(url: str | None) -> set[str]:
+    """The password of a database URL, as it stands there and decoded; empty when it has none, or none that
+    is a secret: `postgres:postgres`.
+
+    >>> sorted(password_in("postgresql://app:s3%40cr3t@db/shop"))
+    ['s3%40cr3t', 's3@cr3t']
+    """
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return set()
+    password = parts.password
+    return {password, unquote(password)} if password and password != parts.username else set()

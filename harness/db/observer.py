@@ -33,6 +33,7 @@ from harness.core.observation import (
     Progress,
     as_line,
 )
+from harness.core.secrets import mask_texts
 from harness.core.wait_fold import WaitFold, end_from_log
 from harness.core.waits import Wait
 from harness.db.backends import BackendFinder
@@ -388,7 +389,7 @@ class Observer:
         self._append(DATABASE, as_line(value))
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
-        self._directory.append_line(name, line)
+        self._directory.append_line(name, mask_texts(line))
         self._written[name] += 1
 
 

@@ -107,6 +107,7 @@ def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = 
 
 def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port: int | None) -> Prepared:
     with ExitStack() as undo:
+        undo.callback(directory.mask_logs, plan.secrets)  # the last thing: whoever writes them has ended
         undo.callback(directory.close)
         services = _services(plan, directory, say, sleep, port)
         undo.callback(services.stop)

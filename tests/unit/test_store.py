@@ -47,6 +47,17 @@ def tell(directory: RunDirectory, samples: int = 1, operations: int = 1) -> None
     directory.append_event(Event(30.0, Kind.WORKER_FINAL, final))
 
 
+def test_secrets_are_taken_out_of_logs_and_the_rest_is_left(directory: RunDirectory) -> None:
+    told, quiet = directory.log("prepare"), directory.log("service")
+    told.write_bytes(b"to postgresql://app:s3cr3t@db/shop\r\nas app, hunter2\xff\nAPI_KEY=abc\n")
+    quiet.write_bytes(b"nothing to hide\n")
+    before = quiet.stat().st_ino
+    directory.mask_logs({"hunter2"})
+    assert told.read_bytes() == b"to postgresql://app:***@db/shop\r\nas app, ***\xff\nAPI_KEY=***\n"
+    assert (quiet.read_bytes(), quiet.stat().st_ino) == (b"nothing to hide\n", before)
+    assert {file.name for file in told.parent.iterdir()} == {"prepare.log", "service.log"}
+
+
 def test_a_run_directory_is_named_by_time_and_plan_and_latest_points_to_it(directory: RunDirectory) -> None:
     assert directory.run_id == "20260102T030405Z-demo-abc123"
     assert (directory.path.parent / "latest").resolve() == directory.path.resolve()

@@ -138,3 +138,14 @@ def test_several_migrations_survive_the_file_without_their_secrets() -> None:
     read = Plan.from_json(json.loads(plan.text()))
     assert [one.name for one in read.steps] == ["auth", "shop"]
     assert read.steps[0].environment == (("API_SECRET", "***"),)
+
+
+def test_a_plan_knows_its_secrets() -> None:
+    billing = MigrationPlan(
+        name="billing",
+        database_url="postgresql://app:billing-password@127.0.0.1/billing",
+        environment=(("APP_ENV", "staging"), ("BILLING_API_KEY", "hunter2")),
+    )
+    plan = a_plan(database_url="postgresql://app:shop-password@127.0.0.1/shop", migrations=(billing,))
+    assert plan.secrets == {"shop-password", "billing-password", "hunter2"}
+    assert a_plan().secrets == set()

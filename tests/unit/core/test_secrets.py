@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.secrets import mask, mask_command
+from harness.core.secrets import mask, mask_command, mask_known, mask_texts, password_in
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,39 @@ def test_an_option_and_its_value_may_be_two_arguments() -> None:
         "--api-key=***",
         "b c",
     ]
+
+
+def test_a_known_secret_is_masked_whatever_stands_around_it() -> None:
+    assert mask_known("xhunter2x, hunter22", ["hunter2", "hunter22"]) == "x***x, ***"
+    assert mask_known("a cat in a category", ["cat"]) == "a cat in a category"
+
+
+def test_the_texts_of_a_line_are_masked_and_nothing_else() -> None:
+    line = {
+        "pid": 7,
+        "at": None,
+        "queries": ["SELECT 1", "SELECT 2 /* token=abc */"],
+        "who": {"as": "token: x"},
+    }
+    assert mask_texts(line) == {
+        "pid": 7,
+        "at": None,
+        "queries": ["SELECT 1", "SELECT 2 /* token=*** */"],
+        "who": {"as": "token: ***"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "passwords"),
+    [
+        (None, set()),
+        ("postgresql://db/shop", set()),
+        ("postgresql://app@db/shop", set()),
+        ("postgresql://postgres:postgres@db/shop", set()),
+        ("postgresql://app:hunter2@db/shop", {"hunter2"}),
+        ("postgresql://app:hunter%402@db/shop", {"hunter%402", "hunter@2"}),
+        ("postgresql://app:hunter2@[::1/shop", set()),
+    ],
+)
+def test_the_password_of_a_url_is_known(url: str | None, passwords: set[str]) -> None:
+    assert password_in(url) == passwords

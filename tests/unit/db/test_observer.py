@@ -207,3 +207,9 @@ def test_an_order_reads_back_and_does_not_show_its_password() -> None:
     order = Order(Path("/runs/1"), URL, 5.0, None, {"service": 7}, "mul-migration 1")
     assert Order.from_json(json.loads(json.dumps(order.as_json()))) == order
     assert "secret" not in repr(order)
+
+
+def test_a_secret_in_a_query_that_waits_is_not_written_down(observer: Observer, tmp_path: Path) -> None:
+    observer._append("locks.ndjson", {"pid": 7, "query": "SELECT 1 /* api_key=hunter2 */"})
+    written = (tmp_path / "locks.ndjson").read_text()
+    assert json.loads(written) == {"pid": 7, "query": "SELECT 1 /* api_key=*** */"}

@@ -1,0 +1,257 @@
+"""Secrets are planted in one run, and looked for in everything that it leaves, shows, sends and starts."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from harness.clock import utc_now, wait_until
+from harness.core.blocks import read_blocks
+from harness.core.plan import Plan
+from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
+from harness.store import RunDirectory
+from tests.fix_run import LOCUSTFILE, Run, without_test_settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
+
+DATABASE_PASSWORD = "planted-database-4711"
+ACCOUNT_PASSWORD = "planted-account-4712"
+API_KEY = "planted-api-key-4713"
+PREPARE_PASSWORD = "planted-prepare-4714"
+TOKEN = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
+"""A JSON Web Token, as the service gives them to its accounts."""
+
+PLANTED = re.compile(rb"planted-[a-z-]+-\d+|" + TOKEN.pattern)
+
+PLAN = f"""
+[service]
+database-url-variable = "SHOP_URL"
+
+[load]
+users = 8
+target-rate = 40
+
+[phases]
+warmup = "2s"
+baseline = "5s"
+recover = "5s"
+
+[migration]
+alembic-config = "{REFERENCE_ALEMBIC}"
+upgrade = "unsafe@head"
+
+[safety]
+databases = ["shop"]
+"""
+
+LOCUST = f"""
+import os, sys
+from pathlib import Path
+
+sys.path.insert(0, {str(LOCUSTFILE.parent)!r})
+import migrate_under_load
+from locust.rpc.protocol import Message
+
+class Shopper(migrate_under_load.Person):
+    account_password = os.environ["SHOP_ACCOUNT_PASSWORD"]
+
+packed = Message.serialize
+
+def overheard(message):
+    data = packed(message)
+    with Path("messages").open("ab") as file:
+        file.write(data + b"\\n")
+    return data
+
+Message.serialize = overheard
+"""
+
+PREPARE = """
+import os, sys
+print("restoring with", *sys.argv[1:])
+print("into", os.environ["MUL_DATABASE_URL"])
+print("as", os.environ["MUL_DATABASE_URL"].split(":")[2].split("@")[0])
+print("API_KEY=" + os.environ["SHOP_API_KEY"])
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """The reference service, started by somebody else, with passwords of its own."""
+    plan = Plan(rows=2_000, run_root=str(tmp_path_factory.mktemp("own")))
+    directory = RunDirectory.create(plan, utc_now())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUL_TARGET_SEED_PASSWORD", ACCOUNT_PASSWORD)
+        services = start_demo(plan, directory)
+    yield services
+    services.stop()
+    directory.close()
+
+
+@pytest.fixture(scope="module")
+def database_url(own: Services) -> str:
+    """The database's URL with the planted password."""
+    assert own.database_url is not None
+    with psycopg.connect(own.database_url, autocommit=True) as connection:
+        create = sql.SQL("CREATE ROLE shopkeeper SUPERUSER LOGIN PASSWORD {}")
+        connection.execute(create.format(sql.Literal(DATABASE_PASSWORD)))
+    found = urlsplit(own.database_url)
+    return f"postgresql://shopkeeper:{DATABASE_PASSWORD}@{found.hostname}:{found.port}/shop"
+
+
+@dataclass
+class Heard:
+    """What a finished run gave away: its run directory, and by name all else that others could read."""
+
+    run: Run
+    pages: dict[str, bytes] = field(default_factory=dict)
+    arguments: dict[str, bytes] = field(default_factory=dict)
+    messages: bytes = b""
+
+
+@pytest.fixture(scope="module")
+def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    """One run with the web page and a worker process, looked at while it goes on."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "harness.toml").write_text(PLAN)
+    (folder / "locustfile.py").write_text(LOCUST)
+    prepare = folder / "prepare.py"
+    prepare.write_text(PREPARE)
+    port = _free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "locust", "--host", own.host, "--processes", "1"),
+            *("--autostart", "--autoquit", "0", "--web-port", str(port)),
+        ],
+        cwd=folder,
+        env=without_test_settings()
+        | {
+            "SHOP_URL": database_url,
+            "SHOP_ACCOUNT_PASSWORD": ACCOUNT_PASSWORD,
+            "SHOP_API_KEY": API_KEY,
+            "MUL_TARGET_DATABASE_URL": database_url,
+            "MUL_PREPARE": f"{sys.executable} {prepare} --password {PREPARE_PASSWORD}",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    heard = Heard(Run(process, folder / "runs"))
+    watching = threading.Thread(target=_watch, args=(process.pid, prepare.name, heard.arguments))
+    watching.start()
+    try:
+        assert wait_until(lambda: "recover" in heard.run.phases(), 90), process.poll()
+        for path in ("", "migration/", "migration/status", "stats/requests", "logs", "tasks", "exceptions"):
+            heard.pages[path] = _page(f"http://127.0.0.1:{port}/{path}")
+    finally:
+        heard.run.wait(90)
+        watching.join()
+    heard.messages = (folder / "messages").read_bytes()
+    return heard
+
+
+def test_the_run_was_whole(heard: Heard) -> None:
+    assert heard.run.process.returncode in (0, 1, 4), heard.run.output
+    assert heard.run.verdict["complete"]
+    assert heard.run.verdict["migration"]["status"] == "ok"
+    assert heard.run.verdict["ledger"]["acknowledged"] > 0
+
+
+def test_no_secret_is_in_the_run_directory(heard: Heard) -> None:
+    files = dict(_contents(heard.run.directory.resolve()))
+    assert {"plan.json", "verdict.json", "report.html", "samples.blocks", "logs/prepare.log"} <= set(files)
+    assert b"restoring with" in files["logs/prepare.log"]
+    assert _found(files) == {}
+
+
+def test_no_secret_is_on_the_terminal(heard: Heard) -> None:
+    assert "preparing: " in heard.run.output
+    assert _found({"output": heard.run.output.encode()}) == {}
+
+
+def test_no_secret_is_in_a_web_page(heard: Heard) -> None:
+    assert b"warmup_time" in heard.pages[""]
+    assert _found(heard.pages) == {}
+
+
+def test_no_secret_is_in_the_arguments_of_a_process(heard: Heard) -> None:
+    assert any(b"alembic" in arguments for arguments in heard.arguments.values())
+    assert _found(heard.arguments) == {}
+
+
+def test_no_secret_is_in_what_locusts_processes_tell_each_other(heard: Heard) -> None:
+    assert b"spawn" in heard.messages
+    assert b"warmup_time" in heard.messages
+    assert _found({"messages": heard.messages}) == {}
+
+
+def _found(contents: Mapping[str, bytes]) -> dict[str, set[bytes]]:
+    """The planted secrets in each of the contents that has one."""
+    found = {name: set(PLANTED.findall(content)) for name, content in contents.items()}
+    return {name: secrets for name, secrets in found.items() if secrets}
+
+
+def _contents(directory: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file below the directory by its name, unpacked."""
+    for folder, _, names in os.walk(directory):
+        for file in (Path(folder, name) for name in names):
+            data = file.read_bytes()
+            if file.suffix == ".gz":
+                data = gzip.decompress(data)
+            elif file.suffix == ".blocks":
+                data += b"".join(block.payload for block in read_blocks(data)[0])
+            yield str(file.relative_to(directory)), data
+
+
+def _watch(pid: int, exempt: str, arguments: dict[str, bytes]) -> None:
+    """Collect the command lines of all processes that the run starts, but the person's own command."""
+    root = psutil.Process(pid)
+    while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
+        for process in (root, *_children(root)):
+            try:
+                words = process.cmdline()
+            except psutil.Error:
+                continue
+            if not any(exempt in word for word in words):
+                arguments[f"{process.pid} {len(words)}"] = " ".join(words).encode()
+        threading.Event().wait(0.05)
+
+
+def _children(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list[psutil.Process](root.children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def _page(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    return body
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
