@@ -210,13 +210,11 @@ class Plan:
         """Raise UsageError for anything that contradicts itself, naming the flag."""
         _at_least("--users", self.users, 1)
         _at_least("--rows", self.rows, 0)
-        _at_least("--migration-retries", self.migration_retries, 0)
         for flag, seconds, least in (
             ("--warmup-time", self.warmup_s, 0.0),
             ("--baseline-time", self.baseline_s, 5.0),
             ("--recover-time", self.recover_s, 5.0),
             ("--probe-time", self.probe_s, 0.0),
-            ("--migration-deadline", self.migration_deadline_s, 1.0),
         ):
             _at_least(flag, seconds, least, " seconds")
         self._check_rates()
@@ -224,13 +222,11 @@ class Plan:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
             )
-        for step in self.steps:
-            check_timeouts(step.lock_timeout, step.statement_timeout, step.deadline_s)
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
         for step in self.steps:
-            step.check()
+            _check_step(step)
 
     def _check_rates(self) -> None:
         for flag, rate in (("--target-rate", self.target_rate), ("--spawn-rate", self.spawn_rate)):
@@ -304,6 +300,19 @@ class Plan:
     def text(self) -> str:
         """The resolved plan as JSON, for `--dry-run`."""
         return json.dumps(self.as_json(), indent=2, ensure_ascii=False)
+
+
+def _check_step(step: MigrationPlan) -> None:
+    """Check one migration; what is wrong with one of several is told with its name."""
+    try:
+        _at_least("--migration-retries", step.retries, 0)
+        _at_least("--migration-deadline", step.deadline_s, 1.0, " seconds")
+        check_timeouts(step.lock_timeout, step.statement_timeout, step.deadline_s)
+        step.check()
+    except UsageError as error:
+        if not step.name:
+            raise
+        raise UsageError(f"Migration {step.name}: {error.message}", error.remedy) from None
 
 
 def _migration_from(data: Mapping[str, Any]) -> MigrationPlan:

@@ -32,7 +32,6 @@ Variable = Callable[[str], str | None]
 
 Error = TypeVar("Error", bound=HarnessError)
 
-_SECRET_NAME = re.compile(r"passw|secret|token|api_?key|credential", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@'\"]*:[^\s'\"]*@", re.IGNORECASE)
 
 _FIELDS = {"env": "environment", "deadline": "deadline_s"}
@@ -80,13 +79,18 @@ class PlanFile:
         """
         message, remedy = error.message, error.remedy
         for key in (*KEYS, IGNORING):
-            given = self.defaults.get(key.dest)
-            if key.flag and given is not None and options.get(key.dest) == given:
+            if key.flag and self._decides(key, options):
                 flag = re.compile(rf"(?<![\w-]){key.flag}(?![\w-])")
                 message, remedy = (flag.sub(str(key), text) for text in (message, remedy))
         if message == error.message:
             return error
         return type(error)(f"{self.path}: {message}", remedy)
+
+    def _decides(self, key: Key, options: Mapping[str, Any]) -> bool:
+        """Whether the file gave the value in force; of several migrations it gives all."""
+        given = self.defaults.get(key.dest)
+        listed = bool(self.entries) and key.section == MIGRATION
+        return listed or (given is not None and options.get(key.dest) == given)
 
 
 NO_FILE = PlanFile()
@@ -180,8 +184,8 @@ class _Reading:
         return posixpath.normpath(posixpath.join(self._folder, value)) if key.kind is keys.PATH else value
 
     def _refuse_secret_variables(self, key: Key, value: Mapping[str, str]) -> None:
-        for name in value:
-            if _SECRET_NAME.search(name):
+        for name, text in value.items():
+            if mask(f"{name}={text}") != f"{name}={text}":
                 raise self._wrong(
                     f"{key} sets {name}, by its name a secret, and a plan file is kept and read by many.",
                     f"Drop it here and export {name}: the migration inherits it.",

@@ -46,6 +46,7 @@ database-url-variable = "SHOP_URL"
 [load]
 users = 8
 target-rate = 40
+accounts = "accounts.csv"
 
 [phases]
 warmup = "2s"
@@ -54,6 +55,7 @@ recover = "5s"
 
 [migration]
 alembic-config = "{REFERENCE_ALEMBIC}"
+command = "{sys.executable} -P migrate.py"
 upgrade = "unsafe@head"
 
 [safety]
@@ -61,7 +63,7 @@ databases = ["shop"]
 """
 
 LOCUST = f"""
-import os, sys
+import sys
 from pathlib import Path
 
 sys.path.insert(0, {str(LOCUSTFILE.parent)!r})
@@ -69,7 +71,7 @@ import migrate_under_load
 from locust.rpc.protocol import Message
 
 class Shopper(migrate_under_load.Person):
-    account_password = os.environ["SHOP_ACCOUNT_PASSWORD"]
+    pass
 
 packed = Message.serialize
 
@@ -80,6 +82,13 @@ def overheard(message):
     return data
 
 Message.serialize = overheard
+"""
+
+MIGRATE = f"""
+import os
+from alembic.config import main
+print("migrating", os.environ["MUL_DATABASE_URL"], "with", os.environ["SHOP_API_KEY"], flush=True)
+main(["-c", {str(REFERENCE_ALEMBIC)!r}, "upgrade", "unsafe@head"])
 """
 
 PREPARE = """
@@ -131,6 +140,9 @@ def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("run")
     (folder / "harness.toml").write_text(PLAN)
     (folder / "locustfile.py").write_text(LOCUST)
+    (folder / "migrate.py").write_text(MIGRATE)
+    accounts = [f"account-{number:04},{ACCOUNT_PASSWORD}" for number in range(1, 21)]
+    (folder / "accounts.csv").write_text("\n".join(["name,password", *accounts]))
     prepare = folder / "prepare.py"
     prepare.write_text(PREPARE)
     port = _free_port()
@@ -143,8 +155,8 @@ def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFac
         env=without_test_settings()
         | {
             "SHOP_URL": database_url,
-            "SHOP_ACCOUNT_PASSWORD": ACCOUNT_PASSWORD,
             "SHOP_API_KEY": API_KEY,
+            "MUL_MIGRATION_ENV": "SHOP_API_KEY",
             "MUL_TARGET_DATABASE_URL": database_url,
             "MUL_PREPARE": f"{sys.executable} {prepare} --password {PREPARE_PASSWORD}",
         },
@@ -179,6 +191,7 @@ def test_no_secret_is_in_the_run_directory(heard: Heard) -> None:
     files = dict(_contents(heard.run.directory.resolve()))
     assert {"plan.json", "verdict.json", "report.html", "samples.blocks", "logs/prepare.log"} <= set(files)
     assert b"restoring with" in files["logs/prepare.log"]
+    assert b"migrating postgresql://shopkeeper:***@" in files["logs/migration-1.log"]
     assert _found(files) == {}
 
 
@@ -193,7 +206,7 @@ def test_no_secret_is_in_a_web_page(heard: Heard) -> None:
 
 
 def test_no_secret_is_in_the_arguments_of_a_process(heard: Heard) -> None:
-    assert any(b"alembic" in arguments for arguments in heard.arguments.values())
+    assert any(b"migrate.py" in arguments for arguments in heard.arguments.values())
     assert _found(heard.arguments) == {}
 
 

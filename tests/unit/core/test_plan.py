@@ -149,3 +149,20 @@ def test_a_plan_knows_its_secrets() -> None:
     plan = a_plan(database_url="postgresql://app:shop-password@127.0.0.1/shop", migrations=(billing,))
     assert plan.secrets == {"shop-password", "billing-password", "hunter2"}
     assert a_plan().secrets == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"retries": -1}, "Migration billing: --migration-retries is -1"),
+        ({"deadline_s": 0.5}, "Migration billing: --migration-deadline is 0.5 seconds"),
+        ({"lock_timeout": "9s", "statement_timeout": "2s"}, "Migration billing: --lock-timeout 9s"),
+        ({"cwd": "x"}, "Migration billing: --migration-cwd"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_migrations_is_told_with_its_name(
+    changes: dict[str, Any], words: str
+) -> None:
+    migrations = (MigrationPlan(name="orders"), MigrationPlan(name="billing", **changes))
+    with pytest.raises(UsageError, match=words):
+        a_plan(migrations=migrations).check()

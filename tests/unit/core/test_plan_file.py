@@ -223,6 +223,28 @@ def test_an_error_about_what_a_flag_gave_is_left_alone() -> None:
     assert PlanFile().in_its_words(error, {"warmup_time": "-1s"}) is error
 
 
+def test_an_error_about_one_of_several_migrations_is_in_the_files_words() -> None:
+    file = parse("[[migration]]\nname = 'orders'\n[[migration]]\nname = 'billing'")
+    error = UsageError("Migration billing: --lock-timeout 5s is not shorter than --statement-timeout 5s.")
+    told = file.in_its_words(error, {"lock_timeout": None})
+    assert told.message == (
+        "harness.toml: Migration billing: [migration] lock-timeout 5s is not shorter than"
+        " [migration] statement-timeout 5s."
+    )
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "STRIPE_API_KEY", "client_secret"])
+def test_a_variable_that_is_by_its_name_a_secret_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"export {name}") as refused:
+        parse(f"[migration]\nenv = {{ APP_ENV = 'ci', {name} = '{SECRET}' }}")
+    assert SECRET not in str(refused.value)
+
+
+def test_variables_that_are_no_secrets_become_the_flags() -> None:
+    file = parse("[migration]\nenv = { APP_ENV = 'ci', DB_PASSWORD_FILE = '/run/secrets/db' }")
+    assert file.defaults == {"migration_env": ["APP_ENV=ci", "DB_PASSWORD_FILE=/run/secrets/db"]}
+
+
 def test_every_key_can_be_written() -> None:
     samples = {
         "a whole number": "3",
