@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
+    "Context",
     "Lock",
     "Now",
     "Record",
@@ -20,6 +21,7 @@ __all__ = [
     "StatementKind",
     "Trace",
     "Transaction",
+    "VersionTable",
     "parse",
 ]
 
@@ -98,11 +100,42 @@ class Statement:
     tracer_s: float = 0.0
     idle_timeout_s: float | None = None
     attempt_of: int | None = None
+    context: int | None = None
+
+
+@dataclass(frozen=True)
+class VersionTable:
+    """Where Alembic keeps the revisions of one schema. `schema` is what env.py gives, None where the search
+    path decides; `oid` is the table's own, None where the tracer could not see it."""
+
+    name: str
+    schema: str | None = None
+    oid: int | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """One `context.run_migrations()` of env.py, numbered from 1: there is one for each schema or database
+    that it goes through.
+
+    `heads_before` is what the version table held, `heads_after` what it holds if the transaction is
+    committed; None where Alembic did not get that far. `error` is the exception that ended it, whether or not
+    env.py let it through; `ok` is None while it runs.
+    """
+
+    number: int
+    table: VersionTable
+    heads_before: tuple[str, ...] | None = None
+    heads_after: tuple[str, ...] | None = None
+    ok: bool | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class RevisionRun:
-    """One step of Alembic; `ok` is None while it runs, or when its process died in it."""
+    """One step of Alembic; `ok` is None while it runs, or when its process died in it; `error` is the
+    exception that ended it."""
 
     revision: str | None
     down_revisions: tuple[str, ...]
@@ -112,6 +145,8 @@ class RevisionRun:
     started_mono: float
     ended_mono: float | None
     ok: bool | None
+    error: str | None = None
+    context: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +190,7 @@ class Trace:
     wrong_database: str | None
     blind: tuple[str, ...]
     slow: tuple[str, ...] = ()
+    contexts: tuple[Context, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -7,10 +7,10 @@ gives the `Trace` after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
-from harness.core.trace import Lock, Now, Record, RevisionRun, Statement, StatementKind, Trace, Transaction
+from harness.core.trace import Lock, Now, Record, Statement, StatementKind, Trace, Transaction
+from harness.core.trace_contexts import Contexts
 from harness.core.trace_locks import (
     Backend,
     Database,
@@ -54,7 +54,7 @@ class TraceFold:
         self._ended: dict[tuple[int, int], OpenStatement] = {}
         self._repeats: dict[tuple[Any, ...], OpenStatement] = {}
         self._transactions: list[OpenTransaction] = []
-        self._revisions: list[RevisionRun] = []
+        self._contexts = Contexts()
         self._announced: set[int] = set()
         self._hello = self._hooked_alembic = False
         self._finished: set[int] = set()
@@ -82,7 +82,7 @@ class TraceFold:
 
     def now(self) -> Now | None:
         """What is running, None outside every revision."""
-        revision = next((run for run in reversed(self._revisions) if run.ended_mono is None), None)
+        revision = next((run for run in reversed(self._contexts.steps) if run.ended_mono is None), None)
         running = [statement for statement in self._open.values() if statement.kind == "migration"]
         if running:
             latest = running[-1]
@@ -103,7 +103,7 @@ class TraceFold:
         announce itself makes the trace incomplete, as does an `unreadable` line."""
         return Trace(
             statements=tuple(_frozen(statement) for statement in self._statements),
-            revisions=tuple(self._revisions),
+            revisions=tuple(self._contexts.steps),
             transactions=tuple(
                 Transaction(found.id, found.backend_pid, found.started, found.ended, found.outcome)
                 for found in self._transactions
@@ -115,6 +115,7 @@ class TraceFold:
             wrong_database=self._wrong_database,
             blind=tuple(self._blind),
             slow=tuple(self._slow),
+            contexts=self._contexts.all(),
         )
 
     def _why_incomplete(self, strangers: set[int], unreadable: int) -> str | None:
@@ -159,6 +160,7 @@ class TraceFold:
         self._announced.add(record["backend"])
         self._announced.add(record.get("server_pid") or record["backend"])
         database = self._database(record.get("system_identifier"), record.get("database_oid"))
+        database.label = record.get("database")
         found = Backend(database, record.get("server_version"), Timeouts.of(record))
         self._backends[record["process"], record["backend"]] = found
 
@@ -186,24 +188,19 @@ class TraceFold:
     # revisions
 
     def _on_rev_begin(self, record: Record) -> None:
-        self._revisions.append(
-            RevisionRun(
-                revision=record["revision"],
-                down_revisions=tuple(record["down_revisions"]),
-                is_upgrade=record["is_upgrade"],
-                is_stamp=record["is_stamp"],
-                doc=record["doc"],
-                started_mono=record["mono"],
-                ended_mono=None,
-                ok=None,
-            )
-        )
+        self._contexts.step_begins(record)
 
     def _on_rev_end(self, record: Record) -> None:
-        for number, run in reversed(list(enumerate(self._revisions))):
-            if run.revision == record["revision"] and run.ended_mono is None:
-                self._revisions[number] = replace(run, ended_mono=record["mono"], ok=record["ok"])
-                return
+        self._contexts.step_ends(record)
+
+    def _on_context(self, record: Record) -> None:
+        self._contexts.begin(record)
+
+    def _on_heads(self, record: Record) -> None:
+        self._contexts.heads(record)
+
+    def _on_context_end(self, record: Record) -> None:
+        self._contexts.end(record)
 
     # statements
 
@@ -232,7 +229,9 @@ class TraceFold:
             backend_pid=record["backend"],
             started=record["mono"],
             timeouts=backend.timeouts,
+            context=self._contexts.number(record),
         )
+        self._contexts.belongs(record, backend.database)
         self._statements.append(statement)
         return statement
 
@@ -324,6 +323,7 @@ class TraceFold:
         if statement is not None or record["k"] is None:
             take_snapshot(record, backend, statement)
             backend.unseen.clear()
+            self._contexts.locked(statement.context if statement else None, record)
 
     def _on_settings(self, record: Record) -> None:
         backend = self._backend(record)
@@ -389,4 +389,5 @@ def _frozen(found: OpenStatement) -> Statement:
         wal_bytes=found.wal_bytes,
         tracer_s=found.tracer_s,
         idle_timeout_s=found.timeouts.idle,
+        context=found.context,
     )

@@ -79,6 +79,7 @@ class OpenStatement:
     backend_pid: int
     started: float
     timeouts: Timeouts
+    context: int | None = None
     transaction: OpenTransaction | None = None
     ended: float | None = None
     duration: float | None = None
@@ -129,9 +130,10 @@ class Relation:
 
 class Database:
     """The relations of one database by oid, as all its backends taught them. `files` maps the oid of a table
-    to its file node before the migration."""
+    to its file node before the migration, `label` is the database's name."""
 
     def __init__(self, files: Mapping[int, int] | None = None) -> None:
+        self.label: str | None = None
         self._first_files = dict(files or {})
         self.relations: dict[int, Relation] = {}
 

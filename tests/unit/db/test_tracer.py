@@ -219,7 +219,7 @@ def test_a_step_to_no_revision_ends_too(monkeypatch: pytest.MonkeyPatch) -> None
     mark = on_alembic._Mark(1)
 
     on_alembic._begin(mark, SimpleNamespace(info=info, migration_fn=lambda: None))
-    on_alembic._end(mark, ok=True)
-    on_alembic._end(mark, ok=False)
+    on_alembic._end(mark)
+    on_alembic._end(mark, ValueError("late"))
 
     assert kinds == ["rev_begin", "rev_end"]

@@ -7,7 +7,8 @@ connection to another one, or to one that cannot be identified, ends the process
 
 Environment:
     MUL_TRACE_FILE        path the records are appended to; without it nothing is hooked
-    MUL_EXPECT_DATABASE   `<system_identifier>:<database oid>` every connection must have; else exit code 3
+    MUL_EXPECT_DATABASE   `<system_identifier>:<database oid>`, several separated by commas: every connection
+                          must have one of them; else exit code 3
     MUL_DEFAULT_OPTIONS   JSON object of server settings for asyncpg, which does not read PGOPTIONS
 
 Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (CLOCK_MONOTONIC, seconds) and
@@ -19,11 +20,11 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
                     server_pid (another than `backend` behind a pooler, which invents pids)
     unidentified    backend, driver, error: a connection whose identity could not be read
     wrong_database  expected, found (`unknown` if it cannot be told); the process then ends with exit code 3
-    begin           k (unique in the process), backend, sql, revision, step, many, prepare, status
+    begin           k (unique in the process), backend, sql, revision, step, run, many, prepare, status
     end             k, backend, duration_s, rows, sqlstate, error, status (`idle`, `in`, `error`: the
                     transaction)
-    more            backend, sql, key, revision, step, prepare, count, rows, duration_s (sum), ended,
-                    status: repeats
+    more            backend, sql, key, revision, step, run, prepare, count, rows, duration_s (sum),
+                    ended, status: repeats
     txn             backend, what, ok, started, status
     snapshot        k (null after ROLLBACK TO), backend, timeouts, wal [before, now], unflushed, cost_s,
                     locks [oid, name, kind, mode, relfilenode, full name, made in this transaction, oid of
@@ -36,8 +37,12 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     blind           backend, reason: no more snapshots on this connection, none while its lock_timeout is
                     below 100 ms, or none in the rest of a transaction whose snapshots took a second
     slow            backend, cost_s: its first snapshot that took more than 5 ms
+    context         run (unique in the process), version_table, version_table_schema: env.py has Alembic
+                    go through its steps, once for each schema or database
+    heads           run, heads: what Alembic read in the version table
+    context_end     run, ok, heads (what it should hold once it is committed), error
     rev_begin       run, revision, down_revisions, is_upgrade, is_stamp, doc
-    rev_end         run, revision, ok
+    rev_end         run, revision, ok, error
     bye             the process ends by its own will
 
 The timeouts are lock_timeout_s, statement_timeout_s and idle_in_transaction_session_timeout_s. A full name

@@ -11,9 +11,9 @@ from typing import Any
 
 from . import guard, queries
 from . import sql as text
-from .channel import emit, harmless
+from .channel import emit, first_line, harmless
 from .on_alembic import current
-from .questions import Questions, first_line
+from .questions import Questions
 
 IDLE, ACTIVE, IN_TRANSACTION, IN_ERROR, CLOSED = 0, 1, 2, 3, 4  # libpq's PGTransactionStatusType
 _STATUS = {IDLE: "idle", IN_TRANSACTION: "in", IN_ERROR: "error", CLOSED: "closed"}
@@ -36,16 +36,16 @@ def flush_all() -> None:
 class Call:
     """One statement on its way."""
 
-    def __init__(self, sql: str, many: bool, prepare: bool, key: Any) -> None:
+    def __init__(self, sql: str, many: bool, prepare: bool, key: str | None) -> None:
         self.k = next(_numbers)
         self.sql = sql
         self.many = many
         self.prepare = prepare
-        self.key = key
+        self.place = current()
+        self.key = (key, prepare, self.place) if key else None
         self.command = None if prepare else text.transaction_command(sql)
         self.folded = False
         self.status: str | None = None
-        self.revision, self.step = current()
         self.started = time.monotonic()
 
 
@@ -112,7 +112,7 @@ class Backend:
         if status == IDLE:
             self.questions.transaction_is_over()
         key = text.repeat_key(sql)
-        call = Call(sql, many, prepare, key and (key, prepare, current()))
+        call = Call(sql, many, prepare, key)
         call.status = _STATUS.get(status)
         if call.command == "commit" and status == IN_ERROR:
             call.command = "rollback"  # which is what PostgreSQL answers to it
@@ -139,8 +139,7 @@ class Backend:
             k=call.k,
             backend=self.pid,
             sql=text.masked(call.sql[:LONGEST_TEXT]),
-            revision=call.revision,
-            step=call.step,
+            **call.place._asdict(),
             many=call.many,
             prepare=call.prepare,
             status=call.status,
@@ -230,9 +229,8 @@ class Backend:
             mono=total["first"],
             backend=self.pid,
             sql=text.masked(total["sql"][:LONGEST_TEXT]),
-            key=str(call.key[0])[:LONGEST_TEXT],
-            revision=call.revision,
-            step=call.step,
+            key=total["key"][0][:LONGEST_TEXT],
+            **call.place._asdict(),
             prepare=call.prepare,
             count=total["count"],
             rows=total["rows"],

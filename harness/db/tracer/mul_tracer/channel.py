@@ -110,3 +110,10 @@ def harmless(function: Callable[..., _Result]) -> Callable[..., _Result | None]:
             return None
 
     return guarded
+
+
+def first_line(error: BaseException) -> str:
+    """The primary message alone: detail and context may hold rows of the user's data."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    lines = str(primary or error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:2000]

@@ -1,4 +1,4 @@
-"""Nothing is sent to another database than the one that was guarded."""
+"""Nothing is sent to another database than those that may be migrated."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ EXIT_CODE = 3
 
 
 def expected() -> str | None:
-    """`<system_identifier>:<database oid>`, None when any database will do."""
+    """`<system_identifier>:<database oid>`, several separated by commas; None when any database will do."""
     return os.environ.get("MUL_EXPECT_DATABASE") or None
 
 
 def check(found: str) -> None:
-    """End the process, now and without its clean-up, when `found` is not the expected database."""
+    """End the process, now and without its clean-up, when `found` is not an expected database."""
     wanted = expected()
-    if wanted is None or found == wanted:
+    if wanted is None or found in wanted.split(","):
         return
     emit("wrong_database", expected=wanted, found=found)
     sys.stderr.write(
         "migrate-under-load: stopped before the first statement: a connection goes to database"
-        f" {found} (system identifier:oid), the guarded database is {wanted}\n"
+        f" {found} (system identifier:oid), which is no guarded database ({wanted})\n"
     )
     sys.stderr.flush()
     os._exit(EXIT_CODE)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from . import queries
 from . import sql as text
-from .channel import emit, fail
+from .channel import emit, fail, first_line
 
 SLOW = 0.005
 """Seconds a snapshot may take; after one that took more the rest of its transaction gets the lean one."""
@@ -292,10 +292,3 @@ class Questions:
             self._say_blind("statement_timeout below one second")
         self._hurry(lock_timeout is not None and 0 < lock_timeout < 0.1)
         return settings
-
-
-def first_line(error: BaseException) -> str:
-    """The primary message alone: detail and context may hold rows of the user's data."""
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    lines = str(primary or error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:2000]
