@@ -21,7 +21,16 @@ from psycopg.rows import class_row
 from harness.db.url import DatabaseUrl, Resolved
 from harness.errors import GuardError, SetupError, UsageError
 
-__all__ = ["Identity", "RunLock", "addresses", "check_database", "check_http_host", "connect", "identify"]
+__all__ = [
+    "Identity",
+    "RunLock",
+    "addresses",
+    "check_database",
+    "check_http_host",
+    "connect",
+    "identify",
+    "identify_further",
+]
 
 Resolve = Callable[[str], list[str]]
 """All addresses of a host name; none when the name is not known."""
@@ -154,11 +163,20 @@ class Identity:
     database: str
 
 
-def connect(url: DatabaseUrl, application_name: str, connect_timeout_s: int = 5) -> psycopg.Connection:
-    """An autocommit connection. Raises SetupError in one line when there is none to be had."""
+def connect(
+    url: DatabaseUrl, application_name: str, connect_timeout_s: int = 5, database: str | None = None
+) -> psycopg.Connection:
+    """An autocommit connection, to another `database` of the same server if one is named.
+
+    Raises SetupError in one line when there is none to be had.
+    """
     try:
         return psycopg.connect(
-            url.libpq(), autocommit=True, application_name=application_name, connect_timeout=connect_timeout_s
+            url.libpq(),
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=connect_timeout_s,
+            dbname=database,
         )
     except psycopg.OperationalError as error:
         reason = str(error)
@@ -223,6 +241,19 @@ def identify(conn: psycopg.Connection) -> Identity:
     if found is None:
         raise SetupError("The server does not list the database of this connection.", "Connect once more.")
     return found
+
+
+def identify_further(conn: psycopg.Connection, names: Sequence[str]) -> tuple[Identity, ...]:
+    """Those of the databases called `names` that lie on the server of `conn`, its own database left out."""
+    with conn.cursor(row_factory=class_row(Identity)) as cursor:
+        cursor.execute(
+            "SELECT c.system_identifier::text AS system_identifier, d.oid AS database_oid,"
+            " current_setting('server_version_num')::int AS server_version, d.datname AS database"
+            " FROM pg_control_system() c, pg_database d"
+            " WHERE d.datname = ANY(%s) AND d.datname <> current_database() ORDER BY d.oid",
+            [list(names)],
+        )
+        return tuple(cursor.fetchall())
 
 
 class RunLock:

@@ -273,9 +273,9 @@ class MigrationChild:
             return  # nothing is left of the session
 
 
-def expectation(identity: Identity) -> str:
-    """The order's `expect_database` for the database that was guarded."""
-    return f"{identity.system_identifier}:{identity.database_oid}"
+def expectation(*identities: Identity) -> str:
+    """The order's `expect_database` for the databases that may be migrated."""
+    return ",".join(f"{found.system_identifier}:{found.database_oid}" for found in identities)
 
 
 def terminate_backends(url: DatabaseUrl, pids: Sequence[int]) -> int:

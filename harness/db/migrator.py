@@ -8,11 +8,9 @@ from __future__ import annotations
 import configparser
 import json
 import re
-import sys
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -20,16 +18,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import alembic
-import psycopg
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError, RevisionError
 from alembic.util import CommandError, to_tuple
-from psycopg import sql
 
-from harness.db.guard import connect
+from harness.core.trace import VersionTable
+from harness.db.alembic_config import as_the_command_sees_it, find_scripts, for_ini, read_config
 from harness.db.url import DatabaseUrl
-from harness.errors import HarnessError, SetupError, UsageError
+from harness.db.version_table import read_versions
+from harness.errors import HarnessError, UsageError
 
 __all__ = ["RELATIVE", "DatabaseMigrator", "Direction", "Environment", "MigrationStatus", "PendingRevision"]
 
@@ -90,7 +88,8 @@ class DatabaseMigrator:
 
     Without a `database_url` only the scripts can be asked. Give `alembic_config` (ini or pyproject.toml),
     or `script_location` where there is none; with neither, `alembic.ini` in the working folder is used.
-    `version_table` and `version_table_schema` are those env.py passes to `context.configure`.
+    `version_table` and `version_table_schema` are those env.py passes to `context.configure`; `learn` takes
+    them, and those of further schemas and databases, from what a tracer saw.
 
     `environment` decides what a problem does:
         test        every method raises
@@ -118,7 +117,7 @@ class DatabaseMigrator:
         self._location = None if script_location is None else Path(script_location).absolute()
         self._has_ini = alembic_config is not None or script_location is None
         self._environment = environment
-        self._table = sql.Identifier(*filter(None, (version_table_schema, version_table)))
+        self._tables: tuple[VersionTable, ...] = (VersionTable(version_table, version_table_schema),)
 
     def __repr__(self) -> str:
         return f"DatabaseMigrator({str(self._given)!r}, environment={self._environment!r})"
@@ -131,37 +130,26 @@ class DatabaseMigrator:
 
     def config(self) -> Config:
         """The Alembic configuration; one made from `script_location` carries the URL, as `sqlalchemy.url`."""
-        config = self._config_of_ini() if self._has_ini else Config()
+        config = read_config(self._ini) if self._has_ini else Config()
         if self._location is not None:
-            config.set_main_option("script_location", _for_ini(str(self._location)))
+            config.set_main_option("script_location", for_ini(str(self._location)))
         if not self._has_ini:
-            config.set_main_option(
-                "sqlalchemy.url", _for_ini(self._given.sqlalchemy() if self._given else "")
-            )
+            config.set_main_option("sqlalchemy.url", for_ini(self._given.sqlalchemy() if self._given else ""))
         return config
 
-    def current(self) -> tuple[str, ...]:
-        """The revisions in the version table, sorted; () when there is none. Raises SetupError when it
-        cannot be read."""
-        query = sql.SQL("SELECT version_num FROM {} ORDER BY version_num").format(self._table)
-        with connect(self._url, application_name="mul-migrator") as connection:
-            try:
-                return tuple(row[0] for row in connection.execute(query))
-            except psycopg.errors.UndefinedTable:
-                return ()
-            except psycopg.Error as error:
-                raise self._unreadable(error) from None
+    def learn(self, tables: Iterable[VersionTable]) -> None:
+        """From now on read these version tables, and no other; none changes nothing."""
+        self._tables = tuple(dict.fromkeys(tables)) or self._tables
 
-    def _unreadable(self, error: psycopg.Error) -> SetupError:
-        table = self._table.as_string(None)
-        user = sql.Identifier(self._url.resolved().user).as_string(None)
-        reason = error.diag.message_primary or type(error).__name__
-        remedy = "Look at the server's log."
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            schema, dot, _ = table.rpartition(".")
-            usage = f"GRANT USAGE ON SCHEMA {schema} TO {user}; " if dot else ""
-            remedy = f"Give the role the right: {usage}GRANT SELECT ON {table} TO {user}"
-        return SetupError(f"The version table {table} cannot be read: {reason}.", remedy)
+    def current(self) -> tuple[str, ...]:
+        """The revisions in the version tables, sorted; () when there is none. Raises SetupError when one
+        cannot be read."""
+        return tuple(sorted({revision for held in self.currents() for revision in held}))
+
+    def currents(self) -> tuple[tuple[str, ...], ...]:
+        """The revisions in each version table: more than one where env.py goes through several schemas or
+        databases. Raises SetupError."""
+        return tuple(read_versions(self._url, table) for table in self._tables)
 
     def heads(self) -> tuple[str, ...]:
         """The heads of the scripts, sorted."""
@@ -234,25 +222,13 @@ class DatabaseMigrator:
 
     # the scripts
 
-    def _config_of_ini(self) -> Config:
-        if not self._ini.is_file():
-            raise UsageError(
-                f"There is no Alembic configuration at {self._ini}.",
-                "Give the path of your alembic.ini, or the folder of the migration scripts.",
-            )
-        if self._ini.suffix == ".toml":
-            return Config(toml_file=str(self._ini))
-        beside = self._ini.with_name("pyproject.toml")
-        if beside.is_file() and hasattr(Config, "toml_file_name"):  # since Alembic 1.16
-            return Config(str(self._ini), toml_file=str(beside))
-        return Config(str(self._ini))
-
     @cached_property
     def _script(self) -> ScriptDirectory:
         config = self.config()
         source = str(self._ini) if self._has_ini else str(self._location)
-        with _as_the_command_sees_it(self._ini.parent if self._has_ini else Path.cwd()):
+        with as_the_command_sees_it(self._ini.parent if self._has_ini else Path.cwd()):
             try:
+                find_scripts(config, self._ini.parent)
                 script = ScriptDirectory.from_config(config)
                 script.get_heads()  # imports every script, here, where their folder is in sight
             except Exception as error:
@@ -350,26 +326,19 @@ class DatabaseMigrator:
     def _path(self, target: str, direction: Direction, start: Sequence[str] | None = None) -> list[Script]:
         if start is None:
             self.resolve(target, direction)
-        current = self.current() if start is None else tuple(start)
+        starts = set(self.currents()) if start is None else {tuple(start)}
+        paths = [self._path_from(found, target, direction) for found in starts]
+        # What one schema has behind it another may have before it.
+        longest_first = sorted(paths, key=len, reverse=True)
+        return list({step.revision: step for path in longest_first for step in path}.values())
+
+    def _path_from(self, current: tuple[str, ...], target: str, direction: Direction) -> list[Script]:
         with self._explained(target):
             if direction == "upgrade":
                 steps = self._script._upgrade_revs(target, current)  # type: ignore[arg-type]
             else:
                 steps = self._script._downgrade_revs(target, current)  # type: ignore[arg-type]
         return [step.revision for step in steps]
-
-
-@contextmanager
-def _as_the_command_sees_it(folder: Path) -> Iterator[None]:
-    """Relative paths of an ini start at the working folder; what it prepends to sys.path does not stay
-    there."""
-    path = list(sys.path)
-    try:
-        with chdir(folder), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # how they write their ini is not our reader's matter
-            yield
-    finally:
-        sys.path[:] = path
 
 
 def _place(error: Exception) -> str | None:
@@ -385,11 +354,6 @@ def _place(error: Exception) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _for_ini(value: str) -> str:
-    """configparser reads % as the start of an interpolation."""
-    return value.replace("%", "%%")
 
 
 def _listed(revisions: tuple[str, ...] | None, nothing: str) -> str:

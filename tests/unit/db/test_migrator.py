@@ -135,7 +135,43 @@ def test_relative_paths_start_at_the_ini_and_nothing_stays_on_the_path(tmp_path:
 
     assert DatabaseMigrator(NOWHERE, alembic_config=tmp_path / "alembic.ini").heads() == ("abcd",)
     assert (sys.path, Path.cwd()) == (path, folder)
-    del sys.modules["house"]
+    assert "house" not in sys.modules  # another project's may be called so too
+
+
+def test_a_package_is_found_and_not_imported(tmp_path: Path) -> None:
+    scripts = tmp_path / "shop" / "core" / "migrations"
+    (scripts / "versions").mkdir(parents=True)
+    (scripts / "versions" / "a.py").write_text("revision = 'a'\ndown_revision = None\n")
+    for package in (tmp_path / "shop", tmp_path / "shop" / "core"):
+        (package / "__init__.py").write_text("raise RuntimeError('the whole application')\n")
+    ini = tmp_path / "alembic.ini"
+    ini.write_text("[alembic]\nscript_location = shop.core:migrations\nprepend_sys_path = %(here)s\n")
+
+    assert DatabaseMigrator(NOWHERE, alembic_config=ini).heads() == ("a",)
+
+
+def test_a_package_that_is_not_there(tmp_path: Path) -> None:
+    ini = tmp_path / "alembic.ini"
+    ini.write_text("[alembic]\nscript_location = shoop:migrations\n")
+
+    with pytest.raises(UsageError, match="No module named 'shoop'"):
+        DatabaseMigrator(NOWHERE, alembic_config=ini).heads()
+
+
+def test_flask_migrates_ini_lies_among_its_scripts(tmp_path: Path) -> None:
+    write_scripts(tmp_path, a="revision = 'a'\ndown_revision = None\n")
+    (tmp_path / "alembic" / "env.py").write_text("raise RuntimeError('never run here')\n")
+    (tmp_path / "alembic" / "alembic.ini").write_text("[alembic]\n")
+
+    assert DatabaseMigrator(NOWHERE, alembic_config=tmp_path / "alembic" / "alembic.ini").heads() == ("a",)
+
+
+def test_an_ini_beside_a_pyproject_has_the_last_word(tmp_path: Path) -> None:
+    write_scripts(tmp_path, a="revision = 'a'\ndown_revision = None\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.alembic]\nscript_location = "%(here)s/gone"\n')
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/alembic\n")
+
+    assert DatabaseMigrator(NOWHERE, alembic_config=tmp_path / "pyproject.toml").heads() == ("a",)
 
 
 def test_pyproject_toml(tmp_path: Path) -> None:

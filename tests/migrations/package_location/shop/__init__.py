@@ -1,0 +1,1 @@
+"""The application, which Alembic imports to find its migrations."""

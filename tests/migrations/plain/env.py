@@ -1,0 +1,13 @@
+"""Nothing but Alembic's own defaults."""
+
+from alembic import context
+from engines import connected
+
+
+def migrate(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+connected(migrate)
