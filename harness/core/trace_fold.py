@@ -169,8 +169,8 @@ class TraceFold:
 
     def _on_wrong_database(self, record: Record) -> None:
         self._wrong_database = (
-            f"a connection went to database {record['found']} (system identifier:oid),"
-            f" the guarded one is {record['expected']}"
+            f"a connection went to database {record.get('database') or ''} {record['found']} (system"
+            f" identifier:oid), guarded is {record['expected']}"
         )
 
     def _backend(self, record: Record) -> Backend:

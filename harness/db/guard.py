@@ -243,8 +243,13 @@ def identify(conn: psycopg.Connection) -> Identity:
     return found
 
 
-def identify_further(conn: psycopg.Connection, names: Sequence[str]) -> tuple[Identity, ...]:
-    """Those of the databases called `names` that lie on the server of `conn`, its own database left out."""
+def identify_further(
+    conn: psycopg.Connection, names: Sequence[str], *, allow_production: bool = False
+) -> tuple[Identity, ...]:
+    """Those of the databases called `names` that lie on the server of `conn`, its own database left out.
+
+    Raises GuardError when one looks like production.
+    """
     with conn.cursor(row_factory=class_row(Identity)) as cursor:
         cursor.execute(
             "SELECT c.system_identifier::text AS system_identifier, d.oid AS database_oid,"
@@ -253,7 +258,10 @@ def identify_further(conn: psycopg.Connection, names: Sequence[str]) -> tuple[Id
             " WHERE d.datname = ANY(%s) AND d.datname <> current_database() ORDER BY d.oid",
             [list(names)],
         )
-        return tuple(cursor.fetchall())
+        found = tuple(cursor.fetchall())
+    for other in found:
+        _check_production(f"The database {other.database}", [other.database], allow_production)
+    return found
 
 
 class RunLock:

@@ -23,7 +23,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError, RevisionError
 from alembic.util import CommandError, to_tuple
 
-from harness.core.trace import VersionTable
+from harness.core.trace import Trace, VersionTable
 from harness.db.alembic_config import as_the_command_sees_it, find_scripts, for_ini, read_config
 from harness.db.url import DatabaseUrl
 from harness.db.version_table import read_versions
@@ -149,6 +149,17 @@ class DatabaseMigrator:
     def currents(self) -> tuple[tuple[str, ...], ...]:
         """The revisions in each version table: more than one where env.py goes through several schemas or
         databases. Raises SetupError."""
+        return tuple(held or () for held in self.tables())
+
+    def tables(self, trace: Trace | None = None) -> tuple[tuple[str, ...] | None, ...]:
+        """Likewise, None where no such table was found and env.py may keep it elsewhere.
+
+        A `trace` of a migration tells where they are; one in which Alembic never got to its steps says that
+        nothing was changed, wherever env.py keeps its table.
+        """
+        self.learn(context.table for context in (trace.contexts if trace else ()))
+        if trace is not None and trace.complete and not trace.contexts:
+            return self.currents()
         return tuple(read_versions(self._url, table) for table in self._tables)
 
     def heads(self) -> tuple[str, ...]:

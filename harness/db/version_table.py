@@ -18,11 +18,11 @@ _NAME_OF = (
 )
 
 
-def read_versions(url: DatabaseUrl, table: VersionTable) -> tuple[str, ...]:
+def read_versions(url: DatabaseUrl, table: VersionTable) -> tuple[str, ...] | None:
     """The revisions in `table`, sorted; () when there is no such table.
 
-    A table whose oid is not known is looked for by its name, on the search path unless it has a schema.
-    Raises SetupError when it cannot be read.
+    One whose oid is not known is looked for by its name, on the search path unless it has a schema; None when
+    the search path has none, since env.py's may be another. Raises SetupError when it cannot be read.
     """
     name = sql.Identifier(*filter(None, (table.schema, table.name)))
     with connect(url, application_name="mul-migrator", database=table.database) as connection:
@@ -35,7 +35,7 @@ def read_versions(url: DatabaseUrl, table: VersionTable) -> tuple[str, ...]:
             query = sql.SQL("SELECT version_num FROM {} ORDER BY version_num").format(name)
             return tuple(row[0] for row in connection.execute(query))
         except psycopg.errors.UndefinedTable:
-            return ()
+            return None if table.oid is None and table.schema is None else ()
         except psycopg.Error as error:
             raise _unreadable(url, name, error) from None
 

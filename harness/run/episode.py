@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from harness.clock import Sleep, monotonic
 from harness.core.events import Kind
 from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S
+from harness.core.reached import reached
 from harness.errors import HarnessError
 
 __all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "PlaceboEpisode"]
@@ -31,6 +32,9 @@ Observe = Callable[[bool, Sequence[int]], object]
 
 Seen = Callable[[], Mapping[int, str]]
 """The migration's backends as others see them in the server, each with what tells it: name, port, time."""
+
+Tables = Sequence[Sequence[str] | None]
+"""The revisions in each version table, None where it could not be found."""
 
 Announce = Callable[..., None]
 """Tells the service's users: `announce(status, **what)`."""
@@ -130,7 +134,8 @@ class MigrationEpisode:
     `target` is None where only the command knows it: then `resolve` gives None, too. `must_announce`: it may
     not go on with a session of which no tracer tells, since nobody has checked which database that is in.
     `read_schema` is called with `before` and `after`. `ignored` gives the rules that the files of its
-    revisions say to ignore, with their reasons. `records` are those of the tracer, of all attempts.
+    revisions say to ignore, with their reasons; `tables` what each version table holds afterwards, as far as
+    the tracer's records tell where they are. `records` are those of the tracer, of all attempts.
     """
 
     def __init__(
@@ -155,6 +160,7 @@ class MigrationEpisode:
         seen: Seen = dict,
         must_announce: bool = False,
         ignored: Callable[[], Mapping[str, str]] = dict,
+        tables: Callable[[Sequence[Mapping[str, Any]]], Tables] | None = None,
     ) -> None:
         self.direction = direction
         self.status = "running"
@@ -175,6 +181,8 @@ class MigrationEpisode:
         self._work = _Work()
         self._strange_since: float | None = None
         self._read_ignored = ignored
+        self._read_tables = tables or self._one_table
+        self._failure = ""
         self._ignored: Mapping[str, str] = {}
         self._expected: set[str] | None = None
         self._before: set[str] = set()
@@ -263,6 +271,7 @@ class MigrationEpisode:
         self._attempt += 1
         self._retry_at = None
         self._last_sqlstate = None
+        self._failure = ""
         child = self._make_child(self._attempt)
         before = list(self._revisions())
         self._before = set(before) if self._attempt == 1 else self._before
@@ -305,6 +314,9 @@ class MigrationEpisode:
         elif kind == "end":
             self._statement = None
             self._last_sqlstate = record.get("sqlstate")  # of the last statement: an earlier one was survived
+        elif kind in ("rev_end", "context_end") and record.get("error"):
+            what = f"revision {record['revision']}" if kind == "rev_end" else "the migration"
+            self._failure = self._failure or f"{what} failed ({record['error']})"
         elif kind == "wrong_database":
             self._wrong_database = True
 
@@ -370,7 +382,11 @@ class MigrationEpisode:
         self._end(status, self._child.poll() if self._child else None, message)
 
     def _end(self, status: str, code: int | None, message: str) -> None:
-        after = self._revisions_after()
+        tables = self._tables_after()
+        after = None if tables is None else sorted({one for held in tables for one in held or ()})
+        is_there = None if tables is None else self._reached(tables)
+        if status == "ok" and is_there is False and self._failure:
+            message = f"It ended with exit code 0, but {self._failure}: env.py hides the error."
         if status == "ok" and self._did_nothing(after):
             status, message = "nothing", "It ended ok, but ran no statement and left the revision as it was"
         self.ended = True
@@ -381,7 +397,7 @@ class MigrationEpisode:
             status=status,
             exit_code=code,
             revisions_after=after,
-            reached=None if after is None else self._reached(set(after)),
+            reached=is_there,
             unreadable=self._child.unreadable if self._child else 0,
             sqlstate=self._last_sqlstate if status != "ok" else None,
             message=message,
@@ -394,27 +410,27 @@ class MigrationEpisode:
         self._read_schema("after")
         self._announce("finished" if status == "ok" else "failed", revision=self._target)
 
-    def _reached(self, after: set[str]) -> bool | None:
-        """An upgrade may leave other branches where they are; a downgrade leaves nothing above its target.
-
-        None after an upgrade that left no version table where it is looked for: env.py may keep another.
-        Where only the command knows the target, any work of its counts; None where none was seen.
-        """
+    def _reached(self, tables: Tables) -> bool | None:
+        """Where only the command knows the target, any work of its counts; None where none was seen."""
         if self._expected is None:
+            after = {one for held in tables for one in held or ()}
             return True if after != self._before or self._work.statements or self._strange_since else None
-        if self.direction == "upgrade" and self.status == "ok" and not after:
-            return None
-        return self._expected <= after if self.direction == "upgrade" else self._expected == after
+        return reached(self.direction, self._expected, tables)
 
     def _did_nothing(self, after: list[str] | None) -> bool:
         """Whether a command whose target is not known is seen to have had nothing to do."""
         unchanged = self._expected is None and after is not None and set(after) == self._before
         return unchanged and bool(self._work.announced) and not (self._work.statements or self._strangers())
 
-    def _revisions_after(self) -> list[str] | None:
-        """The version table's content; None when the database cannot be asked."""
+    def _one_table(self, _: object) -> Tables:
+        """Where nobody tells of version tables: an upgrade that left none has kept another, perhaps."""
+        held = list(self._revisions())
+        return [held if held or self.direction == "downgrade" else None]
+
+    def _tables_after(self) -> Tables | None:
+        """What each version table holds; None when the database cannot be asked."""
         try:
-            return list(self._revisions())
+            return self._read_tables(self.records)
         except HarnessError:
             return None
 

@@ -14,15 +14,25 @@ from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.plan import MigrationPlan, Plan
 from harness.core.secrets import mask
-from harness.db.guard import Identity, RunLock, check_database, check_http_host, connect, identify
+from harness.db.guard import (
+    Identity,
+    RunLock,
+    check_database,
+    check_http_host,
+    connect,
+    identify,
+    identify_further,
+)
+from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
 from harness.db.observer_reads import OLDEST_SERVER
 from harness.db.url import DatabaseUrl
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
-from harness.run.commands import check_command, check_traceable, command_words, prepare_database
+from harness.run.commands import check_command, check_traceable, command_words, folder_of, prepare_database
 from harness.run.ignoring import check_ignored
+from harness.run.preflight import preflight
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.store import RunDirectory
 
@@ -30,6 +40,7 @@ __all__ = [
     "Prepared",
     "alembic_config",
     "check",
+    "migration_order",
     "prepare",
     "revisions_named",
     "target_of",
@@ -48,6 +59,7 @@ class Prepared:
     services: Services
     migrator: DatabaseMigrator | None
     identity: Identity | None
+    allowed: tuple[Identity, ...] = ()  # the databases the migration may go to, that one among them
     undo: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def close(self) -> None:
@@ -114,17 +126,19 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         if services.database_url is not None:
             undo.callback(RunLock.acquire(DatabaseUrl.parse(services.database_url), directory.run_id).release)
         _run_prepare_command(plan, services, directory, say)
-        identity = _identity(services, directory)
+        identity, *further = _identities(plan, services, directory)
         check_server_version(identity)
         directory.write_json("environment.json", machine.describe(services.database_url, identity))
         migrator = _migrator(plan, services)
+        allowed = tuple(filter(None, (identity, *further)))
         if migrator is not None:
             [step] = plan.steps
+            _look_ahead(plan, step, services, directory, migrator, allowed, sleep)
             _check_start(step, migrator)
             if step.scripts_known:
                 _check_there_is_work(plan, migrator, directory)
                 check_ignored(_files(plan, migrator))
-        return Prepared(plan, directory, services, migrator, identity, undo.pop_all())
+        return Prepared(plan, directory, services, migrator, identity, allowed, undo.pop_all())
 
 
 def alembic_config(plan: Plan) -> Path:
@@ -192,13 +206,64 @@ def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
     return start_demo(plan, directory, sleep, port)
 
 
-def _identity(services: Services, directory: RunDirectory) -> Identity | None:
-    """Which database it is, so that the migration can be held to it; None when none is given."""
+def _identities(plan: Plan, services: Services, directory: RunDirectory) -> list[Identity | None]:
+    """Which database it is, so that the migration can be held to it, None when none is given; after it the
+    other databases of its server that may be migrated."""
     if services.database_url is None:
-        return None
+        return [None]
     url = DatabaseUrl.parse(services.database_url)
     with connect(url, f"migrate-under-load {directory.run_id}") as connection:
-        return identify(connection)
+        return [
+            identify(connection),
+            *identify_further(connection, plan.allow_database, allow_production=plan.allow_production),
+        ]
+
+
+def _look_ahead(
+    plan: Plan,
+    step: MigrationPlan,
+    services: Services,
+    directory: RunDirectory,
+    migrator: DatabaseMigrator,
+    allowed: Sequence[Identity],
+    sleep: Sleep,
+) -> None:
+    """Run the environment once, unless it is the reference service's, which is known to work."""
+    reference = step.command is None and alembic_config(plan).resolve() == REFERENCE_ALEMBIC.resolve()
+    if services.database_url is None or reference:
+        return
+    order = migration_order(plan, step, "upgrade", services, directory, "preflight", expectation(*allowed))
+    target = step.upgrade if step.scripts_known else None
+    preflight(order, migrator, target, DatabaseUrl.parse(services.database_url), sleep)
+
+
+def migration_order(
+    plan: Plan,
+    step: MigrationPlan,
+    direction: Direction,
+    services: Services,
+    directory: RunDirectory,
+    name: str,
+    expect_database: str | None,
+) -> MigrationOrder:
+    """What a step's process runs; its trace and its output are called `name`."""
+    own = step.command if direction == "upgrade" else step.rollback_command
+    url = services.database_url
+    environment = {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
+    return MigrationOrder(
+        direction,
+        target_of(step, direction) or "",
+        alembic_config(plan) if step.scripts_known else None,
+        run_id=directory.run_id,
+        trace_file=directory.path / "logs" / f"{name}.trace",
+        log_file=directory.log(name),
+        environment={**environment, **dict(step.environment)},
+        lock_timeout=plan.lock_timeout,
+        statement_timeout=plan.statement_timeout,
+        expect_database=expect_database,
+        own_command=command_words(own) if own else (),
+        folder=folder_of(step),
+    )
 
 
 def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory, say: Say) -> None:

@@ -18,7 +18,6 @@ from harness.core.verdict import Verdict
 from harness.db.catalog import read_schema
 from harness.db.migration import (
     MigrationChild,
-    MigrationOrder,
     expectation,
     read_relfilenodes,
     terminate_backends,
@@ -31,12 +30,12 @@ from harness.errors import SetupError
 from harness.report.view import View
 from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
-from harness.run.commands import command_words, folder_of, may_go_untraced
+from harness.run.commands import folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
 from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
 from harness.run.ignoring import ignored_by
 from harness.run.observing import Observing, observer_of
-from harness.run.preparation import Prepared, alembic_config, revisions_named, target_of
+from harness.run.preparation import Prepared, alembic_config, migration_order, revisions_named, target_of
 
 __all__ = ["Finished", "Session"]
 
@@ -159,6 +158,7 @@ class Session:
             child=lambda attempt: self._child(number, attempt, direction),
             terminate=self._terminate,
             revisions=migrator.current,
+            tables=lambda records: migrator.tables(build(records)),
             relfilenodes=self._relfilenodes,
             read_schema=lambda when: self._write_schema(number, when),
             observe=self._observing.migrating,
@@ -184,23 +184,15 @@ class Session:
         prepared, directory = self.prepared, self.prepared.directory
         name = f"migration-{number}" + (f"-attempt-{attempt}" if attempt > 1 else "")
         [step] = prepared.plan.steps
-        own = step.command if direction == "upgrade" else step.rollback_command
-        url = prepared.services.database_url
-        environment = {**prepared.services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
         return MigrationChild(
-            MigrationOrder(
+            migration_order(
+                prepared.plan,
+                step,
                 direction,
-                target_of(step, direction) or "",
-                alembic_config(prepared.plan) if step.scripts_known else None,
-                run_id=directory.run_id,
-                trace_file=directory.path / "logs" / f"{name}.trace",
-                log_file=directory.log(name),
-                environment={**environment, **dict(step.environment)},
-                lock_timeout=prepared.plan.lock_timeout,
-                statement_timeout=prepared.plan.statement_timeout,
-                expect_database=expectation(prepared.identity) if prepared.identity else None,
-                own_command=command_words(own) if own else (),
-                folder=folder_of(step),
+                prepared.services,
+                directory,
+                name,
+                expectation(*prepared.allowed) if prepared.allowed else None,
             ),
             spawn=self._spawn_migration,
         )

@@ -21,8 +21,9 @@ from harness.core.facts import migrations_in
 from harness.core.migrations import Migration
 from harness.core.plan import Plan
 from harness.core.review import advice_on
+from harness.core.trace_fold import build
 from harness.db.catalog import read_schema
-from harness.db.guard import Identity, RunLock, check_database, connect, identify
+from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
 from harness.db.migration import (
     MigrationChild,
     MigrationOrder,
@@ -40,6 +41,7 @@ from harness.errors import GuardError, NothingToMigrate, SetupError
 from harness.run.commands import prepare_database, run_command
 from harness.run.episode import MigrationEpisode
 from harness.run.ignoring import check_ignored, ignored_by
+from harness.run.preflight import preflight
 from harness.run.preparation import alembic_config, check_server_version
 from harness.run.services import REFERENCE_ALEMBIC, end_of_log
 from harness.store import RunDirectory, read_record
@@ -101,16 +103,19 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
         undo.callback(directory.close)
         database = _given(plan, reference) if plan.database_url else _embedded(plan, undo)
         undo.enter_context(RunLock.acquire(database.url, directory.run_id))
-        identity = _identity(database, directory)
+        allowed = _identities(plan, database, directory)
         if reference and not plan.database_url and plan.upgrade != BASE:
             _seed(database, directory.log("seed"))
         if plan.prepare is not None:
             prepare_database(plan.prepare, database.environment, directory.log("prepare"))
         migrator = DatabaseMigrator(database.url, alembic_config=config)
+        tracing = _Tracing(plan, directory, database, migrator, expectation(*allowed), sleep)
+        if not reference:
+            tracing.look_ahead()
         _check_there_is_work(plan, migrator)
         check_ignored(migrator.files(plan.upgrade))
         say(f"tracing the upgrade to {plan.upgrade} on {database.url.masked}")
-        _Tracing(plan, directory, database, migrator, expectation(identity), sleep).run()
+        tracing.run()
         return _outcome(plan, directory, database)
 
 
@@ -147,11 +152,14 @@ def _environment(url: str, reference: bool) -> dict[str, str]:
     return {"MUL_DATABASE_URL": url} | ({"MUL_TARGET_DATABASE_URL": url} if reference else {})
 
 
-def _identity(database: _Database, directory: RunDirectory) -> Identity:
+def _identities(plan: Plan, database: _Database, directory: RunDirectory) -> tuple[Identity, ...]:
+    """The database, and the others of its server that may be migrated."""
     with connect(database.url, f"migrate-under-load {directory.run_id}") as connection:
         identity = identify(connection)
-    check_server_version(identity)
-    return identity
+        check_server_version(identity)
+        return identity, *identify_further(
+            connection, plan.allow_database, allow_production=plan.allow_production
+        )
 
 
 def _seed(database: _Database, log: Path) -> None:
@@ -201,6 +209,14 @@ class _Tracing:
         watch = Order(directory.path, database.text, self._zero, None, {}, self._order.application_name)
         self._observer = ObserverChild(watch, directory.log("observer"))
 
+    def look_ahead(self) -> None:
+        """Run the environment once, before anything is migrated."""
+        logs = self._directory.path / "logs"
+        order = replace(
+            self._order, trace_file=logs / "preflight.trace", log_file=self._directory.log("preflight")
+        )
+        preflight(order, self._migrator, self._plan.upgrade, self._database.url, self._sleep)
+
     def run(self) -> None:
         """Until the migration has ended; an interruption ends it."""
         self._note(Kind.RUN_START, 0.0, run_id=self._directory.run_id, monotonic=self._zero)
@@ -235,6 +251,7 @@ class _Tracing:
             child=lambda _: MigrationChild(self._order),
             terminate=lambda pids: terminate_backends(url, pids),
             revisions=self._migrator.current,
+            tables=lambda records: self._migrator.tables(build(records)),
             resolve=lambda: self._migrator.resolve(plan.upgrade),
             ignored=lambda: ignored_by(self._migrator.files(plan.upgrade)),
             relfilenodes=lambda: read_relfilenodes(url),

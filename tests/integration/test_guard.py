@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from harness.db.guard import RunLock, connect, identify
+from harness.db.guard import RunLock, connect, identify, identify_further
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
-from harness.errors import SetupError, UsageError
+from harness.errors import GuardError, SetupError, UsageError
 
 pytestmark = pytest.mark.integration
 
@@ -185,3 +185,23 @@ def test_a_lock_whose_server_died_is_released_quietly(database: str, postgres: E
         )
 
     lock.release()
+
+
+def test_further_databases_are_those_of_the_same_server(postgres: EmbeddedServer, database: str) -> None:
+    own = database.rpartition("/")[2]
+    with connect(DatabaseUrl.parse(database), "mul-test") as connection:
+        mine = identify(connection)
+        (other,) = identify_further(connection, [own, "postgres", "no_such_database"])
+
+    assert (other.database, other.system_identifier) == ("postgres", mine.system_identifier)
+    assert other.database_oid != mine.database_oid
+
+
+def test_a_further_database_that_says_prod(postgres: EmbeddedServer, database: str) -> None:
+    postgres.create_database("prod_archive")
+    with connect(DatabaseUrl.parse(database), "mul-test") as connection:
+        with pytest.raises(GuardError, match="prod_archive looks like production"):
+            identify_further(connection, ["prod_archive"])
+        (found,) = identify_further(connection, ["prod_archive"], allow_production=True)
+
+    assert found.database == "prod_archive"

@@ -308,3 +308,53 @@ def test_one_trace_at_a_time_works_on_a_database(
         )
     assert done.returncode == 2
     assert "mul-run other" in done.stderr
+
+
+SHAPES = Path(__file__).parents[1] / "migrations"
+
+
+def notes_in(database: str, *schemas: str) -> dict[str, str]:
+    """A database of the release before, and what a migration needs to get there."""
+    with psycopg.connect(database) as connection:
+        for schema in schemas:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+            connection.execute(f"SET search_path TO {schema}".encode())
+            connection.execute((SHAPES / "notes.sql").read_bytes())
+        name = connection.info.dbname
+    url = database.replace("postgresql:", "postgresql+psycopg:")
+    return {"MUL_DATABASE_URL": database, "MUL_ALLOW_DATABASE": name, "DATABASE_URL": url}
+
+
+def upgraded(shape: str, variables: Mapping[str, str], code: int) -> tuple[dict[str, Any], str]:
+    """The `migration` object of a shape's upgrade, and what it said."""
+    arguments = ["--alembic-config", str(SHAPES / shape / "alembic.ini"), "--upgrade", "head"]
+    given = dict(variables)
+    allow = ["--allow-database", given.pop("MUL_ALLOW_DATABASE")]
+    done = trace("--json", *arguments, *allow, **given)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def test_revisions_kept_in_a_table_of_another_name(database: str) -> None:
+    variables = notes_in(database, "public")
+
+    migration, _ = upgraded("version_table", variables, 0)
+
+    assert (migration["from"], migration["to"], migration["status"]) == ("base", "b2", "ok")
+    _, said = upgraded("version_table", variables, 4)
+    assert "already is at b2" in said
+
+
+def test_one_schema_after_the_other(database: str) -> None:
+    migration, _ = upgraded("schemas_by_search_path", notes_in(database, "anna", "bert"), 0)
+
+    assert migration["to"] == "b2"
+    assert [step["revision"] for step in migration["revisions"]] == ["a1", "b2", "a1", "b2"]
+
+
+def test_an_env_that_hides_an_error_of_its_migration(database: str) -> None:
+    migration, said = upgraded("swallows_errors", notes_in(database, "public"), 1)
+
+    assert migration["to"] == "b2"
+    assert "revision c3 failed" in said
+    assert "moons" in said

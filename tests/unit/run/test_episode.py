@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -375,3 +375,44 @@ def test_where_only_the_command_knows_the_target_any_work_counts(
     episode._revisions = lambda: next(answers)
     _walk(episode, clock)
     assert (episode.status, notes.of(Kind.MIGRATION_END)[0]["reached"]) == (status, reached)
+
+
+# what env.py does with errors and version tables
+
+
+def test_an_error_that_env_py_hides_is_named(clock: FakeClock, notes: Notes) -> None:
+    hidden = {"kind": "rev_end", "run": 1, "revision": "r1", "ok": False, "error": "ProgrammingError: moons"}
+    end_of_it = {
+        "kind": "context_end",
+        "run": 1,
+        "ok": False,
+        "heads": ["r0"],
+        "error": "ProgrammingError: moons",
+    }
+    episode = _episode(clock, notes, [FakeChild([[REVISION, hidden, end_of_it]], 0)], revisions=["r0"])
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (end["status"], end["reached"]) == ("ok", False)
+    assert "revision r1 failed (ProgrammingError: moons)" in end["message"]
+    assert "env.py hides the error" in end["message"]
+
+
+def test_an_error_that_env_py_overcame_is_none(clock: FakeClock, notes: Notes) -> None:
+    overcome = {"kind": "rev_end", "run": 1, "revision": "r1", "ok": False, "error": "OperationalError: busy"}
+    episode = _episode(clock, notes, [FakeChild([[REVISION, overcome, REVISION]], 0)])
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (end["reached"], end["message"]) == (True, "")
+
+
+def test_every_version_table_must_be_at_the_target(clock: FakeClock, notes: Notes) -> None:
+    seen: list[int] = []
+
+    def tables(records: Sequence[Mapping[str, Any]]) -> list[list[str] | None]:
+        seen.append(len(records))
+        return [["r1"], ["r0"]]
+
+    episode = _episode(clock, notes, [FakeChild([[REVISION, BEGIN]], 0)], tables=tables)
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (end["revisions_after"], end["reached"], seen) == (["r0", "r1"], False, [2])

@@ -19,7 +19,8 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     conn            backend, driver, database, database_oid, system_identifier, server_version, timeouts,
                     server_pid (another than `backend` behind a pooler, which invents pids)
     unidentified    backend, driver, error: a connection whose identity could not be read
-    wrong_database  expected, found (`unknown` if it cannot be told); the process then ends with exit code 3
+    wrong_database  expected, found (`unknown` if it cannot be told), database (its name); the process then
+                    ends with exit code 3
     begin           k (unique in the process), backend, sql, revision, step, run, many, prepare, status
     end             k, backend, duration_s, rows, sqlstate, error, status (`idle`, `in`, `error`: the
                     transaction)

@@ -88,7 +88,7 @@ class Backend:
         if found["pid"] != self.pid:
             reason = f"a pooler is between: PostgreSQL's own process was {found['pid']}, and may change"
             emit("blind", backend=self.pid, reason=reason)
-        guard.check(f"{found.get('system')}:{found['oid']}")
+        guard.check(f"{found.get('system')}:{found['oid']}", found["database"])
 
     def _unidentified(self, error: Exception) -> None:
         """Nothing is known of the other end: a reason to stop if a database was expected, a gap otherwise."""

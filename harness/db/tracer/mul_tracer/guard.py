@@ -15,15 +15,15 @@ def expected() -> str | None:
     return os.environ.get("MUL_EXPECT_DATABASE") or None
 
 
-def check(found: str) -> None:
-    """End the process, now and without its clean-up, when `found` is not an expected database."""
+def check(found: str, name: str | None = None) -> None:
+    """End the process, now and without its clean-up, when `found`, called `name`, is not expected."""
     wanted = expected()
     if wanted is None or found in wanted.split(","):
         return
-    emit("wrong_database", expected=wanted, found=found)
+    emit("wrong_database", expected=wanted, found=found, database=name)
     sys.stderr.write(
         "migrate-under-load: stopped before the first statement: a connection goes to database"
-        f" {found} (system identifier:oid), which is no guarded database ({wanted})\n"
+        f" {name or ''} {found} (system identifier:oid), which is no guarded database ({wanted})\n"
     )
     sys.stderr.flush()
     os._exit(EXIT_CODE)
