@@ -293,7 +293,7 @@ def _judged(migration: Migration, plan: Plan, log: Path) -> tuple[int, str]:
     if migration.status != "ok":
         return 1, f"{migration.message}\n{end_of_log(log)}".strip()
     if migration.reached is False:
-        return 1, f"The database is not at {plan.upgrade} afterwards."
+        return 1, migration.message or f"The database is not at {plan.upgrade} afterwards."
     if not migration.traced:
         return 4, f"Not every statement was seen: {migration.why_untraced}"
     return 0, ""
