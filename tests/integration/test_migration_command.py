@@ -219,8 +219,11 @@ def test_one_that_goes_to_another_database_is_stopped(project: Project) -> None:
             DatabaseUrl.parse(project.database.rpartition("/")[0] + "/postgres").sqlalchemy(),
         ),
     )
-    verdict = project.run(sys.executable, *UPGRADE, migration_environment=other)
+    in_a_shell = ("sh", "-c", " ".join((sys.executable, *UPGRADE)))  # which no `current` is known of
+    verdict = project.run(*in_a_shell, migration_environment=other)
     assert (verdict["migration"]["status"], verdict["exit_code"]) == ("wrong_database", 3)
+    with pytest.raises(GuardError, match="goes to another database"):  # seen before any load
+        project.run(sys.executable, *UPGRADE, migration_environment=other)
 
 
 # not traced
