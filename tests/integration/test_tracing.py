@@ -320,17 +320,18 @@ def notes_in(database: str, *schemas: str) -> dict[str, str]:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
             connection.execute(f"SET search_path TO {schema}".encode())
             connection.execute((SHAPES / "notes.sql").read_bytes())
-        name = connection.info.dbname
     url = database.replace("postgresql:", "postgresql+psycopg:")
-    return {"MUL_DATABASE_URL": database, "MUL_ALLOW_DATABASE": name, "DATABASE_URL": url}
+    return {"MUL_DATABASE_URL": database, "DATABASE_URL": url}
 
 
-def upgraded(shape: str, variables: Mapping[str, str], code: int) -> tuple[dict[str, Any], str]:
+def upgraded(
+    shape: str, variables: Mapping[str, str], code: int, *further: str
+) -> tuple[dict[str, Any], str]:
     """The `migration` object of a shape's upgrade, and what it said."""
-    arguments = ["--alembic-config", str(SHAPES / shape / "alembic.ini"), "--upgrade", "head"]
-    given = dict(variables)
-    allow = ["--allow-database", given.pop("MUL_ALLOW_DATABASE")]
-    done = trace("--json", *arguments, *allow, **given)
+    names = (variables["MUL_DATABASE_URL"].rpartition("/")[2], *further)
+    allowed = [word for name in names for word in ("--allow-database", name)]
+    ini = str(SHAPES / shape / "alembic.ini")
+    done = trace("--json", "--alembic-config", ini, "--upgrade", "head", *allowed, **variables)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if done.stdout else {}, done.stderr
 
@@ -358,3 +359,20 @@ def test_an_env_that_hides_an_error_of_its_migration(database: str) -> None:
     assert migration["to"] == "b2"
     assert "revision c3 failed" in said
     assert "moons" in said
+
+
+def test_two_databases_of_one_env(postgres: EmbeddedServer, database: str) -> None:
+    archive = postgres.create_database(database.rpartition("/")[2].replace("test_", "archive_"))
+    variables = notes_in(database, "public")
+    variables["ARCHIVE_URL"] = notes_in(archive, "public")["DATABASE_URL"]
+    variables["SHOP_URL"] = variables["DATABASE_URL"]
+
+    _, said = upgraded("multidb", variables, 3)
+    assert "--allow-database" in said
+
+    migration, _ = upgraded("multidb", variables, 0, archive.rpartition("/")[2])
+    assert migration["to"] == "a1"
+    assert [step["revision"] for step in migration["revisions"]] == ["a1", "a1"]
+    assert [one["sql"].split()[-2] for one in migration["statements"]] == ["stars", "archived"]
+    with psycopg.connect(archive) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("a1",)]
