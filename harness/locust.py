@@ -25,6 +25,7 @@ import locust.stats
 from locust import events
 from locust.env import Environment
 
+from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
 from harness.errors import HarnessError, SetupError
@@ -36,6 +37,7 @@ from harness.load.collector import LoadControl
 from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
 from harness.load.messages import RunSettings
+from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
 from harness.load.users import MigrationUser
 from harness.report import terminal
@@ -57,8 +59,11 @@ __all__ = [
     "PasswordGrant",
     "Refresh",
     "Registration",
+    "Resource",
     "SignedJwt",
     "StaticToken",
+    "canary",
+    "new_id",
 ]
 
 log = logging.getLogger("harness")
@@ -260,12 +265,16 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
     """The plan, saying what its users record besides samples: plain Locust users keep no ledger."""
     ours = _ours(environment)
     check_accounts(plan, ours)
+    declared = [(user.__name__, one) for user in ours for one in user.resources().values()]
+    for name, resource in declared:
+        resource.check(name)
     return replace(
         plan,
-        ledger=bool(ours),
-        isolation=bool(ours),
+        ledger=any(resource.writes for _, resource in declared),
+        isolation=any(resource.private for _, resource in declared),
         websocket=any(user.websocket_path for user in ours),
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
+        undeclared=tuple(f"{name}.{one.name} {limit}." for name, one in declared for limit in one.limits),
     )
 
 

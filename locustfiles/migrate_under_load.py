@@ -1,35 +1,59 @@
 """People at work on the reference service while its database is migrated."""
 
-from harness.locust import MigrationUser, PasswordGrant  # isort: skip - first: this makes the file a migration test
+from harness.locust import MigrationUser, PasswordGrant, Resource, canary, new_id  # isort: skip - it goes first
+
+import uuid
 
 from locust import task
+
+from harness.core.operations import OperationKind
 
 
 class Person(MigrationUser):
     """Reads more than it writes."""
 
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
+    websocket_path = "/ws"
+    wallets: tuple[int, ...] = ()
+    documents = Resource(
+        "/documents",
+        create={"id": new_id, "title": canary, "body": canary("lorem ipsum dolor sit amet " * 12)},
+        version="version",
+        page="limit/after",
+        created={201},
+        refusals={404},
+    )
 
     @task(25)
     def look_through_documents(self) -> None:
-        self.list()
+        self.documents.list()
 
     @task(35)
     def read_document(self) -> None:
-        self.read()
+        self.documents.read()
 
     @task(15)
     def create_document(self) -> None:
-        self.create()
+        self.documents.create()
 
     @task(20)
     def update_document(self) -> None:
-        self.update()
+        self.documents.update()
 
     @task(2)
     def delete_document(self) -> None:
-        self.delete()
+        self.documents.delete()
 
     @task(3)
     def transfer_money(self) -> None:
-        self.transfer()
+        """Move a little money between two of the account's wallets, once they are known."""
+        if not self.wallets:
+            response = self.call("GET", "/wallets")
+            if response.status_code == 200:
+                self.check(response, "GET /wallets")
+                self.wallets = tuple(wallet["id"] for wallet in response.json())
+            return
+        key = uuid.uuid4()
+        source, target = self.random.sample(self.wallets, 2)
+        order = {"id": str(key), "from": source, "to": target, "amount": self.random.randint(1, 10)}
+        self.write(OperationKind.TRANSFER, key, 0, "POST", "/transfers", expect={201, 409}, json=order)

@@ -2,11 +2,13 @@
 
 canary:account-0001                      the account's, written by whoever seeded the service
 canary:account-0001 run:8f3a v:3         the account's third version of a record, written by run 8f3a
+canary:account-0001 run:8f3a v:3 k:2fe…  the same, and by which key the ledger knows the record (32 digits)
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 
 __all__ = ["Canary", "foreign", "make_text", "read_text"]
@@ -14,27 +16,31 @@ __all__ = ["Canary", "foreign", "make_text", "read_text"]
 # A name ends in a letter or digit, so that a full stop after a canary is not taken for a part of it.
 _NAME = r"[\w@+](?:[\w.@+-]*[\w@+])?"
 _ANY = re.compile(rf"canary:({_NAME})")
-_OF_A_RUN = re.compile(rf"canary:({_NAME}) run:(\S+) v:(\d+)")
+_OF_A_RUN = re.compile(rf"canary:({_NAME}) run:(\S+) v:(\d+)(?: k:([0-9a-f]{{32}}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What a text of a run says about itself."""
+    """What a text of a run says about itself; `key` is the ledger's, None where the record's id is that."""
 
     account: str
     run: str
     version: int
+    key: uuid.UUID | None = None
 
 
-def make_text(account: str, run: str, version: int, rest: str = "") -> str:
+def make_text(account: str, run: str, version: int, rest: str = "", key: uuid.UUID | None = None) -> str:
     """A text that says whose it is, then `rest`; `run` holds no white space."""
-    return f"canary:{account} run:{run} v:{version} {rest}".rstrip()
+    known_by = f"k:{key.hex} " if key else ""
+    return f"canary:{account} run:{run} v:{version} {known_by}{rest}".rstrip()
 
 
 def read_text(text: str) -> Canary | None:
     """What the first canary of a run in `text` says, None when there is none (as in seeded text)."""
     found = _OF_A_RUN.search(text)
-    return Canary(found[1], found[2], int(found[3])) if found else None
+    if found is None:
+        return None
+    return Canary(found[1], found[2], int(found[3]), uuid.UUID(found[4]) if found[4] else None)
 
 
 def foreign(text: str, account: str) -> set[str]:

@@ -252,6 +252,7 @@ def _limits_of_observer(facts: Facts) -> Iterator[str]:
 
 def _limits_of_ledger(facts: Facts) -> Iterator[str]:
     ledger = facts.ledger
+    yield from facts.record.plan.undeclared
     if ledger.unread:
         yield f"{len(ledger.unread)} accounts were not read back; their writes are not judged."
     if ledger.unsure:

@@ -116,6 +116,7 @@ class Plan:
     isolation: bool = True  # whether an account saw another's data
     websocket: bool = True  # what was pushed to them
     authentication: bool = True  # whether their accounts prove themselves to the service
+    undeclared: tuple[str, ...] = ()  # sentences: what they do not do or record, because nobody declared it
 
     # load
     users: int = 30

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.accounts import Account, accounts_of_text
+from harness.core.declaration import Declaration
 from harness.core.plan import Plan
 from harness.errors import SetupError, UsageError
 from harness.load.auth import Login
@@ -110,12 +111,12 @@ class AccountPool:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An account that was used, the path of the collection its records are in, and a path that only an
-    account may read, if there is one.
+    """An account that was used, what its records are of, and a path that only an account may read, if there
+    is one.
     """
 
     login: Login
-    collection: str
+    resources: tuple[Declaration, ...] = ()
     probe_path: str | None = None
 
 

@@ -2,88 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import gevent
 from gevent.pool import Pool
+from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
-from harness.core.canary import read_text
+from harness.core.bodies import ShapeError, canaries_in, record_in
+from harness.core.canary import Canary
+from harness.core.declaration import Declaration
+from harness.core.paging import PlaceKind, records_of
 from harness.core.record import FinalRead, Found
 from harness.load.accounts import Actor
 from harness.load.auth import Login, LoginError
 from harness.load.client import failure_cause
+from harness.load.messages import RunSettings
+from harness.load.resource import Acknowledged, acknowledged, answer_of
 
 __all__ = ["read_back"]
 
 _PARALLEL = 4
-_PAGE = 100
 _TRIES = 5
 _PAUSE_S = 0.5
+_ABSENT = frozenset({404, 410})
 
 
 class _PageError(Exception):
     """A page could not be had within the tries."""
 
 
-def read_back(actors: Iterable[Actor], canary: str) -> Iterator[FinalRead]:
-    """One FinalRead per account, in the order they get done: its records that bear the run's `canary`.
+def read_back(actors: Iterable[Actor], settings: RunSettings) -> Iterator[FinalRead]:
+    """One FinalRead per account, in the order they get done: its records that bear the run's canary.
 
-    Reads `GET {collection}?limit=&after=` page by page; none of it is recorded as load. An account whose
-    list could not be read to its end comes with what was found and an `error`.
+    None of it is recorded as load. An account whose records could not all be read comes with what was found
+    and an `error`.
     """
+    written = acknowledged(settings.run_id)
 
     def read(actor: Actor) -> FinalRead:
-        return _read_account(actor.login, actor.collection, canary)
+        found: list[Found] = []
+        errors = []
+        for resource in actor.resources:
+            if not resource.writes:
+                continue
+            own = written[actor.login.account.name, resource]
+            error = _Reading(actor.login, resource, settings.canary, own).read(found)
+            errors += [error] if error else []
+        return FinalRead(actor.login.account.name, monotonic(), tuple(found), "; ".join(errors) or None)
 
     yield from Pool(_PARALLEL).imap_unordered(read, actors)
 
 
-def _read_account(login: Login, collection: str, canary: str) -> FinalRead:
-    found: list[Found] = []
-    error = None
-    try:
-        for item in _items(login, collection):
-            says = read_text(item["title"])
-            if says is not None and says.run == canary:
-                found.append(Found(item["id"], item["version"], says.account, says.version))
-    except (_PageError, KeyError, TypeError, ValueError) as problem:
-        error = f"GET {collection}: {problem if isinstance(problem, _PageError) else _unknown_shape(problem)}"
-    return FinalRead(login.account.name, monotonic(), tuple(found), error)
+class _Reading:
+    """The final read of one account's records of one resource."""
 
+    def __init__(self, login: Login, resource: Declaration, canary: str, own: Acknowledged) -> None:
+        self._login = login
+        self._resource = resource
+        self._canary = canary
+        self._own = own
+        self._keys = {record_id: key for key, record_id in own.ids.items()}
 
-def _items(login: Login, collection: str) -> Iterator[dict[str, Any]]:
-    after: str | None = None
-    while True:
-        page = _page(login, collection, after)
-        yield from page["items"]
-        after = page["next"]
-        if after is None:
-            return
+    def read(self, found: list[Found]) -> str | None:
+        """Add what is found to `found`; what the list does not show is asked for by its id.
 
-
-def _page(login: Login, collection: str, after: str | None) -> dict[str, Any]:
-    query = urlencode({"limit": _PAGE} | ({"after": after} if after else {}))
-    cause = ""
-    for tries_before in range(_TRIES):
-        gevent.sleep(_PAUSE_S * tries_before)
+        Returns why not everything could be read.
+        """
+        resource = self._resource
+        reads, what = "read" in resource.does, f"GET {resource.path}"
+        shown = set()
         try:
-            credentials = login.credentials(login.session.unrecorded)
-        except LoginError as error:
-            cause = str(error)
-            continue
-        headers = credentials.headers_for("GET")
-        response = login.session.unrecorded("GET", f"{collection}?{query}", headers=headers)
-        cause = failure_cause(response)
-        if not cause:
-            page: dict[str, Any] = response.json()
-            return page
+            for record in self._listed() if "list" in resource.does else ():
+                one = self._found(record, last=not reads)
+                if one is not None:
+                    shown.add(one.key)
+                    found.append(one)
+            what = f"GET {resource.one}"
+            for key, record_id in self._own.ids.items() if reads else ():
+                record = {} if str(key) in shown else self._one(record_id)
+                if record and (one := self._found(record, last=True)):
+                    found.append(one)
+        except (_PageError, ShapeError) as problem:
+            return f"{what}: {problem}"
+        return None
+
+    def _listed(self) -> Iterator[Mapping[str, Any]]:
+        """The records on all pages, each id once: pages of a list without an order may overlap."""
+        resource, paging = self._resource, self._resource.paging
+        place: int | str | None = paging.start if paging else None
+        seen: set[str] = set()
+        while True:
+            query = f"?{paging.query(place, resource.page_size)}" if paging else ""
+            # Some services answer 404 behind the last page of a list by page numbers.
+            numbered = paging is not None and paging.kind is PlaceKind.NUMBER and place != 1
+            answer = self._get(f"{resource.path}{query}", _ABSENT if numbered else frozenset())
+            records = [] if answer is None else records_of(answer, resource.list_in)
+            new = [record for record in records if str(record.get(resource.key)) not in seen]
+            seen.update(str(record.get(resource.key)) for record in new)
+            yield from new
+            place = paging.following(place, answer, records, resource.key) if paging else None
+            if not new or place is None:
+                return
+
+    def _one(self, record_id: str) -> Mapping[str, Any]:
+        """The record of that id, empty when the service says that it is not there."""
+        answer = self._get(self._resource.path_of(record_id), _ABSENT)
+        return {} if answer is None else record_in(answer, self._resource.key)
+
+    def _get(self, path: str, absent: frozenset[int]) -> Any:
+        """The answer's JSON, None for a status in `absent`."""
+        cause = ""
+        for tries_before in range(_TRIES):
+            gevent.sleep(_PAUSE_S * tries_before)
+            try:
+                response = self._try(path)
+            except LoginError as error:
+                cause = str(error)
+                continue
+            if response.status_code in absent:
+                return None
+            cause = failure_cause(response)
+            if not cause:
+                return answer_of(response)
+        raise _PageError(f"{cause} ({_TRIES} tries)")
+
+    def _try(self, path: str) -> FastResponse:
+        login = self._login
+        credentials = login.credentials(login.session.unrecorded)
+        response = login.session.unrecorded("GET", path, headers=credentials.headers_for("GET"))
         if login.auth.refuses(response):
             login.refused(credentials)
-    raise _PageError(f"{cause} ({_TRIES} tries)")
+        return response
 
+    def _found(self, record: Mapping[str, Any], last: bool) -> Found | None:
+        """The record, if it is one of this run's; of several canaries in it the newest version counts.
 
-def _unknown_shape(problem: Exception) -> str:
-    return f"an answer of unknown shape ({type(problem).__name__})"
+        `last` says that nobody will look at it again: a record of ours without its canary lost what was
+        written, unless no answer ever bore one; then its Resource is wrong, which raises ShapeError.
+        """
+        resource, account = self._resource, self._login.account.name
+        record_id = str(record.get(resource.key, ""))
+        key = self._keys.get(record_id)
+        says = [one for one in canaries_in(record, resource.marked) if one.run == self._canary]
+        if says:
+            newest = max(says, key=lambda one: one.version)
+            theirs = newest.account != account and not resource.private
+            return None if theirs else self._claimed(record, newest, newest.key or record_id)
+        if key is not None and not resource.bears_canary:
+            return Found(str(key), self._version(record, 1), account)
+        if key is not None and last and not self._own.shown:
+            raise ShapeError("no answer ever showed a record's canary: put it into a text that is shown")
+        return None
+
+    def _claimed(self, record: Mapping[str, Any], says: Canary, key: uuid.UUID | str) -> Found:
+        version = self._version(record, says.version)
+        content = says.version if self._resource.rewrites_canary else version
+        return Found(str(key), version, says.account, content)
+
+    def _version(self, record: Mapping[str, Any], otherwise: int) -> int:
+        name = self._resource.version
+        if name is None:
+            return otherwise
+        if not isinstance(record.get(name), int):
+            raise ShapeError(f"no whole number {name!r} in a record")
+        return int(record[name])

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Container
+from dataclasses import dataclass
 from functools import lru_cache
 
 from harness.core.accounts import Account
+from harness.core.declaration import Declaration
 from harness.load.auth import Credentials, Login
 
-__all__ = ["SharedKeys", "judge_foreign_read", "shared_keys", "status_for"]
+__all__ = ["SharedRecord", "SharedRecords", "judge_foreign_read", "shared_records", "status_for"]
 
 
-class SharedKeys:
+@dataclass(frozen=True)
+class SharedRecord:
+    """A record that its owner could read."""
+
+    resource: Declaration
+    id: str
+
+    @property
+    def path(self) -> str:
+        """Where it is read."""
+        return self.resource.path_of(self.id)
+
+
+class SharedRecords:
     """Records, at most `size`, that users of this process wrote and could read."""
 
     def __init__(self, size: int = 200) -> None:
         self._size = size
-        self._owners: dict[uuid.UUID, Login] = {}
+        self._owners: dict[SharedRecord, Login] = {}
 
-    def share(self, key: uuid.UUID, owner: Login) -> None:
+    def share(self, record: SharedRecord, owner: Login) -> None:
         """`owner` has just read the record; the oldest goes when there are too many."""
-        self._owners[key] = owner
+        self._owners[record] = owner
         if len(self._owners) > self._size:
             del self._owners[next(iter(self._owners))]
 
-    def withdraw(self, key: uuid.UUID) -> None:
+    def withdraw(self, record: SharedRecord) -> None:
         """The record is about to be deleted."""
-        self._owners.pop(key, None)
+        self._owners.pop(record, None)
 
-    def foreign_to(self, account: Account) -> list[tuple[uuid.UUID, Login]]:
+    def foreign_to(self, account: Account) -> list[tuple[SharedRecord, Login]]:
         """The records of other accounts, each with its owner."""
-        return [(key, owner) for key, owner in self._owners.items() if owner.account != account]
+        return [(record, owner) for record, owner in self._owners.items() if owner.account != account]
 
 
 @lru_cache(maxsize=1)
-def shared_keys(run_id: str) -> SharedKeys:  # noqa: ARG001 - what the cache goes by
-    """The shared keys of this process in one run."""
-    return SharedKeys()
+def shared_records(run_id: str) -> SharedRecords:  # noqa: ARG001 - what the cache goes by
+    """The shared records of this process in one run."""
+    return SharedRecords()
 
 
 def status_for(login: Login, path: str) -> int:

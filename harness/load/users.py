@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -16,19 +16,21 @@ from locust.exception import RescheduleTask
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
-from harness.core.canary import foreign, make_text
+from harness.core.canary import foreign
+from harness.core.declaration import Declaration
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule, period
 from harness.core.record import FinalRead
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
-from harness.load.client import MeasuredSession, failure_cause, operation_outcome
+from harness.load.client import MeasuredSession, operation_outcome
 from harness.load.final_read import read_back
-from harness.load.foreign_reads import judge_foreign_read, shared_keys, status_for
+from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
 from harness.load.hooks import on_final_read
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
+from harness.load.resource import Records, Resource
 from harness.load.valve import valve
 from harness.load.websocket import Subscription
 
@@ -37,21 +39,22 @@ __all__ = ["MigrationUser"]
 _LOGIN_WITHIN_S = 10.0
 _LOGIN_PAUSE_S = 0.25
 _SUBSCRIBED_WITHIN_S = 2.0
-_FILLER = "lorem ipsum dolor sit amet " * 12
+
+WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5}
+"""How often a user without tasks of its own does what its resources can, in relation."""
 
 
 class MigrationUser(FastHttpUser):
-    """A user with an account, a token, a WebSocket and a schedule of its own.
+    """A user with an account, a token, a schedule and records of its own.
 
-    It expects a collection of records with a client-chosen `id`, a `title`, a `body` and a `version` that an
-    update names and raises by one: `POST`, `GET` with `limit` and `after`, and `GET`, `PUT`, `DELETE` of
-    one. A subclass gives it tasks; the target rate is met when each of them makes one request.
+    A subclass declares its records, each kind as a `Resource`, and gives it tasks; without any it does what
+    its resources can. The target rate is met when each task makes one request.
     """
 
     abstract = True
 
-    collection: ClassVar[str] = "/documents"
-    websocket_path: ClassVar[str | None] = "/ws"
+    websocket_path: ClassVar[str | None] = None
+    """Where the account's changes are pushed, in the reference service's words."""
 
     auth: ClassVar[Auth] = NoAuth()
     """How the accounts prove themselves to the service."""
@@ -72,9 +75,6 @@ class MigrationUser(FastHttpUser):
     foreign_read_ratio: ClassVar[float] = 0.01
     """How many foreign records are asked for, per request of the load."""
 
-    foreign_refusals: ClassVar[frozenset[int]] = frozenset({404})
-    """Statuses that refuse a foreign record."""
-
     run_settings: RunSettings
     account: Account
     login: Login
@@ -85,17 +85,25 @@ class MigrationUser(FastHttpUser):
         super().__init__(environment)
         base_url = str(self.host).rstrip("/")
         self.client = MeasuredSession(base_url, environment.events.request, self)
-        self.documents: dict[uuid.UUID, int | None] = {}
-        """The account's records that this user wrote, with the version it knows of each, if it does."""
-        self._listed: list[uuid.UUID] = []
-        self._wallets: list[int] = []
         self._aside = Group()
         self._probing: gevent.Greenlet | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = [task for task in cls.tasks if not isinstance(task, _ResourceTask)]
+        cls.tasks = own or list(_tasks_of(cls.resources()))
+
+    @classmethod
+    def resources(cls) -> dict[str, Resource]:
+        """The declared resources, by name."""
+        names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+        return {name: one for name in names if isinstance(one := getattr(cls, name, None), Resource)}
 
     @classmethod
     def path_to_probe(cls) -> str | None:
         """The path that tokens are tried on."""
-        return cls.probe_path or cls.collection
+        lists = (one.path for one in cls.resources().values() if one.private and "list" in one.does)
+        return cls.probe_path or next(lists, None)
 
     # life
 
@@ -132,7 +140,8 @@ class MigrationUser(FastHttpUser):
         self.account = run.account(number, self.account_name, self.account_password)
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
         self.login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
-        run.actors[self.account.name] = Actor(self.login, self.collection, self.path_to_probe())
+        resources = tuple(self.resources().values())
+        run.actors[self.account.name] = Actor(self.login, resources, self.path_to_probe())
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.
@@ -183,17 +192,24 @@ class MigrationUser(FastHttpUser):
         *,
         name: str | None = None,
         expect: Container[int] = range(200, 300),
+        answered: Callable[[FastResponse], None] | None = None,
         **payload: Any,
     ) -> OperationOutcome:
-        """One request that writes the record `key`, booked in the ledger; it would leave `version` behind."""
+        """One request that writes the record `key`, booked in the ledger; it would leave `version` behind.
+
+        `answered` is called with the response of a write that was acknowledged.
+        """
         self._credentials()
         attempt = _Attempt(self.account.name, key, kind, version, monotonic())
         outcome = OperationOutcome.INDETERMINATE  # unless an answer says otherwise: this user may be killed
         try:
             _attempts.append(attempt)
-            outcome = operation_outcome(self.call(method, path, name=name, expect=expect, **payload))
+            response = self.call(method, path, name=name, expect=expect, **payload)
+            outcome = operation_outcome(response)
         finally:
             _book(attempt, outcome)
+        if answered is not None and outcome is OperationOutcome.OK:
+            answered(response)
         return outcome
 
     def check(self, response: FastResponse, what: str) -> None:
@@ -223,129 +239,32 @@ class MigrationUser(FastHttpUser):
     ) -> FastResponse:
         return self.client.request(method, path, name, expect=expect, **credentials.signed(method, payload))
 
-    # what a person does
-
-    def list(self) -> None:
-        """Read a page of the account's records, from a random place on."""
-        path = f"{self.collection}?limit=20&after={uuid.UUID(int=self.random.getrandbits(128))}"
-        response = self.call("GET", path, name=self.collection)
-        if not failure_cause(response):
-            self.check(response, f"GET {self.collection}")
-            self._listed = [uuid.UUID(item["id"]) for item in response.json()["items"]] or self._listed
-
-    def read(self, key: uuid.UUID | None = None) -> None:
-        """Read one record: `key`, or one that this user wrote or was shown in a list."""
-        key = key or self._known_key()
-        if key is None:
-            self.list()
-            return
-        response = self.call("GET", f"{self.collection}/{key}", name=self._one)
-        if response.status_code == 404:
-            self._forget(key)  # the failed read is recorded, and the ledger finds what is lost
-        if failure_cause(response):
-            return
-        self.check(response, f"GET {self._one}")
-        if key in self.documents:
-            self.documents[key] = response.json()["version"]
-            shared_keys(self.run_settings.run_id).share(key, self.login)
-
-    def create(self) -> None:
-        """Write a new record."""
-        key = uuid.uuid4()  # not from the seed: a second run against the same database must not meet its keys
-        content = {"id": str(key), **self._content(1)}
-        outcome = self.write(
-            OperationKind.CREATE, key, 1, "POST", self.collection, expect={201}, json=content
-        )
-        if outcome is OperationOutcome.OK:
-            self.documents[key] = 1
-
-    def update(self) -> None:
-        """Write the next version of one of this user's records; read it first when its version is unknown."""
-        if not self.documents:
-            self.create()
-            return
-        key = self.random.choice(tuple(self.documents))
-        version = self.documents[key]
-        if version is None:
-            self.read(key)
-            return
-        self.documents[key] = None
-        content = {"version": version, **self._content(version + 1)}
-        path = f"{self.collection}/{key}"
-        outcome = self.write(
-            OperationKind.UPDATE,
-            key,
-            version + 1,
-            "PUT",
-            path,
-            name=self._one,
-            expect={200, 409},
-            json=content,
-        )
-        if outcome is OperationOutcome.OK:
-            self.documents[key] = version + 1
-
-    def delete(self) -> None:
-        """Delete one of this user's records, or create one when there are none."""
-        if not self.documents:
-            self.create()
-            return
-        key = self.random.choice(tuple(self.documents))
-        version = self.documents[key] or 0
-        self._forget(key)
-        shared_keys(self.run_settings.run_id).withdraw(key)
-        path = f"{self.collection}/{key}"
-        outcome = self.write(OperationKind.DELETE, key, version, "DELETE", path, name=self._one, expect={204})
-        if outcome is OperationOutcome.FAIL:
-            self.documents[key] = None
-
-    def transfer(self) -> None:
-        """Move a little money between two of the account's wallets."""
-        if not self._wallets:
-            response = self.call("GET", "/wallets")
-            if not failure_cause(response):
-                self.check(response, "GET /wallets")
-                self._wallets = [wallet["id"] for wallet in response.json()]
-            return
-        key = uuid.uuid4()
-        source, target = self.random.sample(self._wallets, 2)
-        order = {"id": str(key), "from": source, "to": target, "amount": self.random.randint(1, 10)}
-        self.write(OperationKind.TRANSFER, key, 0, "POST", "/transfers", expect={201, 409}, json=order)
-
-    @property
-    def _one(self) -> str:
-        return f"{self.collection}/{{id}}"
-
-    def _content(self, version: int) -> dict[str, str]:
-        text = make_text(self.account.name, self.run_settings.canary, version)
-        return {"title": text, "body": f"{text} {_FILLER}"}
-
-    def _known_key(self) -> uuid.UUID | None:
-        keys = tuple(self.documents) + tuple(self._listed)
-        return self.random.choice(keys) if keys else None
-
-    def _forget(self, key: uuid.UUID) -> None:
-        self.documents.pop(key, None)
-        self._listed = [listed for listed in self._listed if listed != key]
-
     # isolation
 
     def _is_probing(self) -> bool:
         return self._probing is not None and not self._probing.dead
+
+    def share(self, resource: Declaration, record_id: str) -> None:
+        """Have users of other accounts ask for this record, which this one has just read."""
+        shared_records(self.run_settings.run_id).share(SharedRecord(resource, record_id), self.login)
+
+    def withdraw(self, resource: Declaration, record_id: str) -> None:
+        """The record is about to be deleted."""
+        shared_records(self.run_settings.run_id).withdraw(SharedRecord(resource, record_id))
 
     def _read_foreign(self) -> None:
         """Ask for another account's record, then, as the control, let its owner ask for it.
 
         Runs beside the user and apart from the load: it delays no task and is in no sample.
         """
-        others = shared_keys(self.run_settings.run_id).foreign_to(self.account)
+        others = shared_records(self.run_settings.run_id).foreign_to(self.account)
         if not others:
             return
-        key, owner = self.random.choice(others)
-        path = f"{self.collection}/{key}"
-        shown, control = status_for(self.login, path), status_for(owner, path)
-        outcome, detail = judge_foreign_read(shown, control, self.foreign_refusals)
-        recorder.probe(self.account.name, "foreign_read", outcome, detail and f"GET {self._one}: {detail}")
+        record, owner = self.random.choice(others)
+        shown, control = status_for(self.login, record.path), status_for(owner, record.path)
+        outcome, detail = judge_foreign_read(shown, control, record.resource.refusals)
+        what = f"GET {record.resource.one}"
+        recorder.probe(self.account.name, "foreign_read", outcome, detail and f"{what}: {detail}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -377,7 +296,26 @@ def _read_everything_back() -> Iterator[FinalRead]:
     for attempt in tuple(_attempts):
         _book(attempt, OperationOutcome.INDETERMINATE)
     settings = _settings()
-    return read_back(tuple(accounts_of(settings).actors.values()), settings.canary)
+    return read_back(tuple(accounts_of(settings).actors.values()), settings)
+
+
+@dataclass(frozen=True)
+class _ResourceTask:
+    """One thing that a user without tasks of its own does with a resource."""
+
+    name: str
+    operation: str
+
+    def __call__(self, user: MigrationUser) -> None:
+        records: Records = getattr(user, self.name)
+        records.do(self.operation)
+
+
+def _tasks_of(resources: Mapping[str, Resource]) -> Iterator[_ResourceTask]:
+    """A task for all that the resources can do, as often as its weight says."""
+    for name, resource in resources.items():
+        for operation in resource.does:
+            yield from [_ResourceTask(name, operation)] * WEIGHTS[operation]
 
 
 def _settings() -> RunSettings:

@@ -4,6 +4,7 @@ Writes what was recorded as JSON to the file that USERS_RECORD names.
 """
 
 import os
+import uuid
 from typing import Any
 
 import gevent
@@ -11,11 +12,13 @@ from locust import events, task
 
 from harness.clock import monotonic, wait_until
 from harness.core.blocks import BlockStream
-from harness.core.operations import unpack_operations
+from harness.core.bodies import canary, new_id
+from harness.core.operations import OperationKind, unpack_operations
 from harness.core.samples import TICK_S, Outcome, SampleTable
 from harness.load import users
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
+from harness.load.resource import Resource
 from harness.load.token_auth import PasswordGrant
 from harness.load.users import MigrationUser
 from harness.load.valve import valve
@@ -32,7 +35,15 @@ PEOPLE: list[MigrationUser] = []
 
 class Person(MigrationUser):
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
+    websocket_path = "/ws"
     foreign_read_ratio = 0.2
+    wallets: tuple[int, ...] = ()
+    documents = Resource(
+        "/documents",
+        create={"id": new_id, "title": canary, "body": canary("more")},
+        version="version",
+        page="limit/after",
+    )
 
     def on_start(self) -> None:
         PEOPLE.append(self)
@@ -40,27 +51,33 @@ class Person(MigrationUser):
 
     @task(4)
     def look(self) -> None:
-        self.list()
+        self.documents.list()
 
     @task(4)
     def view(self) -> None:
-        self.read()
+        self.documents.read()
 
     @task(4)
     def make(self) -> None:
-        self.create()
+        self.documents.create()
 
     @task(4)
     def change(self) -> None:
-        self.update()
+        self.documents.update()
 
     @task(2)
     def remove(self) -> None:
-        self.delete()
+        self.documents.delete()
 
     @task(2)
     def pay(self) -> None:
-        self.transfer()
+        if not self.wallets:
+            self.wallets = tuple(wallet["id"] for wallet in self.call("GET", "/wallets").json())
+            return
+        key = uuid.uuid4()
+        source, target = self.random.sample(self.wallets, 2)
+        order = {"id": str(key), "from": source, "to": target, "amount": 1}
+        self.write(OperationKind.TRANSFER, key, 0, "POST", "/transfers", expect={201, 409}, json=order)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

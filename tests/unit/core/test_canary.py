@@ -1,3 +1,5 @@
+import uuid
+
 import pytest
 
 from harness.core.canary import Canary, foreign, make_text, read_text
@@ -7,6 +9,13 @@ def test_text_says_whose_it_is_of_which_run_and_version() -> None:
     text = make_text("account-0001", "8f3a", 3, "lorem ipsum")
     assert text == "canary:account-0001 run:8f3a v:3 lorem ipsum"
     assert read_text(text) == Canary("account-0001", "8f3a", 3)
+
+
+def test_text_may_bear_the_key_that_the_ledger_knows_its_record_by() -> None:
+    key = uuid.UUID(int=7)
+    text = make_text("account-0001", "8f3a", 3, "lorem", key)
+    assert text == f"canary:account-0001 run:8f3a v:3 k:{key.hex} lorem"
+    assert read_text(text) == Canary("account-0001", "8f3a", 3, key)
 
 
 def test_text_without_a_rest_has_no_space_at_its_end() -> None:

@@ -1,12 +1,14 @@
-import uuid
 from typing import cast
 
 import pytest
 
 from harness.core.accounts import Account
+from harness.core.declaration import Declaration
 from harness.load.auth import Login, NoAuth
 from harness.load.client import MeasuredSession
-from harness.load.foreign_reads import SharedKeys, judge_foreign_read, shared_keys
+from harness.load.foreign_reads import SharedRecord, SharedRecords, judge_foreign_read, shared_records
+
+ITEMS = Declaration("/items/")
 
 
 def _login(name: str) -> Login:
@@ -14,34 +16,41 @@ def _login(name: str) -> Login:
 
 
 def test_only_records_of_others_are_foreign() -> None:
-    keys = SharedKeys()
-    mine, theirs = uuid.uuid4(), uuid.uuid4()
+    records = SharedRecords()
+    mine, theirs = SharedRecord(ITEMS, "1"), SharedRecord(ITEMS, "2")
     ann, bob = _login("ann"), _login("bob")
-    keys.share(mine, ann)
-    keys.share(theirs, bob)
-    assert keys.foreign_to(ann.account) == [(theirs, bob)]
+    records.share(mine, ann)
+    records.share(theirs, bob)
+    assert records.foreign_to(ann.account) == [(theirs, bob)]
+    assert theirs.path == "/items/2"
 
 
 def test_record_that_is_deleted_is_withdrawn() -> None:
-    keys = SharedKeys()
-    key = uuid.uuid4()
-    keys.share(key, _login("bob"))
-    keys.withdraw(key)
-    keys.withdraw(key)
-    assert keys.foreign_to(Account("ann")) == []
+    records = SharedRecords()
+    records.share(SharedRecord(ITEMS, "1"), _login("bob"))
+    records.withdraw(SharedRecord(ITEMS, "1"))
+    records.withdraw(SharedRecord(ITEMS, "1"))
+    assert records.foreign_to(Account("ann", "secret")) == []
+
+
+def test_same_id_of_another_resource_is_another_record() -> None:
+    records = SharedRecords()
+    records.share(SharedRecord(ITEMS, "1"), _login("bob"))
+    records.withdraw(SharedRecord(Declaration("/orders"), "1"))
+    assert len(records.foreign_to(Account("ann", "secret"))) == 1
 
 
 def test_oldest_record_goes_when_there_are_too_many() -> None:
-    keys = SharedKeys(size=2)
-    all_keys = [uuid.uuid4() for _ in range(3)]
-    for key in all_keys:
-        keys.share(key, _login("bob"))
-    assert [key for key, _ in keys.foreign_to(Account("ann"))] == all_keys[1:]
+    records = SharedRecords(size=2)
+    all_records = [SharedRecord(ITEMS, str(number)) for number in range(3)]
+    for record in all_records:
+        records.share(record, _login("bob"))
+    assert [record for record, _ in records.foreign_to(Account("ann", "secret"))] == all_records[1:]
 
 
-def test_new_run_begins_without_keys() -> None:
-    assert shared_keys("run-1") is shared_keys("run-1")
-    assert shared_keys("run-2") is not shared_keys("run-1")
+def test_new_run_begins_without_records() -> None:
+    assert shared_records("run-1") is shared_records("run-1")
+    assert shared_records("run-2") is not shared_records("run-1")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,24 @@
 import uuid
+from collections import Counter
 from random import Random
 from typing import Any
 
 import gevent
 import pytest
+from locust import task
 from locust.env import Environment
 from locust.exception import RescheduleTask
 
 from harness.core.accounts import Account
-from harness.core.canary import read_text
+from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule
 from harness.errors import SetupError
 from harness.load import users
 from harness.load.auth import Auth, Credentials, LoginError
 from harness.load.messages import RunSettings
-from harness.load.users import MigrationUser
+from harness.load.resource import Resource
+from harness.load.users import MigrationUser, _ResourceTask
 from tests.unit.load.test_client import Answer
 
 SETTINGS = RunSettings("run-1", "run-1", 1, 30, 80.0, 0, 1, 1000)
@@ -96,6 +99,7 @@ class _Person(MigrationUser):
     host = "http://127.0.0.1:1"
     foreign_read_ratio = 0.0
     auth = Auth()
+    documents = Resource("/documents", create={"id": new_id, "title": canary})
 
 
 def _answer(status: int = 200, body: Any = None, text: str = "{}") -> Answer:
@@ -154,69 +158,15 @@ def test_call_that_is_refused_for_its_token_logs_in_and_is_made_once_more(desk: 
 def test_task_of_a_user_that_cannot_log_in_is_left_for_the_next_slot(desk: Desk) -> None:
     desk.login.fails = True
     with pytest.raises(RescheduleTask):
-        desk.user.create()
+        desk.user.documents.create()
     assert desk.requests == []
     assert desk.ledger.operations == []
-
-
-def test_created_record_bears_its_canary_and_is_in_the_ledger(desk: Desk) -> None:
-    desk.answers = [_answer(201)]
-    desk.user.create()
-    [(key, kind, version, outcome)] = desk.ledger.operations
-    assert (kind, version, outcome) == (OperationKind.CREATE, 1, OperationOutcome.OK)
-    method, path, options = desk.last
-    assert (method, path, options["json"]["id"]) == ("POST", "/documents", str(key))
-    says = read_text(options["json"]["title"])
-    assert says is not None
-    assert (says.account, says.run, says.version) == ("account-0001", "run-1", 1)
-    assert desk.user.documents == {key: 1}
-
-
-def test_record_whose_create_had_no_clear_end_is_not_used_further(desk: Desk) -> None:
-    desk.answers = [_answer(503)]
-    desk.user.create()
-    assert desk.ledger.operations[0][3] is OperationOutcome.INDETERMINATE
-    assert desk.user.documents == {}
-
-
-def test_update_names_the_version_it_knows_and_writes_the_next(desk: Desk) -> None:
-    key = uuid.uuid4()
-    desk.user.documents = {key: 4}
-    desk.user.update()
-    method, path, options = desk.last
-    assert (method, path, options["json"]["version"]) == ("PUT", f"/documents/{key}", 4)
-    says = read_text(options["json"]["title"])
-    assert says is not None
-    assert says.version == 5
-    assert desk.ledger.operations == [(key, OperationKind.UPDATE, 5, OperationOutcome.OK)]
-    assert desk.user.documents == {key: 5}
-
-
-def test_after_an_update_without_a_clear_end_the_record_is_read_first(desk: Desk) -> None:
-    key = uuid.uuid4()
-    desk.user.documents = {key: 4}
-    desk.answers = [_answer(504), _answer(200, {"version": 5})]
-    desk.user.update()
-    assert desk.user.documents == {key: None}
-    desk.user.update()
-    assert desk.last[0] == "GET"
-    assert desk.user.documents == {key: 5}
-
-
-def test_conflict_is_expected_and_surely_no_write(desk: Desk) -> None:
-    key = uuid.uuid4()
-    desk.user.documents = {key: 4}
-    desk.answers = [_answer(409)]
-    desk.user.update()
-    assert 409 in desk.last[2]["expect"]
-    assert desk.ledger.operations[0][3] is OperationOutcome.FAIL
-    assert desk.user.documents == {key: None}
 
 
 def test_write_that_is_killed_is_indeterminate(desk: Desk) -> None:
     desk.answers = [gevent.GreenletExit()]
     with pytest.raises(gevent.GreenletExit):
-        desk.user.create()
+        desk.user.documents.create()
     assert desk.ledger.operations[0][3] is OperationOutcome.INDETERMINATE
 
 
@@ -226,56 +176,56 @@ def test_write_still_unanswered_at_the_final_read_is_booked_once(desk: Desk) -> 
         return _answer(201)
 
     desk.user.client.request = answer_late  # type: ignore[method-assign]
-    desk.user.create()
+    desk.user.documents.create()
     [(_, kind, _, outcome)] = desk.ledger.operations
     assert (kind, outcome) == (OperationKind.CREATE, OperationOutcome.INDETERMINATE)
 
 
-def test_deleted_record_is_not_asked_for_again(desk: Desk) -> None:
-    key = uuid.uuid4()
-    desk.user.documents = {key: 4}
-    desk.user._listed = [key]
-    desk.answers = [_answer(204)]
-    desk.user.delete()
-    assert desk.ledger.operations == [(key, OperationKind.DELETE, 4, OperationOutcome.OK)]
-    assert desk.user._known_key() is None
-
-
-def test_record_that_is_gone_is_not_asked_for_again(desk: Desk) -> None:
-    key = uuid.uuid4()
-    desk.user.documents = {key: 4}
-    desk.answers = [_answer(404)]
-    desk.user.read(key)
-    assert desk.user.documents == {}
-
-
-def test_own_records_are_checked_reads(desk: Desk) -> None:
-    key = str(uuid.uuid4())
-    page = _answer(200, {"items": [{"id": key}]}, f'[{{"id": "{key}", "title": "canary:account-0001"}}]')
-    desk.answers = [page]
-    desk.user.list()
-    assert (desk.ledger.checked, desk.ledger.probes) == (1, [])
-    assert desk.user._known_key() == uuid.UUID(key)
-
-
-def test_another_accounts_canary_in_a_list_is_a_leak(desk: Desk) -> None:
-    desk.answers = [_answer(200, {"items": []}, '[{"title": "Document 1 of canary:account-0002"}]')]
-    desk.user.list()
-    assert desk.ledger.checked == 0
+def test_what_another_account_wrote_is_a_leak(desk: Desk) -> None:
+    desk.user.check(_answer(text='[{"title": "Document 1 of canary:account-0002"}]'), "GET /documents")
+    desk.user.check(_answer(text='[{"title": "Document 1 of canary:account-0001"}]'), "GET /documents")
+    assert desk.ledger.checked == 1
     assert desk.ledger.probes == [("account-0001", "canary", "leaked", "GET /documents showed account-0002")]
-
-
-def test_transfer_moves_money_between_two_wallets_once_they_are_known(desk: Desk) -> None:
-    desk.answers = [_answer(200, [{"id": 7}, {"id": 8}]), _answer(201)]
-    desk.user.transfer()
-    desk.user.transfer()
-    order = desk.last[2]["json"]
-    assert {order["from"], order["to"]} == {7, 8}
-    [(key, kind, _, outcome)] = desk.ledger.operations
-    assert (str(key), kind, outcome) == (order["id"], OperationKind.TRANSFER, OperationOutcome.OK)
 
 
 def test_user_outside_a_run_says_what_is_missing(desk: Desk) -> None:
     desk.ledger.settings = None
     with pytest.raises(SetupError, match=r"import harness\.locust"):
         desk.user.on_start()
+
+
+class _Buyer(MigrationUser):
+    host = "http://127.0.0.1:1"
+    foreign_read_ratio = 0.0
+    items = Resource("/items", create={"title": canary}, without={"delete"})
+    prices = Resource("/prices")
+
+
+class _Seller(_Buyer):
+    offers = Resource("/offers", without={"read"})
+
+
+class _Waiter(_Buyer):
+    @task
+    def wait_for_better_times(self) -> None: ...
+
+
+def _names(user: type[MigrationUser]) -> Counter[str]:
+    return Counter(f"{one.name}.{one.operation}" for one in user.tasks if isinstance(one, _ResourceTask))
+
+
+def test_user_without_tasks_does_what_its_resources_can() -> None:
+    items = {"items.list": 25, "items.read": 35, "items.create": 15, "items.update": 20}
+    assert _names(_Buyer) == {**items, "prices.list": 25, "prices.read": 35}
+    assert _names(_Seller) == {**_names(_Buyer), "offers.list": 25}
+
+
+def test_user_with_a_task_of_its_own_does_that_alone() -> None:
+    assert len(_Waiter.tasks) == 1
+    assert _names(_Waiter) == {}
+
+
+def test_task_of_a_resource_is_done_by_the_user_it_is_called_with(desk: Desk) -> None:
+    [create] = {one for one in _Person.tasks if isinstance(one, _ResourceTask) and one.operation == "create"}
+    create(desk.user)
+    assert desk.last[:2] == ("POST", "/documents")

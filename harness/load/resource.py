@@ -1,0 +1,333 @@
+"""Resources: the kinds of records that users of a service keep, as a person declares them.
+
+    class Shopper(MigrationUser):
+        items = Resource("/api/v1/items/", create={"title": canary}, page="skip/limit")
+
+On the class `items` is the declaration; on a user it is that user's records, with what can be done to them:
+`self.items.create()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from random import Random
+from typing import Any, Protocol, overload
+
+from locust.contrib.fasthttp import FastResponse
+
+from harness.core.bodies import ShapeError, canaries_in, fill, record_in
+from harness.core.canary import make_text
+from harness.core.declaration import Declaration
+from harness.core.operations import OperationKind, OperationOutcome
+from harness.core.paging import Paging, PlaceKind, records_of
+from harness.load.client import failure_cause
+from harness.load.messages import RunSettings
+
+__all__ = ["Acknowledged", "Person", "Records", "Resource", "acknowledged", "answer_of"]
+
+_log = logging.getLogger(__name__)
+
+PAGE = 20
+"""How many records a person looks at."""
+_CONFLICT = frozenset({409, 412})
+_DELETED = frozenset({200, 202, 204})
+_UPDATED = frozenset({200, 204})
+
+
+class Person(Protocol):
+    """What Records need of their user, see `MigrationUser`."""
+
+    account: Any
+    random: Random
+    run_settings: RunSettings
+
+    def call(
+        self, method: str, path: str, *, name: str | None = None, expect: Container[int] = ..., **payload: Any
+    ) -> FastResponse: ...
+
+    def write(
+        self,
+        kind: OperationKind,
+        key: uuid.UUID,
+        version: int,
+        method: str,
+        path: str,
+        *,
+        name: str | None = None,
+        expect: Container[int] = ...,
+        answered: Callable[[FastResponse], None] | None = None,
+        **payload: Any,
+    ) -> OperationOutcome: ...
+
+    def check(self, response: FastResponse, what: str) -> None: ...
+
+    def share(self, resource: Declaration, record_id: str) -> None: ...
+
+    def withdraw(self, resource: Declaration, record_id: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Known:
+    """A record that this user created: its id in the service, and the version it has, as far as is known.
+
+    After a write without a clear end the version is None until the record is read again. Without optimistic
+    locking that write may still arrive, later than any other: such a record is not `settled`, and is not
+    written again.
+    """
+
+    id: str
+    version: int | None
+    settled: bool = True
+
+
+class Records:
+    """One user's records, in the order in which they were created; it may do whatever is declared."""
+
+    def __init__(self, resource: Declaration, user: Person) -> None:
+        self.resource = resource
+        self.known: dict[uuid.UUID, Known] = {}
+        self._user = user
+        self._listed: list[str] = []
+
+    def do(self, operation: str) -> None:
+        """`list`, `read`, `create`, `update` or `delete`."""
+        tasks = {
+            "list": self.list,
+            "read": self.read,
+            "create": self.create,
+            "update": self.update,
+            "delete": self.delete,
+        }
+        tasks[operation]()
+
+    def list(self) -> None:
+        """Look at a page of the account's records: the first, or from a random id on."""
+        resource, paging = self.resource, self.resource.paging
+        query = f"?{paging.query(self._place(paging), min(PAGE, resource.page_size))}" if paging else ""
+        what = f"GET {resource.path}"
+        response = self._user.call("GET", f"{resource.path}{query}", name=resource.path)
+        if failure_cause(response):
+            return
+        self._check(response, what)
+        with _warning(what):
+            records = records_of(answer_of(response), resource.list_in)
+            self._listed = [str(r[resource.key]) for r in records if resource.key in r] or self._listed
+
+    def read(self, key: uuid.UUID | None = None) -> None:
+        """Read one record: `key`, or one that this user created or was shown in a list."""
+        resource, known = self.resource, self.known.get(key) if key else None
+        record_id = known.id if known else self._any_id()
+        if record_id is None:
+            self.do("list" if "list" in resource.does else "create")
+            return
+        response = self._user.call("GET", resource.path_of(record_id), name=resource.one)
+        if response.status_code == 404:
+            self._forget(record_id)  # the failed read is recorded, and the ledger finds what is lost
+        if failure_cause(response):
+            return
+        what = f"GET {resource.one}"
+        self._check(response, what)
+        known = next((mine for mine in self.known.values() if mine.id == record_id), None)
+        if known is None:
+            return
+        with _warning(what):
+            if any(canaries_in(answer_of(response), resource.marked)):
+                self._acknowledged.shown = True
+            if resource.version is not None:
+                known.version = _version_in(response, resource)
+        if resource.private:
+            self._user.share(resource, record_id)
+
+    def create(self) -> None:
+        """Write a new record."""
+        resource = self.resource
+        key = uuid.uuid4()  # not from the seed: a second run against the same database must not meet its keys
+        if resource.create is None:
+            raise NotImplementedError(f"{resource.name} declares no create")
+
+        def learn(response: FastResponse) -> None:
+            what = f"POST {resource.path}"
+            with _warning(what):
+                record_id = str(key) if resource.chooses_id else _id_in(response, resource)
+                self.known[key] = Known(record_id, 1)
+                self._acknowledged.ids[key] = record_id
+
+        self._user.write(
+            OperationKind.CREATE,
+            key,
+            1,
+            "POST",
+            resource.path,
+            expect=resource.created,
+            answered=learn,
+            json=self._body(resource.create, key, 1),
+        )
+
+    def update(self) -> None:
+        """Write the next version of one of this user's records; read it first when its version is unknown."""
+        resource = self.resource
+        key = self._any_settled()
+        if key is None:
+            self.create()
+            return
+        known = self.known[key]
+        if known.version is None:
+            self.read(key)
+            return
+        version = known.version + 1 if resource.tells_versions else known.version
+        body = self._body(resource.change, key, version)
+        if resource.version is not None:
+            body = {resource.version: known.version, **body}
+        known.version, known.settled = None, False
+        outcome = self._user.write(
+            OperationKind.UPDATE,
+            key,
+            version,
+            resource.update_method,
+            resource.path_of(known.id),
+            name=resource.one,
+            expect=_UPDATED | _CONFLICT if resource.version is not None else _UPDATED,
+            json=body,
+        )
+        if outcome is OperationOutcome.OK:
+            known.version = version
+        elif resource.version is None:
+            known.version = version - 1 if resource.tells_versions else version
+        known.settled = resource.version is not None or outcome is not OperationOutcome.INDETERMINATE
+
+    def delete(self) -> None:
+        """Delete one of this user's records, or create one when there are none."""
+        resource = self.resource
+        key = self._any_settled()
+        if key is None:
+            self.create()
+            return
+        known = self.known[key]
+        version = known.version or 0
+        self._forget(known.id)
+        self._acknowledged.ids.pop(key, None)
+        self._user.withdraw(resource, known.id)
+        outcome = self._user.write(
+            OperationKind.DELETE,
+            key,
+            version,
+            "DELETE",
+            resource.path_of(known.id),
+            name=resource.one,
+            expect=_DELETED,
+        )
+        if outcome is OperationOutcome.FAIL:
+            self._acknowledged.ids[key] = known.id
+            self.known[key] = known if resource.version is None else Known(known.id, None)
+
+    def _body(self, declared: Mapping[str, Any], key: uuid.UUID, version: int) -> dict[str, Any]:
+        account, run = self._user.account.name, self._user.run_settings.canary
+        known_by = None if self.resource.chooses_id else key
+
+        def text(rest: str) -> str:
+            return make_text(account, run, version, rest, known_by)
+
+        body: dict[str, Any] = fill(declared, text, str(key), self._user)
+        return body
+
+    def _place(self, paging: Paging) -> int | str | None:
+        if paging.kind is PlaceKind.AFTER and self.resource.chooses_id:
+            return str(uuid.UUID(int=self._user.random.getrandbits(128)))
+        return paging.start
+
+    def _check(self, response: FastResponse, what: str) -> None:
+        if self.resource.private:
+            self._user.check(response, what)
+
+    def _any_id(self) -> str | None:
+        ids = (*(known.id for known in self.known.values()), *self._listed)
+        return self._user.random.choice(ids) if ids else None
+
+    def _any_settled(self) -> uuid.UUID | None:
+        keys = [key for key, known in self.known.items() if known.settled]
+        return self._user.random.choice(keys) if keys else None
+
+    def _forget(self, record_id: str) -> None:
+        self.known = {key: known for key, known in self.known.items() if known.id != record_id}
+        self._listed = [listed for listed in self._listed if listed != record_id]
+
+    @property
+    def _acknowledged(self) -> Acknowledged:
+        return acknowledged(self._user.run_settings.run_id)[self._user.account.name, self.resource]
+
+
+class Resource(Declaration):
+    """A declaration that stands for a user's records on a user."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    @overload
+    def __get__(self, user: None, owner: type) -> Resource: ...
+    @overload
+    def __get__(self, user: Person, owner: type) -> Records: ...
+    def __get__(self, user: Person | None, owner: type) -> Resource | Records:
+        """The declaration on a class; on a user, that user's records."""
+        if user is None:
+            return self
+        records: Records = user.__dict__.setdefault(self.name, Records(self, user))
+        return records
+
+
+@dataclass
+class Acknowledged:
+    """The records of one resource that an account created for sure and did not try to delete, by the ledger's
+    key; `shown` once an answer about one of them bore its canary.
+    """
+
+    ids: dict[uuid.UUID, str] = field(default_factory=dict)
+    shown: bool = False
+
+
+@lru_cache(maxsize=1)
+def acknowledged(run_id: str) -> defaultdict[tuple[str, Declaration], Acknowledged]:  # noqa: ARG001 - the cache's key
+    """What this process's users created in one run, by account and resource."""
+    return defaultdict(Acknowledged)
+
+
+def answer_of(response: FastResponse) -> Any:
+    """The answer's JSON; raises ShapeError when it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        raise ShapeError("an answer that is not JSON") from None
+
+
+def _id_in(response: FastResponse, resource: Declaration) -> str:
+    """The id that the service gave a new record: in its answer, else at the end of `Location`."""
+    location = str(response.headers.get("Location") or "").rstrip("/") if response.headers else ""
+    if location and not response.content:
+        return location.rsplit("/", 1)[-1]
+    return str(record_in(answer_of(response), resource.key)[resource.key])
+
+
+def _version_in(response: FastResponse, resource: Declaration) -> int:
+    version = record_in(answer_of(response), resource.key).get(resource.version or "")
+    if isinstance(version, int):
+        return version
+    raise ShapeError(f"no whole number {resource.version!r} in the record")
+
+
+@contextmanager
+def _warning(what: str) -> Iterator[None]:
+    """Say once per process that an answer is not of the shape that was declared; its request is recorded."""
+    try:
+        yield
+    except ShapeError as error:
+        _warn(what, str(error))
+
+
+@cache
+def _warn(what: str, cause: str) -> None:
+    _log.warning("%s: %s. Mend the Resource: its key, version or list_in.", what, cause)
