@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(command=_report)
 
     _add_trace(commands)
+    _add_init(commands)
 
     plan = commands.add_parser(
         "plan", help="the whole run as it would be", description=_plan.__doc__, allow_abbrev=False
@@ -110,6 +111,21 @@ def _parser() -> argparse.ArgumentParser:
     help_.add_argument("topic", nargs="?", metavar="TOPIC", help="none: the topics")
     help_.set_defaults(command=_help)
     return parser
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = commands.add_parser(
+        "init",
+        help="write a first locustfile, plan file and CI job for your service",
+        description=_init.__doc__,
+        allow_abbrev=False,
+    )
+    init.add_argument("--openapi", required=True, metavar="URL|FILE", help="the service's OpenAPI 3 document")
+    init.add_argument("--alembic-config", default="alembic.ini", metavar="INI", help="default: alembic.ini")
+    init.add_argument("--database", metavar="NAME", help="the database that may be migrated")
+    init.add_argument("--no-ci", action="store_true", help="write no CI job")
+    init.add_argument("--force", action="store_true", help="overwrite what is there")
+    init.set_defaults(command=_init)
 
 
 def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -164,6 +180,25 @@ def _report(options: argparse.Namespace) -> int:
         return 0
     render = {"html": html.render, "junit": junit.render, "markdown": markdown.render}[options.format]
     sys.stdout.write(render(view))
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    """Write locustfile.py, harness.toml and .github/workflows/migration.yml into this folder, from what the
+    service's OpenAPI document says. What only you can know is marked with DECIDE.
+    """
+    from harness.run.first_files import first_files, next_steps, read_document, write_files
+
+    files = first_files(
+        read_document(options.openapi),
+        options.openapi,
+        alembic_config=options.alembic_config,
+        database=options.database,
+        ci=not options.no_ci,
+    )
+    write_files(files, Path(), options.force)
+    sys.stdout.write("".join(f"wrote {name}\n" for name in files.texts))
+    sys.stdout.write("\n".join(["", *next_steps(files), ""]))
     return 0
 
 

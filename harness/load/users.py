@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -40,8 +40,8 @@ _LOGIN_WITHIN_S = 10.0
 _LOGIN_PAUSE_S = 0.25
 _SUBSCRIBED_WITHIN_S = 2.0
 
-WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5}
-"""How often a user without tasks of its own does what its resources can, in relation."""
+WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5, "page": 5}
+"""How often a user without tasks of its own does what is declared, in relation."""
 
 
 class MigrationUser(FastHttpUser):
@@ -69,6 +69,9 @@ class MigrationUser(FastHttpUser):
     account_password: ClassVar[str] = "correct horse battery staple"  # noqa: S105 - the seeded accounts'
     """The password of accounts that no file lists."""
 
+    pages: ClassVar[Sequence[str]] = ()
+    """Paths that are simply read, by a user without tasks of its own."""
+
     period_s: ClassVar[float] = 0.375
     """Seconds between two tasks when the run has no target rate."""
 
@@ -90,8 +93,8 @@ class MigrationUser(FastHttpUser):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = [task for task in cls.tasks if not isinstance(task, _ResourceTask)]
-        cls.tasks = own or list(_tasks_of(cls.resources()))
+        own = [task for task in cls.tasks if not isinstance(task, _DeclaredTask)]
+        cls.tasks = own or list(_tasks_of(cls))
 
     @classmethod
     def resources(cls) -> dict[str, Resource]:
@@ -300,22 +303,27 @@ def _read_everything_back() -> Iterator[FinalRead]:
 
 
 @dataclass(frozen=True)
-class _ResourceTask:
-    """One thing that a user without tasks of its own does with a resource."""
+class _DeclaredTask:
+    """What a user without tasks of its own does: `operation` with the resource `name`, or read the page."""
 
     name: str
     operation: str
 
     def __call__(self, user: MigrationUser) -> None:
-        records: Records = getattr(user, self.name)
-        records.do(self.operation)
+        if self.operation == "page":
+            user.call("GET", self.name)
+        else:
+            records: Records = getattr(user, self.name)
+            records.do(self.operation)
 
 
-def _tasks_of(resources: Mapping[str, Resource]) -> Iterator[_ResourceTask]:
-    """A task for all that the resources can do, as often as its weight says."""
-    for name, resource in resources.items():
+def _tasks_of(user: type[MigrationUser]) -> Iterator[_DeclaredTask]:
+    """A task for all that was declared, as often as its weight says."""
+    for name, resource in user.resources().items():
         for operation in resource.does:
-            yield from [_ResourceTask(name, operation)] * WEIGHTS[operation]
+            yield from [_DeclaredTask(name, operation)] * WEIGHTS[operation]
+    for page in user.pages:
+        yield from [_DeclaredTask(page, "page")] * WEIGHTS["page"]
 
 
 def _settings() -> RunSettings:

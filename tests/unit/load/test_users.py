@@ -18,7 +18,7 @@ from harness.load import users
 from harness.load.auth import Auth, Credentials, LoginError
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
-from harness.load.users import MigrationUser, _ResourceTask
+from harness.load.users import MigrationUser, _DeclaredTask
 from tests.unit.load.test_client import Answer
 
 SETTINGS = RunSettings("run-1", "run-1", 1, 30, 80.0, 0, 1, 1000)
@@ -211,7 +211,7 @@ class _Waiter(_Buyer):
 
 
 def _names(user: type[MigrationUser]) -> Counter[str]:
-    return Counter(f"{one.name}.{one.operation}" for one in user.tasks if isinstance(one, _ResourceTask))
+    return Counter(f"{one.name}.{one.operation}" for one in user.tasks if isinstance(one, _DeclaredTask))
 
 
 def test_user_without_tasks_does_what_its_resources_can() -> None:
@@ -226,6 +226,6 @@ def test_user_with_a_task_of_its_own_does_that_alone() -> None:
 
 
 def test_task_of_a_resource_is_done_by_the_user_it_is_called_with(desk: Desk) -> None:
-    [create] = {one for one in _Person.tasks if isinstance(one, _ResourceTask) and one.operation == "create"}
+    [create] = {one for one in _Person.tasks if isinstance(one, _DeclaredTask) and one.operation == "create"}
     create(desk.user)
     assert desk.last[:2] == ("POST", "/documents")
