@@ -13,6 +13,7 @@ from keyword import iskeyword
 from typing import Any
 
 from harness.core.api_auth import AuthShape, auth_of, is_account_matter
+from harness.core.bodies import new_id
 from harness.core.example_bodies import Example, Examples
 from harness.core.openapi import Document, Operation
 from harness.core.paging import PLACES, SIZES
@@ -189,6 +190,7 @@ def _change(
     kept = {name: value for name, value in create.body.items() if name != key}
     body = {name: value for name, value in kept.items() if name in properties}
     body |= {name: value for name, value in update.body.items() if name in required and name not in body}
+    body |= {key: new_id} if key in required else {}
     body = body or update.body
     shape.decide += [f"update: {text}" for text in update.decide if text.split(":")[0] in body]
     return arguments if body == kept else {**arguments, "update": body}

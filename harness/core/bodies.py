@@ -38,14 +38,14 @@ class CanaryText:
 
 @dataclass(frozen=True, slots=True)
 class NewId:
-    """Stands for the id of a new record where the client chooses it: a random UUID."""
+    """Stands for a new record's id where the client chooses it, a random UUID; in an update for its id."""
 
 
 canary = CanaryText()
 new_id = NewId()
 
 
-def fill(body: Any, text: Callable[[str], str], key: str, user: object) -> Any:
+def fill(body: Any, text: Callable[[str], str], record_id: str, user: object) -> Any:
     """`body` with its placeholders filled in, however deep they lie.
 
     `text` makes the canary's text from what is to follow it; a function is called with `user`.
@@ -53,11 +53,11 @@ def fill(body: Any, text: Callable[[str], str], key: str, user: object) -> Any:
     if isinstance(body, CanaryText):
         return text(body.rest)
     if isinstance(body, NewId):
-        return key
+        return record_id
     if isinstance(body, Mapping):
-        return {name: fill(value, text, key, user) for name, value in body.items()}
+        return {name: fill(value, text, record_id, user) for name, value in body.items()}
     if isinstance(body, list | tuple):
-        return [fill(value, text, key, user) for value in body]
+        return [fill(value, text, record_id, user) for value in body]
     return body(user) if callable(body) else body
 
 

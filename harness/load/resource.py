@@ -166,7 +166,7 @@ class Records:
             resource.path,
             expect=resource.created,
             answered=learn,
-            json=self._body(resource.create, key, 1),
+            json=self._body(resource.create, key, 1, str(key)),
         )
 
     def update(self) -> None:
@@ -181,7 +181,7 @@ class Records:
             self.read(key)
             return
         version = known.version + 1 if resource.tells_versions else known.version
-        body = self._body(resource.change, key, version)
+        body = self._body(resource.change, key, version, known.id)
         if resource.version is not None:
             body = {resource.version: known.version, **body}
         known.version, known.settled = None, False
@@ -226,14 +226,16 @@ class Records:
             self._acknowledged.ids[key] = known.id
             self.known[key] = known if resource.version is None else Known(known.id, None)
 
-    def _body(self, declared: Mapping[str, Any], key: uuid.UUID, version: int) -> dict[str, Any]:
+    def _body(
+        self, declared: Mapping[str, Any], key: uuid.UUID, version: int, record_id: str
+    ) -> dict[str, Any]:
         account, run = self._user.account.name, self._user.run_settings.canary
         known_by = None if self.resource.chooses_id else key
 
         def text(rest: str) -> str:
             return make_text(account, run, version, rest, known_by)
 
-        body: dict[str, Any] = fill(declared, text, str(key), self._user)
+        body: dict[str, Any] = fill(declared, text, record_id, self._user)
         return body
 
     def _place(self, paging: Paging) -> int | str | None:

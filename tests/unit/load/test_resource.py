@@ -165,6 +165,13 @@ def test_update_names_the_version_it_knows_and_writes_the_next(person: Person) -
     assert records.known[key].version == 2
 
 
+def test_update_may_name_the_records_id(person: Person) -> None:
+    resource = Resource("/items", create={"title": canary}, update={"id": new_id, "title": canary})
+    records, _ = _created(person, resource, {"id": 7})
+    records.update()
+    assert person.last[2]["json"]["id"] == "7"
+
+
 def test_after_an_update_without_a_clear_end_the_record_is_read_first(person: Person) -> None:
     records, key = _created(person, DOCUMENTS)
     person.answers = [answer(504), answer(200, {"id": str(key), "version": 2})]
