@@ -168,7 +168,7 @@ def _decisions(texts: Iterable[str]) -> Iterator[str]:
     yield from (f"{INDENT}# DECIDE: {text}." for text in texts)
 
 
-def plan_file(given: Given) -> str:
+def plan_file(shape: ApiShape, given: Given) -> str:
     """The plan file; every key of it is explained by `harness explain plan-file`."""
     unknown = "  # DECIDE: the base URL of your service" if not given.host_known else ""
     database = "" if given.database_known else "  # DECIDE: the name of your database, allowed to be migrated"
@@ -183,6 +183,7 @@ def plan_file(given: Given) -> str:
         'locustfile = "locustfile.py"',
         "users = 30",
         "target-rate = 80  # requests per second; DECIDE: what the service serves on a busy day",
+        *(['accounts = "accounts.csv"'] if shape.auth.needs_accounts else []),
         "",
         "[migration]",
         f"alembic-config = {_quoted(given.alembic_config)}",

@@ -61,7 +61,7 @@ class MigrationUser(FastHttpUser):
 
     probe_path: ClassVar[str | None] = None
     """What tokens are tried on after the migration: a path that only an account may read.
-    None: the collection."""
+    None: the list of the first resource that is private."""
 
     account_name: ClassVar[str] = "account-{:04}"
     """What accounts are called that no file lists, by their number from 1."""

@@ -53,7 +53,7 @@ def first_files(
     given = Given(
         host or DEFAULT_HOST, alembic_config, database or "shop", host is not None, database is not None
     )
-    texts = {LOCUSTFILE: locustfile(shape), PLAN_FILE: plan_file(given)}
+    texts = {LOCUSTFILE: locustfile(shape), PLAN_FILE: plan_file(shape, given)}
     return FirstFiles(texts | ({CI_JOB: ci_job(shape, given)} if ci else {}), shape, given)
 
 
@@ -144,8 +144,6 @@ def next_steps(files: FirstFiles) -> Iterator[str]:
     decide = sum(text.count("DECIDE") for text in files.texts.values())
     if decide:
         yield f"{decide} places say DECIDE: look at them first."
-    if files.shape.auth.needs_accounts:
-        yield "List accounts of the service in accounts.csv, and add --accounts accounts.csv below."
     yield "Then, with the service running on the database that is to be migrated:"
     yield ""
     yield f"    export MUL_DATABASE_URL=postgresql://USER:PASSWORD@127.0.0.1/{files.given.database}"

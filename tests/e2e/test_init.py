@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness.db.server import EmbeddedServer
+from harness.help import page
 from tests.fix_run import without_test_settings
 from tests.fix_scaffold import INI, Scaffold, running_scaffold
 
@@ -93,6 +94,7 @@ def test_a_scaffolded_service_gets_a_verdict_without_a_changed_line(
     code, output, verdict = project.run(scaffold, "--upgrade", "harmless")
     assert code == 0, output
     assert project.changed_lines == 0
+    assert project.generated.partition("class Person")[2] in page("own-service")
     assert verdict["migration"]["to"] == "harmless"
     assert verdict["ledger"]["acknowledged"] > 300
     assert verdict["ledger"]["indeterminate"] == 0

@@ -58,7 +58,9 @@ def test_the_help_page_has_the_keys_as_the_program_explains_them() -> None:
     assert shown.strip() == explain_keys(flag_words()).strip()
 
 
-@pytest.mark.parametrize("command", ["analyze", "report", "doctor", "explain", "trace", "plan", "help"])
+@pytest.mark.parametrize(
+    "command", ["analyze", "report", "doctor", "explain", "trace", "plan", "help", "init"]
+)
 def test_every_command_is_in_the_readme(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -92,7 +92,7 @@ def test_service_of_which_nothing_was_found_has_a_locustfile_that_says_so() -> N
 
 
 def test_plan_file_is_one() -> None:
-    text = plan_file(GIVEN)
+    text = plan_file(_shape(), GIVEN)
     parsed = parse_plan_file(text, "harness.toml")
     assert parsed is not None
     assert parsed.locustfile == "locustfile.py"
@@ -102,15 +102,21 @@ def test_plan_file_is_one() -> None:
 
 
 def test_plan_file_says_what_is_not_known() -> None:
-    text = plan_file(UNSURE)
+    text = plan_file(_shape(), UNSURE)
     assert parse_plan_file(text, "harness.toml") is not None
     assert text.count("DECIDE") == 3
 
 
 def test_service_on_another_host_is_allowed_by_name() -> None:
-    table = tomllib.loads(plan_file(Given("https://staging.example", "alembic.ini", "shop")))
+    table = tomllib.loads(plan_file(_shape(), Given("https://staging.example", "alembic.ini", "shop")))
     assert table["safety"]["hosts"] == ["staging.example"]
-    assert "hosts" not in tomllib.loads(plan_file(GIVEN))["safety"]
+    assert "hosts" not in tomllib.loads(plan_file(_shape(), GIVEN))["safety"]
+
+
+def test_accounts_that_must_be_listed_are_in_a_file() -> None:
+    table = tomllib.loads(plan_file(_shape(auth=AuthShape("StaticToken")), GIVEN))
+    assert table["load"]["accounts"] == "accounts.csv"
+    assert "accounts" not in tomllib.loads(plan_file(_shape(), GIVEN))["load"]
 
 
 def test_ci_job_waits_for_the_service_and_keeps_the_evidence() -> None:

@@ -81,7 +81,7 @@ def actor(wire: Wire, name: str = "ann", auth: Auth = AUTH, path: str | None = "
     account = Account(name, "secret", {"token": "static"})
     login = Login(auth, account, cast(MeasuredSession, wire))
     login.answered(login.credentials(wire.send), Response(200))
-    return Actor(login, "/items", path)
+    return Actor(login, (), path)
 
 
 def probe(actors: list[Actor], clock: Clock, accounts: int = 10, per_second: float = 1e6) -> None:
@@ -178,7 +178,7 @@ def test_who_came_after_the_migration_began_or_never_worked_is_not_tried(
     idle = Login(AUTH, Account("idle", "secret"), cast(MeasuredSession, wire))
     idle.credentials(wire.send)
     clock.now = BEFORE + 1
-    probe([Actor(idle, "/items", "/items"), actor(wire, "late"), actor(wire, auth=NoAuth())], clock)
+    probe([Actor(idle, (), "/items"), actor(wire, "late"), actor(wire, auth=NoAuth())], clock)
     assert said == []
 
 
