@@ -20,14 +20,14 @@ from harness.core.events import Event, Kind
 from harness.core.observation import Observed, observed, observer_line
 from harness.core.operations import OPERATION, unpack_operations
 from harness.core.plan import Plan
-from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
+from harness.core.record import FinalRead, Found, HealthPoint, Part, Probe, Record, Watch, WebSocketPoint
 from harness.core.samples import SAMPLE, SampleTable
-from harness.core.schema_state import schema_state
+from harness.core.schema_state import SchemaState, schema_state
 from harness.core.secrets import mask_known
 from harness.core.waits import Wait
 from harness.errors import UsageError
 
-__all__ = ["RunDirectory", "dump_json", "read_record"]
+__all__ = ["RunDirectory", "dump_json", "part_of", "read_record"]
 
 T = TypeVar("T")
 
@@ -100,9 +100,11 @@ class RunDirectory:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a whole file at once, never half of it."""
-        temporary = self.path / f".{name}.part"
+        place = self.path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_name(f".{place.name}.part")
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.path / name)
+        temporary.replace(place)
 
     def append_event(self, event: Event) -> None:
         """Add a line to `events.ndjson`."""
@@ -151,9 +153,10 @@ def read_record(path: Path) -> Record:
     bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
     streams = {name: _streams(path, name, events, missing) for name in STREAMS}
     checked = list(_lines(path, "probes.ndjson", missing, optional=True))
+    plan = Plan.from_json(_json(path, "plan.json"))
     watched = _evidence(path, "observer.json", missing, observed) or Observed()
     return Record(
-        plan=Plan.from_json(_json(path, "plan.json")),
+        plan=plan,
         environment=_json(path, "environment.json"),
         events=events,
         samples=SampleTable.join(bases, streams["samples"]),
@@ -181,6 +184,39 @@ def read_record(path: Path) -> Record:
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
         incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
+        elsewhere={name: _watch(path, part_of(name), missing) for name in _elsewhere(events)},
+        parts={step.name: _part(path, part_of(step.name), missing) for step in plan.steps if plan.several},
+    )
+
+
+def part_of(name: str) -> str:
+    """Where a run directory has what is of one migration, of several, or of its database alone."""
+    return f"migrations/{name}/"
+
+
+def _elsewhere(events: Iterable[Event]) -> list[str]:
+    """The databases that were migrated besides the run's own."""
+    begun = (event.data.get("database") for event in events if event.kind == Kind.MIGRATION_BEGIN)
+    return list(dict.fromkeys(str(name) for name in begun if name))
+
+
+def _watch(path: Path, part: str, missing: list[str]) -> Watch:
+    told = _evidence(path, f"{part}observer.json", missing, observed) or Observed()
+    waits = _each(path, f"{part}locks.ndjson", missing, Wait.from_json, told.waits)
+    lines = _each(path, f"{part}database.ndjson", missing, observer_line, told.lines)
+    return Watch(told, tuple(waits), tuple(lines))
+
+
+def _part(path: Path, part: str, missing: list[str]) -> Part:
+    def schema(name: str) -> SchemaState | None:
+        return _evidence(path, f"{part}catalog_{name}.json", missing, schema_state)
+
+    return Part(
+        before=schema("before"),
+        after=schema("after"),
+        before_rollback=schema("before_rollback"),
+        after_rollback=schema("after_rollback"),
+        predictions=_evidence(path, f"{part}predictions.json", missing, dict) or None,
     )
 
 

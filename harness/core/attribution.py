@@ -22,7 +22,7 @@ from harness.core.samples import Floats, Ints
 from harness.core.trace import Lock, Statement
 from harness.core.waits import Wait
 
-__all__ = ["OURS", "Attribution", "Charge", "attribute", "changes_rows"]
+__all__ = ["OURS", "Attribution", "Charge", "attribute", "changes_rows", "joined"]
 
 OURS = "mul-"
 """How the application names of the harness's own sessions begin."""
@@ -44,19 +44,24 @@ _CHANGES_ROWS = ("insert", "update", "delete", "merge", "copy", "for share", "fo
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A wait from `start` to `end` because of `statement`, None where it is not known which one.
+    """A wait from `start` to `end` because of `statement` of `migration`, None where it is not known which one.
 
     `lock` is the one it waited for, None for row locks and where the trace does not know it. `inferred`: the
     statement follows from the time alone; where there is none, that the wait is the migration's at all.
     """
 
     wait: Wait
-    phase: str
+    migration: Migration
     statement: Statement | None
     lock: Lock | None
     start: float
     end: float
     inferred: bool
+
+    @property
+    def phase(self) -> str:
+        """The phase of its migration."""
+        return self.migration.phase
 
     @property
     def seconds(self) -> float:
@@ -90,7 +95,7 @@ _Group = tuple[Migration, int, Sequence[Wait]]
 
 
 def attribute(waits: Iterable[Wait], migrations: Sequence[Migration]) -> Attribution:
-    """Charge every wait that is of a migration's making.
+    """Charge every wait that is of a migration's making; all are of one database.
 
     Left out are advisory locks, which migrators take to keep each other away, sessions that are no clients
     (autovacuum), and the harness's own.
@@ -109,6 +114,16 @@ def attribute(waits: Iterable[Wait], migrations: Sequence[Migration]) -> Attribu
         service=_in_order(_charged((by_number[key[0]], key[1], of) for key, of in service.items())),
         own=_in_order(_ran((by_number[number], pid, of) for (number, pid), of in own.items())),
         backends=frozenset[int]().union(*(migration.backends for migration in migrations)),
+    )
+
+
+def joined(attributions: Iterable[Attribution]) -> Attribution:
+    """Those of several databases in one."""
+    found = list(attributions)
+    return Attribution(
+        service=_in_order(charge for one in found for charge in one.service),
+        own=_in_order(charge for one in found for charge in one.own),
+        backends=frozenset[int]().union(*(one.backends for one in found)),
     )
 
 
@@ -155,14 +170,14 @@ def _charged(groups: Iterable[_Group]) -> Iterator[Charge]:
     for migration, pid, waits in groups:
         left, candidates = list(waits), [list(spans) for spans in _candidates(migration, pid, waits[0])]
         for spans in candidates:
-            charges, left = _charge(left, spans, migration.phase, COVERS)
+            charges, left = _charge(left, spans, migration, COVERS)
             yield from charges
-        charges, left = _charge(left, [span for spans in candidates for span in spans], migration.phase)
+        charges, left = _charge(left, [span for spans in candidates for span in spans], migration)
         yield from charges
         guessed = migration.traced or pid in migration.guessed
         for wait in left:
             lock = _seen_lock(migration, pid, wait)
-            yield Charge(wait, migration.phase, None, lock, wait.started_at, wait.until, guessed)
+            yield Charge(wait, migration, None, lock, wait.started_at, wait.until, guessed)
 
 
 def _seen_lock(migration: Migration, pid: int, wait: Wait) -> Lock | None:
@@ -253,7 +268,7 @@ def _span(
 
 
 def _charge(
-    waits: list[Wait], spans: Sequence[_Span], phase: str, covers: float = 0.0
+    waits: list[Wait], spans: Sequence[_Span], migration: Migration, covers: float = 0.0
 ) -> tuple[list[Charge], list[Wait]]:
     """Charge each wait to the span that covers most of it; the waits that none touches, or covers to this
     share, are left.
@@ -268,7 +283,7 @@ def _charge(
         span = spans[number]
         slack = SLACK_S if wait.interval_s is None else wait.interval_s / 2
         start, end = max(wait.started_at, span.start), min(wait.until, span.end + slack)
-        charges.append(Charge(wait, phase, span.statement, span.lock, start, end, span.inferred))
+        charges.append(Charge(wait, migration, span.statement, span.lock, start, end, span.inferred))
     return charges, left
 
 
@@ -300,7 +315,7 @@ def _most(since: Floats, until: Floats, starts: Floats, ends: Floats, covers: fl
 
 def _ran(groups: Iterable[_Group]) -> Iterator[Charge]:
     for migration, pid, waits in groups:
-        charges, left = _charge(list(waits), list(_runs(migration, pid)), migration.phase)
+        charges, left = _charge(list(waits), list(_runs(migration, pid)), migration)
         yield from charges
         for wait in left:
-            yield Charge(wait, migration.phase, None, None, wait.started_at, wait.until, True)
+            yield Charge(wait, migration, None, None, wait.started_at, wait.until, True)

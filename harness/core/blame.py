@@ -11,6 +11,7 @@ from harness.core.affected import Requests
 from harness.core.attribution import Attribution, Charge
 from harness.core.durations import format_duration
 from harness.core.error_classes import ErrorClass
+from harness.core.migrations import Migration
 from harness.core.secrets import mask
 from harness.core.trace import Statement
 
@@ -56,7 +57,8 @@ class Blame:
     """What one statement of the migration did to others, in all its `attempts` together.
 
     `statement` is its number `n`, of several attempts that of the longest wait; None where it is not known
-    which one it was; `phase` migrate or rollback.
+    which one it was; `phase` migrate or rollback, `migration` the name of the migration where there are
+    several.
     `relation` and `mode` are those of the migration's lock that the longest wait was for; `mode` is None for
     a row lock, whose `lock_type` is tuple or transactionid. `sessions` counts distinct backends;
     `session_seconds` is the sum of their waits. `root` is text naming another session that was the true root
@@ -83,45 +85,51 @@ class Blame:
     lock_type: str = "relation"
     tied: int = 0
     attempts: tuple[Attempt, ...] = ()
+    migration: str = ""
+
+    def is_of(self, migration: Migration) -> bool:
+        """Whether the statement is that migration's."""
+        return (self.phase, self.migration) == (migration.phase, migration.name)
 
 
 def blame(attribution: Attribution, errors: Sequence[ErrorClass], requests: Requests) -> tuple[Blame, ...]:
     """The statements that made sessions wait, the one with the most session-seconds first."""
-    groups: dict[tuple[str, int | None], list[Charge]] = defaultdict(list)
+    groups: dict[_Cause, list[Charge]] = defaultdict(list)
     for charge in attribution.service:
         groups[_cause(charge)].append(charge)
-    queued: dict[tuple[str, int | None], list[Charge]] = defaultdict(list)
+    queued: dict[_Cause, list[Charge]] = defaultdict(list)
     for charge in attribution.own:
         root = charge.wait.root
         if root is not None and root.pid not in attribution.backends:
             queued[_cause(charge)].append(charge)
-    found = [
-        _blame(phase, charges, queued[phase, n], errors, requests) for (phase, n), charges in groups.items()
-    ]
+    found = [_blame(charges, queued[cause], errors, requests) for cause, charges in groups.items()]
     return tuple(sorted(found, key=lambda blamed: -blamed.session_seconds))
 
 
-def _cause(charge: Charge) -> tuple[str, int | None]:
+_Cause = tuple[int, int | None]
+"""The number of an episode, and that of its statement."""
+
+
+def _cause(charge: Charge) -> _Cause:
     statement = charge.statement
-    return charge.phase, None if statement is None else statement.attempt_of or statement.n
+    return charge.migration.number, None if statement is None else statement.attempt_of or statement.n
 
 
 def _blame(
-    phase: str,
     charges: Sequence[Charge],
     queued: Sequence[Charge],
     errors: Sequence[ErrorClass],
     requests: Requests,
 ) -> Blame:
     longest = max(charges, key=lambda charge: charge.seconds)
-    statement = longest.statement
+    migration, statement = longest.migration, longest.statement
     relation, mode = _wanted(longest, queued)
     affected = requests.affected(
         (charge.wait.query for charge in charges), [(charge.start, charge.end) for charge in charges]
     )
     return Blame(
         statement=None if statement is None else statement.n,
-        phase=phase,
+        phase=migration.phase,
         relation=relation,
         mode=mode,
         sessions=len({charge.wait.pid for charge in charges}),
@@ -129,7 +137,7 @@ def _blame(
         longest_s=longest.seconds,
         requests=affected.requests,
         endpoints=affected.endpoints,
-        errors=_errors_of(statement, phase, errors),
+        errors=_errors_of(statement, migration, errors),
         queries=_queries(charges),
         root=_root(statement, charges, queued),
         tie=affected.tie,
@@ -138,6 +146,7 @@ def _blame(
         lock_type=longest.wait.lock_type,
         tied=affected.tied,
         attempts=_attempts(charges),
+        migration=migration.name,
     )
 
 
@@ -168,14 +177,16 @@ def _wanted(longest: Charge, queued: Sequence[Charge]) -> tuple[str | None, str 
     return wait.relation, next(modes, None)
 
 
-def _errors_of(statement: Statement | None, phase: str, errors: Iterable[ErrorClass]) -> dict[str, int]:
+def _errors_of(
+    statement: Statement | None, migration: Migration, errors: Iterable[ErrorClass]
+) -> dict[str, int]:
     """The errors laid to this statement, in its phase and after."""
     counts: dict[str, int] = defaultdict(int)
     for error in errors:
         of_rollback = (error.phase or "").startswith("rollback")
-        if statement is None or of_rollback != (phase == "rollback"):
+        if statement is None or of_rollback != (migration.phase == "rollback"):
             continue
-        if error.statement == (statement.revision, statement.n):
+        if error.migration == migration.name and error.statement == (statement.revision, statement.n):
             counts[error.name] += error.count
     return dict(sorted(counts.items()))
 

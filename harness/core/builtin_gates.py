@@ -19,7 +19,7 @@ from harness.core.durations import format_duration
 from harness.core.events import Kind
 from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
-from harness.core.gate import Gate, expressed, inconclusive, judge_expression
+from harness.core.gate import Gate, expressed, inconclusive, judge_expression, worst_of
 from harness.core.generator import BUSY_RATIO, Fitness, fitness
 from harness.core.metrics import METRICS, quantile_samples
 from harness.core.migrations import Migration
@@ -49,7 +49,7 @@ class BuiltIn:
 
 def _phases(plan: Plan) -> tuple[tuple[str, str], ...]:
     upgrade = (("migrate", "recover"),)
-    return (*upgrade, ("rollback", "rollback_recover")) if plan.downgrade else upgrade
+    return (*upgrade, ("rollback", "rollback_recover")) if plan.rolls_back else upgrade
 
 
 def _client(name: str, red_when: str, expression: str) -> BuiltIn:
@@ -203,19 +203,37 @@ def _resampled_p95(samples: SampleTable, random: np.random.Generator) -> Floats:
 
 def _migration(plan: Plan) -> Iterator[Gate]:
     for phase, _ in _phases(plan):
-        words = f"migration{{phase={phase}}} ends ok, at its target, within {plan.migration_deadline_s:g} s"
-        yield Gate("migration", words, "migration", _ended_well(phase, plan.migration_deadline_s))
+        limits = {step.deadline_s for step in plan.steps}
+        within = f"{limits.pop():g} s" if len(limits) == 1 else "its deadline"
+        each = " each" if plan.several else ""
+        words = f"migration{{phase={phase}}}{each} ends ok, at its target, within {within}"
+        yield Gate("migration", words, "migration", _ended_well(phase))
 
 
-def _ended_well(phase: str, deadline_s: float) -> Callable[[Facts], GateResult]:
+def _ended_well(phase: str) -> Callable[[Facts], GateResult]:
     def judge(facts: Facts) -> GateResult:
-        migration = facts.migration(phase)
-        if migration is None:
+        migrations = facts.in_phase(phase)
+        if not migrations:
             return inconclusive("it never began")
-        status, why = _ending(migration)
-        return GateResult("", "", status, migration.process_s, deadline_s, "s", None, why)
+        results = [(m.name, _ended(m, facts.record.plan.step(m.name).deadline_s)) for m in migrations]
+        left = facts.not_started(phase)
+        if not left:
+            return worst_of(sorted(results, key=lambda named: -_used(named[1])))
+        never = inconclusive(f"{', '.join(left)} never began")
+        found = worst_of([*results, ("", never)])
+        return found if found.why == never.why else replace(found, why=f"{found.why}; {never.why}")
 
     return judge
+
+
+def _ended(migration: Migration, deadline_s: float) -> GateResult:
+    status, why = _ending(migration)
+    return GateResult("", "", status, migration.process_s, deadline_s, "s", None, why)
+
+
+def _used(result: GateResult) -> float:
+    """The share of its deadline that a migration took."""
+    return (result.observed or 0.0) / (result.limit or 1.0)
 
 
 def _ending(migration: Migration) -> tuple[str, str]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from harness.core.attribution import Charge
 from harness.core.blame import normalised
 from harness.core.durations import format_duration
 from harness.core.facts import Facts
-from harness.core.gate import Gate, inconclusive
+from harness.core.gate import Gate, inconclusive, worst_of
 from harness.core.migrations import Migration
 from harness.core.observation import DatabasePoint, LogEntry
 from harness.core.plan import Plan
+from harness.core.record import Watch
 from harness.core.secrets import mask
 from harness.core.sight import why_unreadable, why_unseen
 from harness.core.timeline import Window
@@ -38,15 +40,16 @@ _CHANGES_NOTHING = re.compile(
 
 
 def _phases(plan: Plan) -> tuple[str, ...]:
-    return ("migrate", "rollback") if plan.downgrade else ("migrate",)
+    return ("migrate", "rollback") if plan.rolls_back else ("migrate",)
 
 
-def statement_name(statement: Statement | None) -> str:
-    """A statement for a sentence."""
+def statement_name(statement: Statement | None, migration: str = "") -> str:
+    """A statement for a sentence; `migration` names its migration where there are several."""
+    where = f" in {migration}" if migration else ""
     if statement is None or statement.n is None:
-        return "a statement that is not known"
+        return f"a statement that is not known{where}"
     sql = " ".join(mask(statement.sql).split())
-    of = "" if statement.revision is None else f" of {statement.revision}"
+    of = f"{'' if statement.revision is None else f' of {statement.revision}'}{where}"
     return f"statement {statement.n}{of} ({sql[:80]}{'…' if len(sql) > 80 else ''})"
 
 
@@ -54,7 +57,7 @@ def statement_name(statement: Statement | None) -> str:
 
 
 def lock_wait(plan: Plan) -> Iterator[Gate]:
-    """A gate per migration: the longest wait of a client's session that is charged to it."""
+    """A gate per phase: the longest wait of a client's session that is charged to one of its migrations."""
     for phase in _phases(plan):
         words = f"lock_wait_max{{phase={phase}}} <= {LOCK_WAIT_S:g}s"
         yield Gate("lock_wait", words, "observer", _longest_wait(phase))
@@ -87,14 +90,15 @@ def _waited(longest: Charge, charges: Sequence[Charge]) -> str:
     mode, relation = longest.wait.mode, longest.wait.relation
     wanted = f"{mode} on {relation}" if relation else f"{mode} on a {longest.wait.lock_type}"
     return (
-        f"{statement_name(longest.statement)} made {sessions} {_plural('session', sessions)} wait;"
+        f"{statement_name(longest.statement, longest.migration.name)} made {sessions} {_plural('session', sessions)} wait;"
         f" the longest waited {format_duration(longest.seconds)} for {wanted}{tries}"
     )
 
 
-def _first(charge: Charge) -> int | None:
-    """The number of the first attempt at the charge's statement."""
-    return None if charge.statement is None else charge.statement.attempt_of or charge.statement.n
+def _first(charge: Charge) -> tuple[int, int | None]:
+    """The number of the migration, and that of its statement, of several attempts that of the first."""
+    statement = charge.statement
+    return charge.migration.number, None if statement is None else statement.attempt_of or statement.n
 
 
 def _plural(word: str, count: int) -> str:
@@ -105,23 +109,28 @@ def _plural(word: str, count: int) -> str:
 
 
 def deadlocks(plan: Plan) -> Iterator[Gate]:
-    """A gate per migration: the deadlocks that it was one side of."""
+    """A gate per phase: the deadlocks that one of its migrations was one side of."""
     for phase in _phases(plan):
         yield Gate("deadlocks", f"deadlocks{{phase={phase}}} == 0", "observer", _deadlocked(phase))
 
 
 def _deadlocked(phase: str) -> Callable[[Facts], GateResult]:
     def judge(facts: Facts) -> GateResult:
-        migration, window = facts.migration(phase), facts.timeline.window(phase)
-        if migration is None or window is None:
+        migrations, window = facts.in_phase(phase), facts.timeline.window(phase)
+        if not migrations or window is None:
             return inconclusive(why_unseen(facts, phase))
-        while_it_ran = Window(phase, migration.begin_at, window.end)
-        found = list(_involving(migration, while_it_ran, facts))
-        if found:
-            return _counted("fail", len(found), f"{len(found)} with the migration: {found[0]}")
-        return _none_seen(facts, while_it_ran, phase)
+        ends = [*(later.begin_at for later in migrations[1:]), window.end]
+        ran = [(m, Window(phase, m.begin_at, end)) for m, end in zip(migrations, ends, strict=True)]
+        return worst_of([(m.name, _deadlocked_with(m, while_it_ran, facts)) for m, while_it_ran in ran])
 
     return judge
+
+
+def _deadlocked_with(migration: Migration, while_it_ran: Window, facts: Facts) -> GateResult:
+    found = list(_involving(migration, while_it_ran, facts))
+    if found:
+        return _counted("fail", len(found), f"{len(found)} with the migration: {found[0]}")
+    return _none_seen(facts, while_it_ran, migration)
 
 
 def _counted(status: str, count: int, why: str) -> GateResult:
@@ -130,24 +139,25 @@ def _counted(status: str, count: int, why: str) -> GateResult:
 
 def _involving(migration: Migration, window: Window, facts: Facts) -> Iterator[str]:
     """Each deadlock of the migration, in words: those of the log, or else what its victims were told."""
-    logged = [entry for entry in _logged(facts, window) if migration.backends & set(entry.pids)]
+    watch = facts.watch(migration)
+    logged = [entry for entry in _logged(watch, window) if migration.backends & set(entry.pids)]
     if logged:
         yield from (_sides(entry) for entry in logged)
         return
     failed = [s for s in migration.trace.migration_statements if s.sqlstate == "40P01"]
     yield from (f"{statement_name(statement)} was its victim" for statement in failed)
-    if failed or facts.record.observed.log_read:
+    if failed or watch.observed.log_read:
         return
     told = [error for error in facts.errors if error.sqlstate == "40P01" and error.source == "clients"]
     if any(error.phase in ("warmup", "baseline", "launch") for error in told):
         return
     for error in told:
-        if error.phase == migration.phase:
+        if error.phase == migration.phase and error.migration in ("", migration.name):
             yield from ["clients were told that theirs was the victim, and none was before"] * error.count
 
 
-def _logged(facts: Facts, window: Window) -> Iterator[LogEntry]:
-    for line in facts.record.database:
+def _logged(watch: Watch, window: Window) -> Iterator[LogEntry]:
+    for line in watch.database:
         if isinstance(line, LogEntry) and line.kind == "deadlock" and window.start <= line.at < window.end:
             yield line
 
@@ -162,13 +172,14 @@ def _sides(entry: LogEntry) -> str:
     return f"{sides[0]} was the victim, against {' and '.join(sides[1:]) or 'one that is not named'}"
 
 
-def _none_seen(facts: Facts, window: Window, phase: str) -> GateResult:
-    observed, risen = facts.record.observed, _risen(facts, window)
-    if why := why_unreadable(facts, "database.ndjson"):
+def _none_seen(facts: Facts, window: Window, migration: Migration) -> GateResult:
+    watch, phase = facts.watch(migration), migration.phase
+    observed, risen = watch.observed, _risen(watch, window)
+    if why := why_unreadable(facts, "database.ndjson", migration.database):
         return inconclusive(why)
     if observed.log_read:
-        why = why_unseen(facts, phase) or _why_not_logged(risen or 0, facts, window)
-        others = len(list(_logged(facts, window)))
+        why = why_unseen(facts, phase) or _why_not_logged(risen or 0, watch, window)
+        others = len(list(_logged(watch, window)))
         said = f"{others} of other sessions, none with the migration" if others else ""
         return inconclusive(why) if why else _counted("pass", 0, said)
     if risen is None:
@@ -179,18 +190,18 @@ def _none_seen(facts: Facts, window: Window, phase: str) -> GateResult:
     return inconclusive(f"{why}: {observed.why_no_log}" if observed.why_no_log else why, risen)
 
 
-def _why_not_logged(risen: int, facts: Facts, window: Window) -> str:
+def _why_not_logged(risen: int, watch: Watch, window: Window) -> str:
     """What says that the log does not tell of all deadlocks, "" when nothing does."""
     around = Window(window.name, window.start - FLUSHED_S, window.end + FLUSHED_S)
-    logged = len(list(_logged(facts, around)))
+    logged = len(list(_logged(watch, around)))
     return f"the server counted {risen}, and its log tells of {logged}" if risen > logged else ""
 
 
-def _risen(facts: Facts, window: Window) -> int | None:
+def _risen(watch: Watch, window: Window) -> int | None:
     """By how much the server's own count of deadlocks rose, None where it was not read around the window."""
     points = [
         (line.at, line.deadlocks)
-        for line in facts.record.database
+        for line in watch.database
         if isinstance(line, DatabasePoint) and line.deadlocks is not None
     ]
     before = [count for at, count in points if at <= window.start + 1.0]
@@ -202,7 +213,7 @@ def _risen(facts: Facts, window: Window) -> int | None:
 
 
 def catalog(plan: Plan) -> Iterator[Gate]:
-    """A gate per migration: what is red in the schema after it, and was not before."""
+    """A gate per phase: what is red in the schema after one of its migrations, and was not before."""
     for phase in _phases(plan):
         words = f"catalog{{phase={phase}}}: no new invalid index, no revision half applied"
         yield Gate("catalog", words, "catalog", _schema_after(phase))
@@ -210,21 +221,28 @@ def catalog(plan: Plan) -> Iterator[Gate]:
 
 def _schema_after(phase: str) -> Callable[[Facts], GateResult]:
     def judge(facts: Facts) -> GateResult:
-        migration = facts.migration(phase)
-        if migration is None or migration.begin_at is None:
+        migrations = facts.in_phase(phase)
+        if not migrations:
             return inconclusive(f"the run never came to phase {phase}")
-        red = [finding.what for finding in facts.findings(phase) if finding.red]
-        red += half_applied(migration)
-        if red:
-            return _counted("fail", len(red), "; ".join(red[:3]))
-        before, after = facts.schemas(phase)
-        for state, when in ((before, "before"), (after, "after")):
-            if state is None or state.error:
-                said = "" if state is None else f": {state.error}"
-                return inconclusive(f"the catalog {when} the {migration.direction} was not read{said}")
-        return GateResult("", "", "pass", 0.0, 0.0, "count", None if after is None else len(after.indexes))
+        results = [(migration.name, _schema_of(migration, facts)) for migration in migrations]
+        indexes = sum(result.samples or 0 for _, result in results)
+        worst = worst_of(results)
+        return replace(worst, samples=indexes) if worst.status == "pass" else worst
 
     return judge
+
+
+def _schema_of(migration: Migration, facts: Facts) -> GateResult:
+    red = [finding.what for finding in facts.findings(migration) if finding.red]
+    red += half_applied(migration)
+    if red:
+        return _counted("fail", len(red), "; ".join(red[:3]))
+    before, after = facts.schemas(migration)
+    for state, when in ((before, "before"), (after, "after")):
+        if state is None or state.error:
+            said = "" if state is None else f": {state.error}"
+            return inconclusive(f"the catalog {when} the {migration.direction} was not read{said}")
+    return GateResult("", "", "pass", 0.0, 0.0, "count", None if after is None else len(after.indexes))
 
 
 def half_applied(migration: Migration) -> Iterator[str]:

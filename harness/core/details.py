@@ -16,6 +16,7 @@ from harness.core.events import Kind
 from harness.core.facts import Facts
 from harness.core.generator import fitness, users, websockets
 from harness.core.ledger import Ledger
+from harness.core.migrations import Migration
 from harness.core.operations import Operation
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
@@ -29,16 +30,14 @@ JUDGED_PHASES = ("baseline", "migrate", "recover", "rollback", "rollback_recover
 """The phases in which each endpoint has a row of its own."""
 
 
-def details(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
-    """The keys of `verdict.json` beside the judgement itself; `advice` by the phase of the migration."""
-    watched = facts.record.observed.complete
-    migrations = {
-        phase: migration_json(facts.migration(phase), advice.get(phase, ()), facts.blame, watched)
-        for phase in ("migrate", "rollback")
-    }
+def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
+    """The keys of `verdict.json` beside the judgement itself; `advice` by the number of the migration."""
+    told = [(m.phase, _migration(m, facts, advice.get(m.number, ()))) for m in facts.migrations]
+    first = {phase: migration for phase, migration in reversed(told) if migration}
     return {
-        "migration": migrations["migrate"],
-        **({"rollback": migrations["rollback"]} if migrations["rollback"] else {}),
+        "migration": first.get("migrate"),
+        **({"rollback": first["rollback"]} if "rollback" in first else {}),
+        "migrations": [migration for _, migration in told if migration],
         **database_json(facts, advice),
         "phases": [_row(facts, window) for window in _windows(facts)],
         "endpoints": list(_endpoints(facts)),
@@ -52,17 +51,25 @@ def details(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
     }
 
 
+def _migration(migration: Migration, facts: Facts, advice: Sequence[Advice]) -> Json | None:
+    return migration_json(migration, advice, facts.blame, facts.watch(migration).observed.complete)
+
+
 # phases and endpoints
 
 
 def _windows(facts: Facts) -> Iterator[Window]:
-    """Every phase; `migrate` and `rollback` as their impact windows, each before its statement window."""
+    """Every phase; `migrate` and `rollback` as their impact windows, each before the statement windows of its
+    migrations.
+    """
     for phase in facts.timeline.phases:
         yield facts.timeline.window(phase.name) or phase
-        migration = facts.migration(phase.name)
-        statements = migration and migration.episode.statement_window
-        if statements:
-            yield statements
+        for migration in facts.in_phase(phase.name):
+            statements = migration.episode.statement_window
+            if statements and migration.name:
+                yield Window(f"{phase.name} {migration.name}", statements.start, statements.end)
+            elif statements:
+                yield statements
 
 
 def _row(facts: Facts, window: Window, endpoint: str | None = None) -> Json:

@@ -11,7 +11,8 @@ from harness.core.attribution import Charge
 from harness.core.blame import Blame
 from harness.core.claims import compare
 from harness.core.facts import Facts
-from harness.core.observation import DatabasePoint
+from harness.core.migrations import Migration
+from harness.core.observation import DatabasePoint, Observed
 from harness.core.secrets import mask
 from harness.core.verdict import rounded, safe_text
 from harness.core.waits import Wait
@@ -26,31 +27,41 @@ _SEVERITIES = ("finding", "note", "ignored")
 _MOVES_WORK_OUT = ("backfill-with-ddl", "batches-in-one-transaction", "work-after-exclusive-lock")
 
 
-def database_json(facts: Facts, advice: Mapping[str, Sequence[Advice]]) -> Json:
-    """The keys of `verdict.json` that the observer, the tracer and the catalog have a part in; `advice` by
-    the phase of the migration.
+def database_json(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
+    """The keys of `verdict.json` that the observers, the tracer and the catalog have a part in; `advice` by
+    the number of the migration.
     """
-    everything = [(phase, found) for phase, of_phase in advice.items() for found in of_phase]
     return {
-        "blame": [_blame(blamed, facts, advice.get(blamed.phase, ())) for blamed in facts.blame],
+        "blame": [_blame(blamed, facts, advice) for blamed in facts.blame],
         "advice": [
-            {**asdict(found), "hold_s": rounded(found.hold_s), "phase": phase} for phase, found in everything
+            {**asdict(found), "hold_s": rounded(found.hold_s), **_whose(migration)}
+            for migration in facts.migrations
+            for found in advice.get(migration.number, ())
         ],
-        "errors": [asdict(error) for error in facts.errors],
+        "errors": [{**asdict(error), "migration": error.migration or None} for error in facts.errors],
         "catalog": _catalog(facts),
-        "claims": _claims(facts, advice.get("migrate", ())),
+        "claims": [
+            claim
+            for migration in facts.migrations
+            for claim in _claims(migration, facts, advice.get(migration.number, ()))
+        ],
         "waits": _waits(facts),
         "waits_timeline": _timeline(facts),
         "database": [_point(line) for line in facts.record.database if isinstance(line, DatabasePoint)],
     }
 
 
-def _blame(blamed: Blame, facts: Facts, advice: Sequence[Advice]) -> Json:
-    best = _best_advice(blamed, facts, advice)
+def _whose(migration: Migration) -> Json:
+    return {"phase": migration.phase, "migration": migration.name or None}
+
+
+def _blame(blamed: Blame, facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
+    migration = next(m for m in facts.migrations if blamed.is_of(m))
+    best = _best_advice(blamed, migration, advice.get(migration.number, ()))
     return {
         "statement": blamed.statement,
         "revision": blamed.revision,
-        "phase": blamed.phase,
+        **_whose(migration),
         "relation": blamed.relation,
         "mode": blamed.mode,
         "lock_type": blamed.lock_type,
@@ -89,7 +100,7 @@ def _blame(blamed: Blame, facts: Facts, advice: Sequence[Advice]) -> Json:
     }
 
 
-def _best_advice(blamed: Blame, facts: Facts, advice: Iterable[Advice]) -> Advice | None:
+def _best_advice(blamed: Blame, migration: Migration, advice: Iterable[Advice]) -> Advice | None:
     """What to do instead of the blamed statement: the worst that a rule says of it.
 
     Where most of its hold was the work of later statements of its transaction, moving those out helps most,
@@ -97,7 +108,7 @@ def _best_advice(blamed: Blame, facts: Facts, advice: Iterable[Advice]) -> Advic
     """
     told = [found for found in advice if found.severity != "ignored"]
     own = [found for found in told if found.statement == blamed.statement and found.hold_s is not None]
-    kept_for = _kept_for(blamed, facts)
+    kept_for = _kept_for(blamed, migration)
     moves = [found for found in told if found.statement in kept_for and found.rule in _MOVES_WORK_OUT]
     return min((*moves, *own), key=lambda found: _helps(found, kept_for), default=None)
 
@@ -110,10 +121,9 @@ def _helps(advice: Advice, kept_for: Mapping[int, float]) -> tuple[float, ...]:
     )
 
 
-def _kept_for(blamed: Blame, facts: Facts) -> Mapping[int, float]:
+def _kept_for(blamed: Blame, migration: Migration) -> Mapping[int, float]:
     """The later statements of its transaction by their duration, if together they took longer than itself."""
-    migration = facts.migration(blamed.phase)
-    statements = () if migration is None else migration.trace.migration_statements
+    statements = migration.trace.migration_statements
     own = next((s for s in statements if s.n == blamed.statement), None)
     if own is None or own.transaction is None or own.n is None:
         return {}
@@ -127,44 +137,43 @@ def _kept_for(blamed: Blame, facts: Facts) -> Mapping[int, float]:
 
 def _catalog(facts: Facts) -> Json:
     """What differs in the schema; `why` says why it was not, or not wholly, read."""
-    phases = [migration.phase for migration in facts.migrations if not migration.placebo]
-    states = [state for phase in phases for state in facts.schemas(phase)]
+    migrations = [migration for migration in facts.migrations if not migration.placebo]
+    states = [state for migration in migrations for state in facts.schemas(migration)]
     why = dict.fromkeys("it was not read" if state is None else safe_text(state.error) for state in states)
     said = [text for text in why if text]
     return {
         "findings": [
-            {**asdict(finding), "what": mask(finding.what), "remedy": mask(finding.remedy), "phase": phase}
-            for phase in phases
-            for finding in facts.findings(phase)
+            {
+                **asdict(finding),
+                "what": mask(finding.what),
+                "remedy": mask(finding.remedy),
+                **_whose(migration),
+            }
+            for migration in migrations
+            for finding in facts.findings(migration)
         ],
         "read": bool(states) and not said,
         "why": "; ".join(said),
     }
 
 
-def _claims(facts: Facts, advice: Sequence[Advice]) -> list[Json]:
-    migration, predictions = facts.migration("migrate"), facts.record.predictions
-    if migration is None or predictions is None:
+def _claims(migration: Migration, facts: Facts, advice: Sequence[Advice]) -> list[Json]:
+    predictions = facts.predictions(migration)
+    if predictions is None:
         return []
     found = compare(predictions, advice, migration.trace.migration_statements)
-    return [asdict(claim) for claim in found]
+    return [{**asdict(claim), "migration": migration.name or None} for claim in found]
 
 
 # waits
 
 
 def _waits(facts: Facts) -> Json:
-    observed = facts.record.observed
-    told = asdict(observed)
-    del told["backends"]
-    for name, stretches in (("gaps", observed.gaps), ("blind", observed.blind)):
-        told[name] = [[rounded(at) for at in stretch] for stretch in stretches]
-    for name in ("began_at", "ended_at", "late_p99_s", "late_max_s", "interval_s"):
-        told[name] = rounded(told[name])
-    for name in ("why_blind", "why_no_log", "pooler"):
-        told[name] = safe_text(told[name])
-    waits = facts.record.waits
-    seen = (observed.began_at is not None and not observed.why_blind) or bool(waits)
+    """`elsewhere` says of other databases than the run's own how they were watched, where there are some."""
+    watches = facts.record.watches
+    waits = [wait for watch in watches.values() for wait in watch.waits]
+    elsewhere = {name: _observed(watch.observed) for name, watch in facts.record.elsewhere.items()}
+    seen = bool(waits) or all(_saw(watch.observed) for watch in watches.values())
     everything = [(wait.pid, wait.wait_s) for wait in waits]
     service, own = (
         [(charge.wait.pid, charge.seconds) for charge in charges]
@@ -174,8 +183,25 @@ def _waits(facts: Facts) -> Json:
         **_totals(everything, seen),
         "by_migration": _totals(service, seen),
         "of_migration": _totals(own, seen),
-        "observed": {**told, "complete": observed.complete},
+        "observed": _observed(facts.record.observed),
+        **({"elsewhere": elsewhere} if elsewhere else {}),
     }
+
+
+def _saw(observed: Observed) -> bool:
+    return observed.began_at is not None and not observed.why_blind
+
+
+def _observed(observed: Observed) -> Json:
+    told = asdict(observed)
+    del told["backends"]
+    for name, stretches in (("gaps", observed.gaps), ("blind", observed.blind)):
+        told[name] = [[rounded(at) for at in stretch] for stretch in stretches]
+    for name in ("began_at", "ended_at", "late_p99_s", "late_max_s", "interval_s"):
+        told[name] = rounded(told[name])
+    for name in ("why_blind", "why_no_log", "pooler"):
+        told[name] = safe_text(told[name])
+    return {**told, "complete": observed.complete}
 
 
 def _totals(waits: Sequence[tuple[int, float]], seen: bool) -> Json:
@@ -202,6 +228,7 @@ def _timeline(facts: Facts) -> list[Json]:
             "root_pid": None if wait.root is None else wait.root.pid,
             "statement": None if charge is None or charge.statement is None else charge.statement.n,
             "phase": facts.timeline.phase_at(wait.started_at) if charge is None else charge.phase,
+            "migration": None if charge is None else charge.migration.name or None,
             "own": own,
         }
         for wait, charge, own in sorted(longest, key=lambda line: (line[0].started_at, line[0].pid))
@@ -214,7 +241,8 @@ def _lines(facts: Facts) -> Iterator[tuple[Wait, Charge | None, bool]]:
         for charge in charges:
             charged.add(id(charge.wait))
             yield charge.wait, charge, own
-    yield from ((wait, None, False) for wait in facts.record.waits if id(wait) not in charged)
+    for watch in facts.record.watches.values():
+        yield from ((wait, None, False) for wait in watch.waits if id(wait) not in charged)
 
 
 # the database, second by second

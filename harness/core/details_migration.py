@@ -39,9 +39,10 @@ def migration_json(
     rules: dict[int, list[str]] = {}
     for found in advice:
         rules.setdefault(found.statement, []).append(found.rule)
-    blamed = {one.statement: one for b in blame if b.phase == migration.phase for one in b.attempts}
+    blamed = {one.statement: one for b in blame if b.is_of(migration) for one in b.attempts}
     kept = _kept(own)
     return {
+        "name": migration.name or None,
         "command": mask_command(without_paths(migration.command)),
         "direction": migration.direction,
         "target": migration.target,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from harness.core.affected import Requests, in_any
 from harness.core.attribution import OURS, Attribution, Charge
 from harness.core.migrations import Migration
 from harness.core.names import last_part
-from harness.core.observation import LogEntry
+from harness.core.observation import LogEntry, ObserverLine
 from harness.core.record import Record
 from harness.core.samples import Outcome
 from harness.core.timeline import Timeline
@@ -46,7 +46,8 @@ class ErrorClass:
     """`count` errors of one class in one phase. `source`: server log, clients, or clients and waits.
 
     `statement` is (revision, n) of the one after whose commit they began, or which made them wait, where the
-    evidence says so; `why` says what the evidence is, or why there is none.
+    evidence says so, and `migration` the name of its migration where there are several; `why` says what the
+    evidence is, or why there is none.
     """
 
     name: str
@@ -57,6 +58,20 @@ class ErrorClass:
     source: str
     statement: tuple[str | None, int] | None
     why: str
+    migration: str = ""
+
+
+@dataclass(frozen=True)
+class _Guilty:
+    """A statement that errors are laid to."""
+
+    migration: str
+    revision: str | None
+    n: int
+
+    @property
+    def statement(self) -> tuple[str | None, int]:
+        return self.revision, self.n
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,9 @@ _NAMED = re.compile(r'"([^"]+)"|\bcolumn ([\w.]+) does')
 
 @dataclass(frozen=True)
 class _Error:
-    """One error; `text` is what was said of it, `query` the text that failed."""
+    """One error; `text` is what was said of it, `query` the text that failed, `database` the one whose
+    server logged it, None where a client told of it.
+    """
 
     at: float
     kind: _Kind
@@ -115,6 +132,7 @@ class _Error:
     text: str = ""
     query: str = ""
     count: int = 1
+    database: str | None = None
 
 
 def error_classes(
@@ -126,20 +144,26 @@ def error_classes(
 ) -> tuple[ErrorClass, ...]:
     """The classes by phase, in the order of the run; the server's log goes before what clients said."""
     told = _grouped(_told(requests), timeline)
-    logged = _grouped(_logged(record, attribution.backends, requests), timeline)
+    logged = _grouped(_logged(record, migrations, requests), timeline)
     groups = {**told, **logged}
     found: list[tuple[float, ErrorClass]] = []
     for (kind, phase), own in groups.items():
         alike = [error for (other, _), errors in groups.items() if other == kind for error in errors]
-        statement, why = _Cause(kind, own[0], alike, migrations, attribution.service).found()
+        guilty, why = _Cause(kind, own[0], alike, migrations, attribution.service).found()
         endpoints = _endpoints(own) or _endpoints(told.get((kind, phase), ()))
         count = sum(error.count for error in own)
         source = "server log" if (kind, phase) in logged else "clients"
-        one = ErrorClass(kind.name, kind.sqlstate, phase, count, endpoints, source, statement, why)
-        found.append((own[0].at, one))
+        one = ErrorClass(kind.name, kind.sqlstate, phase, count, endpoints, source, None, why)
+        found.append((own[0].at, _laid_to(guilty, one)))
     if not any(one.name == POOL_EXHAUSTED for _, one in found):
         found += _starved(timeline, attribution.service, requests)
     return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
+
+
+def _laid_to(guilty: _Guilty | None, one: ErrorClass) -> ErrorClass:
+    if guilty is None:
+        return one
+    return replace(one, statement=guilty.statement, migration=guilty.migration)
 
 
 def _grouped(errors: Iterable[_Error], timeline: Timeline) -> dict[tuple[_Kind, str | None], list[_Error]]:
@@ -156,10 +180,19 @@ def _endpoints(errors: Iterable[_Error]) -> tuple[str, ...]:
 # where they are seen
 
 
-def _logged(record: Record, own: frozenset[int], requests: Requests) -> Iterator[_Error]:
-    """Errors in the server's log, of other sessions than the migrations' `own`."""
+def _logged(record: Record, migrations: Sequence[Migration], requests: Requests) -> Iterator[_Error]:
+    """Errors in the servers' logs, of other sessions than the migrations' own."""
+    for database, watch in record.watches.items():
+        own = frozenset[int]().union(*(m.backends for m in migrations if m.database == database))
+        for error in _logged_by(watch.database, own, requests):
+            yield replace(error, database=database)
+
+
+def _logged_by(
+    lines: Iterable[ObserverLine], own: frozenset[int], requests: Requests
+) -> Iterator[_Error]:
     samples = requests.samples
-    for entry in record.database:
+    for entry in lines:
         if not isinstance(entry, LogEntry) or entry.application.startswith(OURS):
             continue
         pid = entry.pids[0] if entry.kind == "deadlock" and entry.pids else entry.pid
@@ -219,8 +252,8 @@ class _Cause:
     migrations: Sequence[Migration]
     charges: Sequence[Charge]
 
-    def found(self) -> tuple[tuple[str | None, int] | None, str]:
-        """The statement's revision and number, and what speaks for it."""
+    def found(self) -> tuple[_Guilty | None, str]:
+        """The statement, and what speaks for it."""
         if self.kind.begins == CONSEQUENCE:
             return None, "a consequence of an earlier error in the same transaction"
         migration = self._migration(self.first)
@@ -235,22 +268,23 @@ class _Cause:
         return self._committed(migration, self.first)
 
     def _migration(self, first: _Error) -> Migration | None:
-        """The latest one that had begun."""
-        begun = [m for m in self.migrations if not m.placebo and m.begin_at <= first.at]
+        """The latest one that had begun there."""
+        begun = [
+            m
+            for m in self.migrations
+            if not m.placebo and m.begin_at <= first.at and first.database in (None, m.database)
+        ]
         return begun[-1] if begun else None
 
-    def _made_wait(self, first: _Error) -> tuple[tuple[str | None, int] | None, str]:
+    def _made_wait(self, first: _Error) -> tuple[_Guilty | None, str]:
         """The statement for which most sessions waited when the first of them failed."""
-        seconds: dict[tuple[str | None, int], float] = defaultdict(float)
-        for charge in self.charges:
-            statement = charge.statement
-            if charge.start <= first.at <= charge.end + 1.0 and statement and statement.n is not None:
-                seconds[statement.revision, statement.n] += charge.seconds
-        if not seconds:
+        then = [c for c in self.charges if c.start <= first.at <= c.end + 1.0]
+        worst = _worst(then)
+        if worst is None:
             return None, "no session waited for the migration then"
-        return max(seconds, key=lambda key: seconds[key]), "sessions waited for it when they began"
+        return worst, "sessions waited for it when they began"
 
-    def _committed(self, migration: Migration, first: _Error) -> tuple[tuple[str | None, int] | None, str]:
+    def _committed(self, migration: Migration, first: _Error) -> tuple[_Guilty | None, str]:
         """The statement, committed by then, that speaks of what the error names, or the last one."""
         done = [
             statement
@@ -262,10 +296,12 @@ class _Cause:
         if likeliest is None or likeliest.n is None:
             return None, "they began before anything was committed"
         if _speaks_of(likeliest, first):
-            return (likeliest.revision, likeliest.n), "they began after its commit and name what it changed"
+            guilty = _Guilty(migration.name, likeliest.revision, likeliest.n)
+            return guilty, "they began after its commit and name what it changed"
         latest = [statement for statement in done if _settled(statement) == last]
         if len(latest) == 1 and latest[0].n is not None:
-            return (latest[0].revision, latest[0].n), "they began after its commit"
+            guilty = _Guilty(migration.name, latest[0].revision, latest[0].n)
+            return guilty, "they began after its commit"
         return None, f"they began after the commit of {len(latest)} statements"
 
 
@@ -317,9 +353,9 @@ def _starved(
             names = tuple(sorted({samples.endpoints[samples.endpoint[position]] for position in positions}))
             why = f"they failed or took over {POOL_SLOW_S:g} s while {POOL_SESSIONS} sessions or more waited"
             found = ErrorClass(
-                *(POOL_EXHAUSTED, None, phase, len(positions), names, "clients and waits", worst, why)
+                *(POOL_EXHAUSTED, None, phase, len(positions), names, "clients and waits", None, why)
             )
-            yield float(samples.end[positions[0]]), found
+            yield float(samples.end[positions[0]]), _laid_to(worst, found)
 
 
 def _crowded(charges: Sequence[Charge]) -> list[tuple[float, float]]:
@@ -335,9 +371,11 @@ def _crowded(charges: Sequence[Charge]) -> list[tuple[float, float]]:
     return crowded
 
 
-def _worst(charges: Iterable[Charge]) -> tuple[str | None, int] | None:
-    seconds: dict[tuple[str | None, int], float] = defaultdict(float)
+def _worst(charges: Iterable[Charge]) -> _Guilty | None:
+    """The statement for which sessions waited most."""
+    seconds: dict[_Guilty, float] = defaultdict(float)
     for charge in charges:
         if charge.statement is not None and charge.statement.n is not None:
-            seconds[charge.statement.revision, charge.statement.n] += charge.seconds
+            guilty = _Guilty(charge.migration.name, charge.statement.revision, charge.statement.n)
+            seconds[guilty] += charge.seconds
     return max(seconds, key=lambda key: seconds[key], default=None)

@@ -35,7 +35,7 @@ class Kind:
     RUN_START = "run_start"
     PHASE = "phase"  # name
     # episode, direction, target, command[], revisions_before[], attempt, relfilenodes{oid: file node},
-    # ignored{rule: reason}
+    # ignored{rule: reason}; of several migrations the name; database, where it is not the run's own
     MIGRATION_BEGIN = "migration_begin"
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
     # episode, status, exit_code, revisions_after[], reached (null: unknown), sqlstate, unreadable, message
@@ -43,7 +43,7 @@ class Kind:
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
     WORKER_FINAL = "worker_final"  # worker, samples, operations (blocks sent), started, finished, unfinished
     WORKER_LOST = "worker_lost"  # worker
-    OBSERVER_DIED = "observer_died"  # why
+    OBSERVER_DIED = "observer_died"  # why; database, where it is not the run's own
     WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing
     STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
     RUN_END = "run_end"  # complete (bool)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.core.affected import Requests
-from harness.core.attribution import Attribution, attribute
+from harness.core.attribution import Attribution, attribute, joined
 from harness.core.blame import Blame, blame
 from harness.core.client import inside
 from harness.core.continuity import Continuity, judge_continuity
@@ -18,7 +19,7 @@ from harness.core.isolation import Isolation, judge_isolation
 from harness.core.ledger import Ledger, judge_ledger, lost_workers
 from harness.core.migrations import Migration, migrations_of
 from harness.core.observation import BackendSeen, Held
-from harness.core.record import Record
+from harness.core.record import Record, Watch
 from harness.core.samples import Outcome
 from harness.core.schema_diff import SchemaFinding, compare
 from harness.core.schema_state import SchemaState
@@ -56,20 +57,45 @@ class Facts:
         baseline = self.timeline.window("baseline")
         return baseline and Window("judged", baseline.start, self.timeline.load_end)
 
-    def migration(self, phase: str) -> Migration | None:
-        """The migration of `migrate` or `rollback`."""
-        return next((m for m in self.migrations if m.phase == phase), None)
+    def in_phase(self, phase: str) -> tuple[Migration, ...]:
+        """The migrations of `migrate` or `rollback` that began, in order."""
+        return tuple(m for m in self.migrations if m.phase == phase)
 
-    def schemas(self, phase: str) -> tuple[SchemaState | None, SchemaState | None]:
-        """The schema's state before and after the migration of `migrate` or `rollback`."""
-        record = self.record
-        if phase == "rollback":
+    def migration(self, phase: str, name: str = "") -> Migration | None:
+        """The migration of that name, in `migrate` or `rollback`."""
+        return next((m for m in self.in_phase(phase) if m.name == name), None)
+
+    def schemas(self, migration: Migration) -> tuple[SchemaState | None, SchemaState | None]:
+        """The schema's state before and after a migration."""
+        record, part = self.record, self.record.parts.get(migration.name)
+        if part is not None:
+            rollback = part.before_rollback, part.after_rollback
+            return rollback if migration.phase == "rollback" else (part.before, part.after)
+        if migration.phase == "rollback":
             return record.schema_after, record.schema_after_rollback
         return record.schema_before, record.schema_after
 
-    def findings(self, phase: str) -> tuple[SchemaFinding, ...]:
-        """What differs in the schema, that should not, after the migration of a phase."""
-        return compare(*self.schemas(phase))
+    def watch(self, migration: Migration) -> Watch:
+        """What the observer of a migration's database recorded."""
+        return self.record.watches.get(migration.database, Watch())
+
+    def predictions(self, migration: Migration) -> Mapping[str, Any] | None:
+        """What a linter said beforehand of an upgrade's statements."""
+        if migration.phase != "migrate":
+            return None
+        part = self.record.parts.get(migration.name)
+        return self.record.predictions if part is None else part.predictions
+
+    def findings(self, migration: Migration) -> tuple[SchemaFinding, ...]:
+        """What differs in the schema, that should not, after a migration."""
+        return compare(*self.schemas(migration))
+
+    def not_started(self, phase: str) -> tuple[str, ...]:
+        """The names of the migrations that a phase never came to, in the order they would have run."""
+        steps = self.record.plan.steps if self.record.plan.several else ()
+        wanted = [s.name for s in steps] if phase == "migrate" else [s.name for s in steps[::-1] if s.downgrade]
+        began = [migration.name for migration in self.in_phase(phase)]
+        return tuple(name for name in wanted if name not in began)
 
     def first(self, kind: str) -> Event | None:
         """The first event of a kind."""
@@ -87,7 +113,10 @@ def facts_of(record: Record) -> Facts:
     timeline = timeline_of(record, migrations)
     lost = lost_workers(record.events)
     requests = Requests(record.samples, timeline.window("baseline"))
-    attribution = attribute(record.waits, migrations)
+    attribution = joined(
+        attribute(watch.waits, [m for m in migrations if m.database == database])
+        for database, watch in record.watches.items()
+    )
     errors = error_classes(record, timeline, migrations, attribution, requests)
     return Facts(
         record=record,
@@ -109,10 +138,13 @@ def _began_at(timeline: Timeline) -> float | None:
 
 
 def migrations_in(record: Record) -> tuple[Migration, ...]:
-    """The migrations of a record, with what its observer saw of them."""
-    held = (line for line in record.database if isinstance(line, Held))
-    found = (line for line in record.database if isinstance(line, BackendSeen))
-    return migrations_of(record.events, record.observed.backends, held, found)
+    """The migrations of a record in the order they ran, with what the observers saw of them."""
+    found: list[Migration] = []
+    for database, watch in record.watches.items():
+        held = (line for line in watch.database if isinstance(line, Held))
+        seen = (line for line in watch.database if isinstance(line, BackendSeen))
+        found += migrations_of(record.events, watch.observed.backends, held, seen, database)
+    return tuple(sorted(found, key=lambda migration: migration.number))
 
 
 def timeline_of(record: Record, migrations: Sequence[Migration] | None = None) -> Timeline:

@@ -13,9 +13,9 @@ from harness.core.facts import Facts
 from harness.core.metrics import METRICS, Measured, Selector, measure, window_of
 from harness.core.plan import SLICE_S
 from harness.core.timeline import Window
-from harness.core.verdict import GateResult, safe_text
+from harness.core.verdict import FINAL, GateResult, safe_text
 
-__all__ = ["Gate", "expressed", "inconclusive", "judge_expression"]
+__all__ = ["Gate", "expressed", "inconclusive", "judge_expression", "worst_of"]
 
 Judge = Callable[[Facts], GateResult]
 
@@ -59,6 +59,14 @@ def expressed(name: str, expression: Expression, not_applicable: str = "", note:
 def inconclusive(why: str, samples: int | None = None) -> GateResult:
     """A result that decides nothing, and why."""
     return GateResult("", "", "inconclusive", samples=samples, why=why)
+
+
+def worst_of(results: Sequence[tuple[str, GateResult]]) -> GateResult:
+    """Of the results of several migrations, by their names, the worst, which its `why` names; of equals the
+    first.
+    """
+    name, worst = max(results, key=lambda named: FINAL.index(named[1].status))
+    return replace(worst, why=f"{name}: {worst.why}") if name and worst.why else worst
 
 
 def judge_expression(expression: Expression, facts: Facts) -> GateResult:

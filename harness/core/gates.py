@@ -63,11 +63,11 @@ def _no_facts_for(plan: Plan, expression: Expression) -> str:
 
 def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
     """Why the plan gives facts of this kind, or this phase, no chance; "" when it does."""
-    if phase is not None and phase.startswith("rollback") and not plan.downgrade:
+    if phase is not None and phase.startswith("rollback") and not plan.rolls_back:
         return "the plan has no rollback: --downgrade is not given"
     if needs in OF_A_MIGRATION and plan.placebo:
         return "a placebo migrates nothing"
-    if needs in ("observer", "catalog") and plan.host is not None and plan.database_url is None:
+    if needs in ("observer", "catalog") and plan.host is not None and plan.service_database_url is None:
         return "the run is given no database to look at"
     if needs == "ledger" and not plan.ledger:
         return "the locustfile's users keep no ledger"

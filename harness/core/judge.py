@@ -29,6 +29,7 @@ from harness.core.facts import Facts, facts_of
 from harness.core.gate import Gate
 from harness.core.gates import check_gates
 from harness.core.generator import fitness
+from harness.core.observation import Observed
 from harness.core.record import Record
 from harness.core.review import advice_on
 from harness.core.secrets import mask
@@ -78,20 +79,21 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     )
 
 
-def _advice(facts: Facts, parse: Parse) -> tuple[dict[str, tuple[Advice, ...]], list[str]]:
-    """What the rules say of each migration, by its phase; and in sentences why there is none on one."""
-    found: dict[str, tuple[Advice, ...]] = {}
+def _advice(facts: Facts, parse: Parse) -> tuple[dict[int, tuple[Advice, ...]], list[str]]:
+    """What the rules say of each migration, by its number; and in sentences why there is none on one."""
+    found: dict[int, tuple[Advice, ...]] = {}
     failed = []
     for migration in facts.migrations:
         if migration.placebo:
             continue
-        before, watched = facts.schemas(migration.phase)[0], facts.record.observed.complete
+        before, watched = facts.schemas(migration)[0], facts.watch(migration).observed.complete
         ignored = facts.record.plan.ignored
         try:
-            found[migration.phase] = advice_on(migration, parse, before, ignored, facts.blame, watched)
+            found[migration.number] = advice_on(migration, parse, before, ignored, facts.blame, watched)
         except Exception as error:  # noqa: BLE001 - a rule's fault must not cost the verdict
             what = safe_text(f"{type(error).__name__}: {error}")
-            failed.append(f"No advice on the {migration.direction}: it could not be computed: {what}.")
+            which = f"{migration.direction}{migration.of}"
+            failed.append(f"No advice on the {which}: it could not be computed: {what}.")
     return found, failed
 
 
@@ -169,7 +171,8 @@ def _explained(phase: str, seconds: float, facts: Facts) -> str:
     longest = max(own, key=lambda charge: charge.seconds, default=None)
     waited_s = 0.0 if longest is None else longest.seconds
     if longest is not None and waited_s >= EXPLAINS * seconds:
-        return f"{statement_name(longest.statement)} made a session wait for {format_duration(waited_s)}"
+        name = statement_name(longest.statement, longest.migration.name)
+        return f"{name} made a session wait for {format_duration(waited_s)}"
     errors = [error for error in facts.errors if error.statement is not None and error.phase == phase]
     if errors:
         return f"{errors[0].count} errors of the class {errors[0].name!r} began with the migration"
@@ -202,52 +205,69 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
     for migration in facts.migrations:
         if migration.placebo:
             continue
+        which = f"{migration.direction}{migration.of}"
         if not migration.traced and migration.status not in ("nothing", None):
             reason = migration.why_untraced or "no reason is recorded"
             yield (
-                f"The {migration.direction} was not traced ({reason}): its impact window is taken from the"
+                f"The {which} was not traced ({reason}): its impact window is taken from the"
                 " start to the end of its process; its statements and revisions, what they rewrote, and their"
                 " locks are not, or not all, known. Waits are charged to it as a whole."
             )
         if migration.guessed:
             pids = ", ".join(str(pid) for pid in sorted(migration.guessed))
             yield (
-                f"Session {pids} is taken for the {migration.direction}'s because it began while that ran and"
+                f"Session {pids} is taken for the {which}'s because it began while that ran and"
                 " is like no session from before; waits behind it are inferred."
             )
         if migration.target is None:
             yield (
-                f"Where the {migration.direction} leads is known to its command alone: judged is that it"
+                f"Where the {which} leads is known to its command alone: judged is that it"
                 " ended ok and did something. --upgrade REV or --alembic-config would tell."
             )
         if migration.trace.blind:
             yield (
-                f"Locks and rewrites of some statements of the {migration.direction} are not known:"
+                f"Locks and rewrites of some statements of the {which} are not known:"
                 f" {safe_text(migration.trace.blind[0])}."
             )
+    yield from _limits_of_order(facts)
+
+
+def _limits_of_order(facts: Facts) -> Iterator[str]:
+    """The migrations that were not started, and after which one."""
+    for phase, what in (("migrate", "upgrade"), ("rollback", "rollback")):
+        began, left = facts.in_phase(phase), facts.not_started(phase)
+        if left and (began or phase == "migrate"):
+            after = f": {began[-1].name}, before it, did not end ok" if began else ""
+            yield f"The {what} of {' and of '.join(left)} was not started{after}."
 
 
 def _limits_of_observer(facts: Facts) -> Iterator[str]:
-    observed = facts.record.observed
     if all(migration.placebo for migration in facts.migrations):
         return
+    for database, watch in facts.record.watches.items():
+        yield from _limits_of_watch(watch.observed, f" of {database}" if database else "")
+
+
+def _limits_of_watch(observed: Observed, of: str) -> Iterator[str]:
+    """`of` names another database than the run's own."""
     if observed.began_at is None and not observed.why_blind:
-        yield "Nobody watched the database: who waited for whom is not known."
+        yield f"Nobody watched the database{of}: who waited for whom is not known."
     if observed.why_blind:
-        yield f"Waits in the database could not be seen: {safe_text(observed.why_blind).rstrip('.')}."
+        yield f"Waits in the database{of} could not be seen: {safe_text(observed.why_blind).rstrip('.')}."
     if observed.began_at is not None and observed.ended_at is None:
-        yield "The observer of the database died: what happened after that is not known."
+        yield f"The observer of the database{of} died: what happened after that is not known."
     if (late_s := observed.late_max_s or 0.0) > LATE_S:
         p99 = "" if observed.late_p99_s is None else f" (p99 {format_duration(observed.late_p99_s)})"
         late = f"up to {format_duration(late_s)} late{p99}"
-        yield f"The observer of the database came {late}: short waits are missing."
+        yield f"The observer of the database{of} came {late}: short waits are missing."
     for start, end in observed.gaps:
-        yield f"The observer had no connection to the database from {start:.1f} s to {end:.1f} s."
+        yield f"The observer had no connection to the database{of} from {start:.1f} s to {end:.1f} s."
     if observed.began_at is not None and not observed.log_read:
         why = f": {safe_text(observed.why_no_log).rstrip('.')}" if observed.why_no_log else ""
-        yield f"The server's log was not read{why}. Errors and deadlocks are known from clients alone."
+        log = f"The log of the server{of}" if of else "The server's log"
+        yield f"{log} was not read{why}. Errors and deadlocks are known from clients alone."
     if observed.pooler:
-        yield f"Between the service and the server: {safe_text(observed.pooler).rstrip('.')}."
+        yield f"Between the service and the server{of}: {safe_text(observed.pooler).rstrip('.')}."
 
 
 def _limits_of_ledger(facts: Facts) -> Iterator[str]:
@@ -278,10 +298,10 @@ def _limits_of_load(facts: Facts) -> Iterator[str]:
     for event in facts.record.events:
         if event.kind == Kind.STOP and event.data.get("cause") != "completed":
             yield f"The run ended early, {event.at:.1f} s after its start: {event.data.get('cause')}."
-    for migration in facts.migrations:
-        window = facts.timeline.window(migration.phase)
+    for phase in dict.fromkeys(migration.phase for migration in facts.migrations):
+        window = facts.timeline.window(phase)
         for endpoint in broken_before(facts.record.samples, window) if window else ():
-            yield f"{endpoint} was never answered ok before phase {migration.phase}: it has no stall there."
+            yield f"{endpoint} was never answered ok before phase {phase}: it has no stall there."
     baseline = facts.timeline.window("baseline")
     ratio = share_of_errors(inside(facts.record.samples, baseline)) if baseline else None
     if ratio is not None and ratio > 0.01:

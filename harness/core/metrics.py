@@ -117,7 +117,7 @@ def window_of(facts: Facts, selector: Selector) -> Window | None:
 
 
 def _no_phase(facts: Facts, phase: str | None) -> str:
-    if phase in ("migrate", "rollback") and facts.migration(phase) is not None:
+    if phase in ("migrate", "rollback") and facts.in_phase(phase):
         return f"the migration ran no statement while there was load, so there is no phase {phase}"
     return f"the run never came to phase {phase}"
 
@@ -273,10 +273,11 @@ def _ws_missed(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
 
 
 def _migration_duration(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    migration = facts.migration(window.name)
-    if migration is None or migration.duration_s is None:
+    migrations = facts.in_phase(window.name)
+    if not migrations or any(m.duration_s is None for m in migrations):
         return Measured(None, None, "the time from its first statement to its last commit is not known")
-    return Measured(migration.duration_s, len(migration.trace.migration_statements))
+    seconds = sum(m.duration_s or 0.0 for m in migrations)
+    return Measured(seconds, sum(len(m.trace.migration_statements) for m in migrations))
 
 
 def _blocked(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
@@ -294,12 +295,13 @@ def _of_waits(facts: Facts, window: Window, combine: Callable[[list[float]], flo
 
 
 def _rewrites(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    migration = facts.migration(window.name)
-    if migration is None or not migration.traced:
+    migrations = facts.in_phase(window.name)
+    if not migrations or not all(migration.traced for migration in migrations):
         return Measured(None, None, "the migration was not traced")
-    if migration.trace.blind:
-        return Measured(None, None, f"not all of its statements were seen: {migration.trace.blind[0]}")
-    own = migration.trace.migration_statements
+    blind = [reason for migration in migrations for reason in migration.trace.blind]
+    if blind:
+        return Measured(None, None, f"not all of its statements were seen: {blind[0]}")
+    own = [statement for migration in migrations for statement in migration.trace.migration_statements]
     return Measured(float(sum(len(statement.rewrites) for statement in own)), len(own))
 
 

@@ -24,7 +24,9 @@ class Migration:
     unknown. `message` and `why_untraced` hold no credential and no absolute path. `backends` are the pids of
     its sessions, whoever told them, `guessed` those that time alone tells; `held` are the locks
     that sessions of which no tracer told were seen with; `ignored` the rules its files say to ignore, with
-    their reasons. `target` is None where only its command knows it.
+    their reasons. `target` is None where only its command knows it. `name` tells several migrations of a run
+    apart, "" where there is only one; its upgrade and its rollback share it. `database` is the key of its
+    database in `Record.watches`.
 
     `status`: ok | failed | deadline | stopped | nothing | wrong_database | untraced (refused as such).
     """
@@ -52,6 +54,13 @@ class Migration:
     ignored: Mapping[str, str] = field(default_factory=dict)
     guessed: frozenset[int] = frozenset()
     held: tuple[Held, ...] = ()
+    name: str = ""
+    database: str = ""
+
+    @property
+    def of(self) -> str:
+        """` of billing` after a noun, where there are several."""
+        return f" of {self.name}" if self.name else ""
 
     @property
     def phase(self) -> str:
@@ -110,14 +119,16 @@ def migrations_of(
     seen_backends: Iterable[int] = (),
     held: Iterable[Held] = (),
     found: Iterable[BackendSeen] = (),
+    database: str = "",
 ) -> tuple[Migration, ...]:
-    """The episodes in the order of their numbers; retries belong to the same episode.
+    """The episodes on a database in the order of their numbers; retries belong to the same episode.
 
     `seen_backends` are the migrations' sessions that the observer saw in the server, `held` the locks it saw
     them hold, `found` when and how it told that they are a migration's.
     """
     zero = next((float(e.data.get("monotonic", 0.0)) for e in events if e.kind == Kind.RUN_START), 0.0)
-    numbers = sorted({int(e.data["episode"]) for e in events if e.kind == Kind.MIGRATION_BEGIN})
+    begins = [event for event in events if event.kind == Kind.MIGRATION_BEGIN]
+    numbers = sorted({int(e.data["episode"]) for e in begins if e.data.get("database", "") == database})
     own = {number: _of(events, number) for number in numbers}
     strangers = set(seen_backends).difference(*(_announced(told) for told in own.values()))
     seen_held, seen = list(held), list(found)
@@ -190,6 +201,8 @@ def _migration(
         ignored=dict(first.data.get("ignored") or {}),
         guessed=frozenset(pid for pid, by in strangers.items() if by == "time"),
         held=tuple(sight for sight in held if sight.pid in strangers),
+        name=str(first.data.get("name") or ""),
+        database=str(first.data.get("database") or ""),
     )
 
 

@@ -193,6 +193,25 @@ class Plan:
         )
 
     @property
+    def several(self) -> bool:
+        """Whether the run has more than one migration, each with a name of its own."""
+        return len(self.steps) > 1
+
+    def step(self, name: str) -> MigrationPlan:
+        """The migration of that name, or the only one; raises KeyError when there is none."""
+        return {step.name: step for step in self.steps}[name] if self.several else self.steps[0]
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether any of the run's migrations is undone afterwards."""
+        return any(step.downgrade for step in self.steps)
+
+    @property
+    def service_database_url(self) -> str | None:
+        """The run's own database, the service's: unless given, the first that a migration names."""
+        return self.database_url or next((s.database_url for s in self.migrations if s.database_url), None)
+
+    @property
     def ignored(self) -> dict[str, str]:
         """The rules whose advice is only noted, each with its reason."""
         parts = (text.partition(":") for text in self.ignore)
@@ -223,6 +242,7 @@ class Plan:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
             )
+        self._check_migration_names()
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
@@ -240,6 +260,19 @@ class Plan:
                 f"longer than --warmup-time {self.warmup_s:g}s: the baseline would measure the ramp-up.",
                 "Raise one of them.",
             )
+
+    def _check_migration_names(self) -> None:
+        """Several migrations are told apart by their names, in reports and as folders of the run directory."""
+        names = [step.name for step in self.migrations]
+        for number, name in enumerate(names, 1):
+            if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,39}", name) and (name or len(names) > 1):
+                said = f"is called {name!r}" if name else "has no name"
+                raise UsageError(
+                    f"Migration {number} of {len(names)} {said}.",
+                    "Give each a name of at most 40 letters, digits, dots, dashes and underscores.",
+                )
+            if names.count(name) > 1:
+                raise UsageError(f"Two migrations are called {name!r}.", "Give them different names.")
 
     def _check_gate_names(self) -> None:
         both = sorted(set(self.no_gates) & set(self.required))
@@ -274,7 +307,7 @@ class Plan:
                 "Add --alembic-config path/to/alembic.ini, --migration-command CMD, or --placebo to run"
                 " without a migration.",
             )
-        if self.migrates and not self.database_url:
+        if self.migrates and not all(step.database_url or self.database_url for step in self.steps):
             raise UsageError(
                 f"--host {self.host} is given, but not its database.",
                 "Set MUL_DATABASE_URL, for instance postgresql://user:password@127.0.0.1/shop.",

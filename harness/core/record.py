@@ -14,7 +14,7 @@ from harness.core.samples import SampleTable
 from harness.core.schema_state import SchemaState
 from harness.core.waits import Wait
 
-__all__ = ["FinalRead", "Found", "HealthPoint", "Probe", "Record", "WebSocketPoint"]
+__all__ = ["FinalRead", "Found", "HealthPoint", "Probe", "Part", "Record", "Watch", "WebSocketPoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,36 @@ class WebSocketPoint:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """What the observer of one database recorded."""
+
+    observed: Observed = field(default_factory=Observed)
+    waits: tuple[Wait, ...] = ()
+    database: tuple[ObserverLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a run of several migrations recorded of one alone: its database's schema around its upgrade and
+    its rollback, and what a linter predicted of its upgrade.
+    """
+
+    before: SchemaState | None = None
+    after: SchemaState | None = None
+    before_rollback: SchemaState | None = None
+    after_rollback: SchemaState | None = None
+    predictions: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """A run directory's content. `missing` names, in words for a person, what should be there and is not.
 
     `incomplete_workers` are those of whose operations some blocks never came: what they wrote is not all
     known. `incomplete_samples` are those of whose samples some never came: how they were answered is not.
+    `waits`, `observed` and `database` are of the run's own database; `elsewhere` has those of others that it
+    migrates, by the name of the first migration there. `parts` are by the name of the migration, and empty
+    where there is only one.
     """
 
     plan: Plan
@@ -113,3 +138,10 @@ class Record:
     missing: tuple[str, ...] = ()
     incomplete_workers: tuple[str, ...] = ()
     incomplete_samples: tuple[str, ...] = ()
+    elsewhere: Mapping[str, Watch] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def watches(self) -> Mapping[str, Watch]:
+        """What was watched, by database; "" is the run's own."""
+        return {"": Watch(self.observed, self.waits, self.database), **self.elsewhere}

@@ -42,7 +42,7 @@ def advice_on(
 def _traced(migration: Migration, parse: Parse, blame: Sequence[Blame], watched: bool) -> Iterator[Traced]:
     nobody = (0, 0.0) if watched else (None, None)
     shape = lru_cache(maxsize=None)(parse)
-    blamed = {one.statement: one for b in blame if b.phase == migration.phase for one in b.attempts}
+    blamed = {one.statement: one for b in blame if b.is_of(migration) for one in b.attempts}
     earlier: dict[int, list[Traced]] = defaultdict(list)
     for statement in migration.trace.migration_statements:
         own = blamed.get(statement.n)

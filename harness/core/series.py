@@ -67,11 +67,12 @@ def per_second(source: Record | SampleTable, timeline: Timeline, step_s: float =
 def _blocked(record: Record, count: int, step_s: float) -> tuple[float | None, ...]:
     """The time waited within each step, of all waits, by the length of the step."""
     edges: Floats = np.arange(count + 1) * np.float64(step_s)
-    waited = _since([wait.started_at for wait in record.waits], edges)
-    waited -= _since([wait.until for wait in record.waits], edges)
+    waits = [wait for watch in record.watches.values() for wait in watch.waits]
+    waited = _since([wait.started_at for wait in waits], edges)
+    waited -= _since([wait.until for wait in waits], edges)
     began, ended = record.observed.began_at, record.observed.ended_at
     if ended is None:  # it died, or the run was killed: what it had told until then stands
-        ended = max((wait.last_seen_at for wait in record.waits), default=began)
+        ended = max((wait.last_seen_at for wait in waits), default=began)
     if began is None or ended is None or record.observed.why_blind:
         return (None,) * count
     return tuple(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from harness.core.durations import format_duration
 from harness.core.facts import Facts
 from harness.core.observation import BLIND_S, LogEntry
+from harness.core.record import Watch
 from harness.core.timeline import Window
 
 __all__ = ["why_unreadable", "why_unseen"]
@@ -21,10 +22,24 @@ EDGE_S = 1.0
 
 def why_unseen(facts: Facts, phase: str) -> str:
     """Why a wait of a second in the phase may not have been seen; "" when it would have been."""
-    observed, migration = facts.record.observed, facts.migration(phase)
     window = facts.timeline.window(phase)
     if window is None:
         return f"the run never came to phase {phase}, or no statement ran in it"
+    migrations = facts.in_phase(phase)
+    for database in dict.fromkeys(migration.database for migration in migrations) or ("",):
+        if why := _why_unwatched(facts, window, database):
+            return f"of the database of {database}: {why}" if database else why
+    if not migrations or not migrations[0].name:
+        known = any(migration.backends for migration in migrations)
+        return "" if known else "none of the migration's sessions is known"
+    silent = [migration.name for migration in migrations if not migration.backends]
+    return f"none of the sessions of {silent[0]} is known" if silent else ""
+
+
+def _why_unwatched(facts: Facts, window: Window, database: str) -> str:
+    """The same of one of the phase's databases."""
+    watch = facts.record.watches.get(database, Watch())
+    observed = watch.observed
     if observed.why_blind:
         return observed.why_blind
     if observed.began_at is None or not observed.polls:
@@ -39,30 +54,28 @@ def why_unseen(facts: Facts, phase: str) -> str:
     if blind_s > BLIND_S and not (observed.log_read and observed.waits_logged):
         return f"the observer of the database was blind for {format_duration(blind_s)}"
     for file in ("locks.ndjson", "database.ndjson"):
-        if why := why_unreadable(facts, file):
+        if why := why_unreadable(facts, file, database):
             return why
-    if why := _unseen_in_log(facts, window):
-        return why
-    if migration is None or not migration.backends:
-        return "none of the migration's sessions is known"
-    return ""
+    return _unseen_in_log(watch, window)
 
 
-def why_unreadable(facts: Facts, file: str) -> str:
-    """Why nothing follows from what a file of the run directory does not tell; "" when it was read whole."""
-    return next((text for text in facts.record.missing if file in text), "")
+def why_unreadable(facts: Facts, file: str, database: str = "") -> str:
+    """Why nothing follows from what a file of a database's observer does not tell; "" when it was read whole.
+    """
+    name = f"{database}/{file}" if database else f" {file}"
+    return next((text for text in facts.record.missing if name in f" {text}"), "")
 
 
 def _longest_within(window: Window, times: Iterable[tuple[float, float]]) -> float:
     return max((min(end, window.end) - max(start, window.start) for start, end in times), default=0.0)
 
 
-def _unseen_in_log(facts: Facts, window: Window) -> str:
+def _unseen_in_log(watch: Watch, window: Window) -> str:
     """The first wait in the window that the server's log tells of, and the observer not, or not as long."""
     seen: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for wait in facts.record.waits:
+    for wait in watch.waits:
         seen[wait.pid].append((wait.started_at, wait.until))
-    for entry in facts.record.database:
+    for entry in watch.database:
         if not isinstance(entry, LogEntry) or entry.kind not in ("lock_wait", "lock_acquired"):
             continue
         began = entry.at - (entry.wait_s or 0.0)

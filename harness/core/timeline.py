@@ -28,7 +28,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Episode:
-    """One migration of the run: the upgrade, or the rollback; retries belong to the same episode.
+    """One migration of the run: an upgrade, or a rollback; retries belong to the same episode.
 
     All instants are seconds since the start of the run, None when it never came to that. A placebo's
     episode has a pretended `first_statement_at`, so that it is judged over a window of the same length.
@@ -61,13 +61,20 @@ class Episode:
         Where nothing was committed, or the migration did not end ok, the end of its process takes the last
         commit's place.
         """
-        if self.first_statement_at is None:
-            return None
-        last = self.last_commit_at if self.last_commit_at is not None else self.end_at
-        ends = [self.first_statement_at + IMPACT_MINIMUM_S]
-        if last is not None:
-            ends.append(last + IMPACT_TAIL_S)
-        return Window(self.phase, self.first_statement_at, max(ends))
+        return _impact([self])
+
+
+def _impact(episodes: Sequence[Episode]) -> Window | None:
+    """The impact window of one episode, or of all in a phase: from the first statement of the first to the
+    last commit of the last.
+    """
+    ran = [(e.first_statement_at, e) for e in episodes if e.first_statement_at is not None]
+    if not ran:
+        return None
+    start = min(first for first, _ in ran)
+    lasts = (e.end_at if e.last_commit_at is None else e.last_commit_at for _, e in ran)
+    ends = [start + IMPACT_MINIMUM_S, *(last + IMPACT_TAIL_S for last in lasts if last is not None)]
+    return Window(ran[0][1].phase, start, max(ends))
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,9 @@ class Timeline:
 
         An impact window that the run cut short ends with the load: nothing was asked of the service after it.
         """
-        for episode in self.episodes:
-            if episode.phase == name:
-                return self._cut_short(episode.impact_window)
+        episodes = [episode for episode in self.episodes if episode.phase == name]
+        if episodes:
+            return self._cut_short(_impact(episodes))
         return next((phase for phase in self.phases if phase.name == name), None)
 
     def _cut_short(self, impact: Window | None) -> Window | None:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.core.secrets import mask
 
 __all__ = [
+    "FINAL",
     "SCHEMA",
     "ExitCode",
     "GateResult",

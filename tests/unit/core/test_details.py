@@ -129,11 +129,11 @@ def test_the_timeline_has_the_longest_waits_only() -> None:
 def test_the_worst_advice_on_a_statement_is_its_blames() -> None:
     note, finding = (an_advice(severity=word, safe=f"the {word}'s") for word in ("note", "finding"))
     record = a_record(waits=(a_wait(27.0, 28.0),))
-    told = details(facts_of(record), {"migrate": (note, finding)})
+    told = details(facts_of(record), {1: (note, finding)})
     assert told["blame"][0]["advice"] == "the finding's"
     assert told["migration"]["statements"][0]["advice"] == ["a-rule", "a-rule"]
     assert [found["phase"] for found in told["advice"]] == ["migrate", "migrate"]
-    ignored = details(facts_of(record), {"migrate": (an_advice(severity="ignored", reason="small"),)})
+    ignored = details(facts_of(record), {1: (an_advice(severity="ignored", reason="small"),)})
     assert (ignored["blame"][0]["advice"], ignored["advice"][0]["reason"]) == ("", "small")
 
 
@@ -174,11 +174,11 @@ def test_a_lock_kept_for_a_backfill_is_blamed_with_the_advice_on_the_backfill() 
     facts = facts_of(a_record(events=events(trace=trace), waits=(a_wait(27.2, 30.1),)))
     timeout = an_advice(rule="no-lock-timeout", safe="a timeout")
     backfill = an_advice(rule="backfill-with-ddl", statement=2, safe="apart")
-    assert details(facts, {"migrate": (timeout, backfill)})["blame"][0]["rule"] == "backfill-with-ddl"
+    assert details(facts, {1: (timeout, backfill)})["blame"][0]["rule"] == "backfill-with-ddl"
     unrelated = an_advice(rule="about-no-lock", hold_s=None)
-    assert details(facts, {"migrate": (unrelated,)})["blame"][0]["rule"] is None
+    assert details(facts, {1: (unrelated,)})["blame"][0]["rule"] is None
     other = an_advice(rule="update-everything", statement=2)
-    assert details(facts, {"migrate": (timeout, other)})["blame"][0]["rule"] == "no-lock-timeout"
+    assert details(facts, {1: (timeout, other)})["blame"][0]["rule"] == "no-lock-timeout"
 
 
 def test_the_database_is_told_second_by_second() -> None:
@@ -213,7 +213,7 @@ def test_no_secret_is_told() -> None:
 
 def test_times_of_advice_are_rounded() -> None:
     found = an_advice(hold_s=0.1 + 0.2)
-    (told,) = details(facts_of(a_record()), {"migrate": [found]})["advice"]
+    (told,) = details(facts_of(a_record()), {1: [found]})["advice"]
     assert (told["hold_s"], told["phase"]) == (0.3, "migrate")
 
 
