@@ -17,6 +17,7 @@ from typing import IO, Any, TypeVar, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.events import Event, Kind
+from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
 from harness.core.operations import OPERATION, unpack_operations
 from harness.core.plan import Plan
@@ -181,23 +182,17 @@ def read_record(path: Path) -> Record:
         schema_after=_evidence(path, "catalog_after.json", missing, schema_state),
         schema_after_rollback=_evidence(path, "catalog_after_rollback.json", missing, schema_state),
         predictions=_evidence(path, "predictions.json", missing, dict) or None,
+        elsewhere={name: _watch(path, part_of(name), missing) for name in databases_of(events)},
+        parts={step.name: _part(path, part_of(step.name), missing) for step in plan.steps if plan.several},
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
         incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
-        elsewhere={name: _watch(path, part_of(name), missing) for name in _elsewhere(events)},
-        parts={step.name: _part(path, part_of(step.name), missing) for step in plan.steps if plan.several},
     )
 
 
 def part_of(name: str) -> str:
     """Where a run directory has what is of one migration, of several, or of its database alone."""
     return f"migrations/{name}/"
-
-
-def _elsewhere(events: Iterable[Event]) -> list[str]:
-    """The databases that were migrated besides the run's own."""
-    begun = (event.data.get("database") for event in events if event.kind == Kind.MIGRATION_BEGIN)
-    return list(dict.fromkeys(str(name) for name in begun if name))
 
 
 def _watch(path: Path, part: str, missing: list[str]) -> Watch:

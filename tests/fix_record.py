@@ -27,6 +27,7 @@ __all__ = [
     "ENDPOINT",
     "IMPACT",
     "MIGRATION_PID",
+    "ROLLBACK_PHASES",
     "TABLE_OID",
     "ZERO",
     "a_deadlock",
@@ -485,7 +486,7 @@ def sessions(until: float = 52.0, /, **after: str) -> tuple[Probe, ...]:
 def a_record(plan: Plan | None = None, table: SampleTable | None = None, **changes: Any) -> Record:
     """A run in which everything went well, with changes of the record's fields."""
     plan = plan or a_plan()
-    until = 79.0 if plan.downgrade else 52.0
+    until = 79.0 if plan.rolls_back else 52.0
     whole: dict[str, Any] = {
         "plan": plan,
         "environment": {"python": "3.11.9", "postgres_bin": "/usr/lib/postgresql/18/bin"},

@@ -44,7 +44,7 @@ _CHANGES_ROWS = ("insert", "update", "delete", "merge", "copy", "for share", "fo
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A wait from `start` to `end` because of `statement` of `migration`, None where it is not known which one.
+    """A wait from `start` to `end` because of the migration's `statement`, None where it is not known which.
 
     `lock` is the one it waited for, None for row locks and where the trace does not know it. `inferred`: the
     statement follows from the time alone; where there is none, that the wait is the migration's at all.

@@ -89,8 +89,9 @@ def _waited(longest: Charge, charges: Sequence[Charge]) -> str:
     sessions = len({charge.wait.pid for charge in same})
     mode, relation = longest.wait.mode, longest.wait.relation
     wanted = f"{mode} on {relation}" if relation else f"{mode} on a {longest.wait.lock_type}"
+    statement = statement_name(longest.statement, longest.migration.name)
     return (
-        f"{statement_name(longest.statement, longest.migration.name)} made {sessions} {_plural('session', sessions)} wait;"
+        f"{statement} made {sessions} {_plural('session', sessions)} wait;"
         f" the longest waited {format_duration(longest.seconds)} for {wanted}{tries}"
     )
 

@@ -188,9 +188,7 @@ def _logged(record: Record, migrations: Sequence[Migration], requests: Requests)
             yield replace(error, database=database)
 
 
-def _logged_by(
-    lines: Iterable[ObserverLine], own: frozenset[int], requests: Requests
-) -> Iterator[_Error]:
+def _logged_by(lines: Iterable[ObserverLine], own: frozenset[int], requests: Requests) -> Iterator[_Error]:
     samples = requests.samples
     for entry in lines:
         if not isinstance(entry, LogEntry) or entry.application.startswith(OURS):

@@ -17,7 +17,7 @@ from harness.core.error_classes import ErrorClass, error_classes
 from harness.core.events import Event, Kind
 from harness.core.isolation import Isolation, judge_isolation
 from harness.core.ledger import Ledger, judge_ledger, lost_workers
-from harness.core.migrations import Migration, migrations_of
+from harness.core.migrations import Migration, databases_of, migrations_of
 from harness.core.observation import BackendSeen, Held
 from harness.core.record import Record, Watch
 from harness.core.samples import Outcome
@@ -93,7 +93,9 @@ class Facts:
     def not_started(self, phase: str) -> tuple[str, ...]:
         """The names of the migrations that a phase never came to, in the order they would have run."""
         steps = self.record.plan.steps if self.record.plan.several else ()
-        wanted = [s.name for s in steps] if phase == "migrate" else [s.name for s in steps[::-1] if s.downgrade]
+        wanted = (
+            [s.name for s in steps] if phase == "migrate" else [s.name for s in steps[::-1] if s.downgrade]
+        )
         began = [migration.name for migration in self.in_phase(phase)]
         return tuple(name for name in wanted if name not in began)
 
@@ -140,7 +142,9 @@ def _began_at(timeline: Timeline) -> float | None:
 def migrations_in(record: Record) -> tuple[Migration, ...]:
     """The migrations of a record in the order they ran, with what the observers saw of them."""
     found: list[Migration] = []
-    for database, watch in record.watches.items():
+    watches = record.watches
+    for database in ("", *databases_of(record.events)):
+        watch = watches.get(database, Watch())
         held = (line for line in watch.database if isinstance(line, Held))
         seen = (line for line in watch.database if isinstance(line, BackendSeen))
         found += migrations_of(record.events, watch.observed.backends, held, seen, database)

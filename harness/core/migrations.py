@@ -15,7 +15,7 @@ from harness.core.trace import Lock, Statement, Trace
 from harness.core.trace_fold import build
 from harness.core.verdict import safe_text
 
-__all__ = ["Migration", "migrations_of"]
+__all__ = ["Migration", "databases_of", "migrations_of"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,12 @@ class Migration:
             self.last_commit_at if finished else None,
             self.end_at,
         )
+
+
+def databases_of(events: Iterable[Event]) -> tuple[str, ...]:
+    """The keys of the databases that were migrated besides the run's own, in the order they were."""
+    begun = (event.data.get("database") for event in events if event.kind == Kind.MIGRATION_BEGIN)
+    return tuple(dict.fromkeys(str(key) for key in begun if key))
 
 
 def migrations_of(

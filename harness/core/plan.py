@@ -238,7 +238,7 @@ class Plan:
         ):
             _at_least(flag, seconds, least, " seconds")
         self._check_rates()
-        if self.placebo and self.downgrade:
+        if self.placebo and self.rolls_back:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
             )
@@ -262,7 +262,7 @@ class Plan:
             )
 
     def _check_migration_names(self) -> None:
-        """Several migrations are told apart by their names, in reports and as folders of the run directory."""
+        """Names tell several migrations apart, in reports and as folders of the run directory."""
         names = [step.name for step in self.migrations]
         for number, name in enumerate(names, 1):
             if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,39}", name) and (name or len(names) > 1):

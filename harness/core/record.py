@@ -14,7 +14,7 @@ from harness.core.samples import SampleTable
 from harness.core.schema_state import SchemaState
 from harness.core.waits import Wait
 
-__all__ = ["FinalRead", "Found", "HealthPoint", "Probe", "Part", "Record", "Watch", "WebSocketPoint"]
+__all__ = ["FinalRead", "Found", "HealthPoint", "Part", "Probe", "Record", "Watch", "WebSocketPoint"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,7 @@ def _why_unwatched(facts: Facts, window: Window, database: str) -> str:
 
 
 def why_unreadable(facts: Facts, file: str, database: str = "") -> str:
-    """Why nothing follows from what a file of a database's observer does not tell; "" when it was read whole.
-    """
+    """Why nothing follows from what a file of an observer does not tell; "" when it was read whole."""
     name = f"{database}/{file}" if database else f" {file}"
     return next((text for text in facts.record.missing if name in f" {text}"), "")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from harness.core.operations import OperationKind, OperationOutcome, pack_operat
 from harness.core.record import Found, HealthPoint, Probe, WebSocketPoint
 from harness.core.samples import pack_sample
 from harness.errors import UsageError
-from harness.store import RunDirectory, dump_json, read_record
-from tests.fix_record import a_plan
+from harness.store import RunDirectory, dump_json, part_of, read_record
+from tests.fix_record import a_plan, a_schema, a_wait, watched
+from tests.fix_several import BILLING, SHOP, several_events, several_plan
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEY = uuid.UUID(int=7)
@@ -249,3 +252,31 @@ def test_a_file_is_written_whole_or_not_at_all(directory: RunDirectory) -> None:
 def test_no_number_that_is_none_is_written() -> None:
     with pytest.raises(ValueError, match="Out of range"):
         dump_json({"p95": float("nan")})
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[RunDirectory]:
+    """A run of two migrations, of which nothing but the events is there yet."""
+    directory = RunDirectory.create(several_plan(run_root=str(tmp_path / "runs")), NOW, "abc123")
+    for event in several_events():
+        directory.append_event(event)
+    yield directory
+    directory.close()
+
+
+def test_what_is_of_one_migration_of_several_is_read_from_a_folder_of_its_own(several: RunDirectory) -> None:
+    several.write_json(f"{part_of(SHOP)}catalog_before.json", asdict(a_schema()))
+    several.write_json(f"{part_of(BILLING)}observer.json", asdict(watched(waits=1, lines=0)))
+    several.append_line(f"{part_of(BILLING)}locks.ndjson", asdict(a_wait(30.1, 30.9)))
+    record = read_record(several.path)
+    assert record.parts[SHOP].before == a_schema()
+    assert record.parts[BILLING].before is None
+    assert record.elsewhere[BILLING].waits == (a_wait(30.1, 30.9),)
+    assert record.elsewhere[BILLING].observed == watched(waits=1, lines=0)
+    assert record.waits == ()
+
+
+def test_what_is_lost_of_one_of_several_is_named_by_its_file(several: RunDirectory) -> None:
+    several.write_json(f"{part_of(BILLING)}observer.json", asdict(watched(waits=2)))
+    missing = read_record(several.path).missing
+    assert "2 of 2 lines of migrations/billing/locks.ndjson are not there" in missing

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.core.attribution import Charge, attribute
+from harness.core.facts import facts_of
 from harness.core.migrations import migrations_of
 from harness.core.observation import BackendSeen, Held
 from harness.core.waits import Blocker, Wait
 from tests.fix_record import MIGRATION_PID, TABLE_OID, a_wait, events, statement_records, trace_of
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
 
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
 BACKFILL = "UPDATE documents SET flag = false"
@@ -200,3 +203,12 @@ def test_a_hundred_thousand_waits_are_charged_each_to_its_own() -> None:
     )
     waits = [a_wait(27.0 + n % 8 + 0.1, 27.0 + n % 8 + 0.5, pid=600 + n) for n in range(2000)]
     assert [of(charge) for charge in charged(waits, many)] == [1 + n // 250 for n in range(2000)]
+
+
+def test_a_wait_is_charged_only_to_a_migration_on_its_own_database() -> None:
+    shop, billing = (a_wait(start, start + 0.5) for start in (27.2, 30.2))
+    elsewhere = {BILLING: a_watch(waits=(replace(billing, root=Blocker(BILLING_PID), chain=(BILLING_PID,)),))}
+    found = facts_of(several(waits=(shop,), elsewhere=elsewhere)).attribution.service
+    assert [(charge.migration.name, of(charge)) for charge in found] == [(SHOP, 1), (BILLING, 1)]
+    strange = {BILLING: a_watch(waits=(shop,))}  # a session of another server has the same number
+    assert facts_of(several(elsewhere=strange)).attribution.service == ()

@@ -25,6 +25,7 @@ from tests.fix_record import (
     tied_query,
     trace_of,
 )
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
 
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
@@ -226,3 +227,11 @@ def test_errors_are_those_that_began_with_the_statement() -> None:
     attribution = facts(a_wait(28.0, 31.0)).attribution
     (found,) = blame(attribution, [ours, ours, of_rollback], Requests(samples([]), None))
     assert found.errors == {"undefined column": 6}
+
+
+def test_equal_statements_of_several_migrations_are_blamed_each_for_its_own() -> None:
+    mine = a_wait(27.2, 27.5), a_wait(27.2, 27.9, pid=601)
+    theirs = a_wait(30.1, 31.0, root=Blocker(BILLING_PID, "alembic", "client backend", "active"))
+    record = several(waits=mine, elsewhere={BILLING: a_watch(waits=(theirs,))})
+    told = [(b.migration, b.statement, b.revision, b.sessions) for b in facts_of(record).blame]
+    assert told == [(SHOP, 1, "0002", 2), (BILLING, 1, "0002", 1)]

@@ -11,7 +11,7 @@ from harness.core.advice import Advice
 from harness.core.details import details
 from harness.core.facts import facts_of
 from harness.core.observation import Held, Observed
-from harness.core.record import Record
+from harness.core.record import Part, Record
 from harness.core.samples import Outcome
 from harness.core.schema_state import IndexState
 from tests.fix_record import (
@@ -30,6 +30,7 @@ from tests.fix_record import (
     trace_of,
     watched,
 )
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
 
 
 def told_of(record: Record) -> dict[str, Any]:
@@ -253,3 +254,43 @@ def test_a_ledger_nobody_read_back_knows_no_losses() -> None:
         None,
         1,
     )
+
+
+def test_several_migrations_are_all_told_and_the_first_as_ever() -> None:
+    told = details(facts_of(several(rollback=True)), {})
+    names = [(migration["name"], migration["direction"]) for migration in told["migrations"]]
+    assert names == [(SHOP, "upgrade"), (BILLING, "upgrade"), (BILLING, "downgrade"), (SHOP, "downgrade")]
+    assert told["migration"] == told["migrations"][0]
+    assert told["rollback"] == told["migrations"][2]
+    assert list(told["waits"]["elsewhere"]) == [BILLING]
+
+
+def test_an_only_migration_has_no_name() -> None:
+    told = details(facts_of(a_record()), {})
+    assert told["migrations"] == [told["migration"]]
+    assert told["migration"]["name"] is None
+    assert "elsewhere" not in told["waits"]
+
+
+def test_each_of_several_migrations_has_a_row_of_its_own_within_its_phase() -> None:
+    phases = [row["name"] for row in details(facts_of(several()), {})["phases"]]
+    first = phases.index("migrate")
+    assert phases[first : first + 4] == ["migrate", "migrate shop", "migrate billing", "recover"]
+
+
+def test_what_is_said_of_a_statement_names_its_migration() -> None:
+    theirs = a_watch(waits=(a_wait(30.1, 31.0, root=BILLING_PID),))
+    advice = {1: (an_advice(),), 2: (an_advice(safe="billing's"),)}
+    told = details(facts_of(several(elsewhere={BILLING: theirs})), advice)
+    assert [one["migration"] for one in told["advice"]] == [SHOP, BILLING]
+    assert [(one["migration"], one["advice"]) for one in told["blame"]] == [(BILLING, "billing's")]
+    assert [one["migration"] for one in told["waits_timeline"]] == [BILLING]
+    blocked = [m["statements"][0]["blocked"]["sessions"] for m in told["migrations"]]
+    assert blocked == [0, 1]
+
+
+def test_a_linters_claims_are_each_of_its_own_migration() -> None:
+    predicted = {"tool": "squawk", "claims": [{"rule": "adding-field", "statement": 1, "message": "m"}]}
+    parts = {SHOP: Part(), BILLING: Part(predictions=predicted)}
+    claims = details(facts_of(several(parts=parts)), {})["claims"]
+    assert [(claim["migration"], claim["statement"]) for claim in claims] == [(BILLING, 1)]

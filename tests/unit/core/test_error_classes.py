@@ -28,6 +28,7 @@ from tests.fix_record import (
     tied_query,
     trace_of,
 )
+from tests.fix_several import BILLING, SHOP, a_watch, several
 
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
 DROP = "ALTER TABLE documents DROP COLUMN title"
@@ -211,3 +212,14 @@ def test_requests_that_wait_for_no_lock_starve_when_the_pool_is_empty() -> None:
 )
 def test_without_the_evidence_there_is_no_exhausted_pool(table: SampleTable, waits: list[Wait]) -> None:
     assert classes(table=table, waits=waits) == ()
+
+
+def test_an_error_is_laid_to_the_migration_of_the_database_whose_server_logged_it() -> None:
+    missing = LogEntry(
+        31.5, "error", 700, "42703", 'column "id" does not exist', query="SELECT id FROM documents"
+    )
+    told = [(e.migration, e.statement) for e in facts_of(several(database=(missing,))).errors]
+    assert told == [(SHOP, ("0002", 1))]
+    elsewhere = {BILLING: a_watch(database=(missing,))}
+    told = [(e.migration, e.statement) for e in facts_of(several(elsewhere=elsewhere)).errors]
+    assert told == [(BILLING, ("0002", 1))]

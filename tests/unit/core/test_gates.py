@@ -16,7 +16,7 @@ from harness.core.gate import Gate
 from harness.core.gates import METRICS, check_gates, explain
 from harness.core.observation import LogEntry, Observed
 from harness.core.operations import OperationKind
-from harness.core.record import FinalRead, Probe, Record
+from harness.core.record import FinalRead, Part, Probe, Record
 from harness.core.samples import Outcome, SampleTable
 from harness.core.schema_state import IndexState, SchemaState
 from harness.core.verdict import GateResult
@@ -43,6 +43,7 @@ from tests.fix_record import (
     watched,
     without,
 )
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several, several_plan
 
 CREATE = OperationKind.CREATE
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
@@ -78,6 +79,7 @@ def phases_of(name: str, seen: list[GateResult]) -> list[str]:
     return [r.expression.partition("phase=")[2].partition("}")[0] for r in seen if r.name == name]
 
 
+HELD_LONG = statement_records(ALTER, 30.0, 30.5, k=1, locks=[EXCLUSIVE], commit_at=33.0)
 INVALID = IndexState("i", "documents", "CREATE INDEX i", valid=False)
 
 
@@ -674,3 +676,88 @@ def test_one_stall_of_the_machine_is_one_observation_to_the_recovery_gate() -> N
     seen = result(a_record(table=joined(steady(end=37.0), tail)), "recovery")
     assert (seen.observed or 0.0) > (seen.limit or 0.0)
     assert seen.status == "pass"
+
+
+# several migrations
+
+
+SHOP_RAN = episode(1, SHOP, begin=25.0, start=27.0)
+BILLING_FAILED = episode(
+    2, BILLING, begin=28.2, start=30.0, status="failed", message="Its process ended with exit code 1."
+)
+SHOP_FAILED = episode(1, SHOP, begin=25.0, start=27.0, status="failed", message="It went wrong.")
+
+
+def test_all_migrations_of_a_phase_pass_together() -> None:
+    seen = {r.name: r for r in results(several(rollback=True)) if "rollback" in r.expression}
+    own = ("migration", "lock_wait", "deadlocks", "catalog")
+    assert [(name, seen[name].status) for name in own] == [(name, "pass") for name in own]
+    assert seen["catalog"].samples == 2
+    assert seen["migration"].expression == (
+        "migration{phase=rollback} each ends ok, at its target, within 1800 s"
+    )
+
+
+def test_the_migration_that_failed_is_named() -> None:
+    seen = result(several(SHOP_RAN, BILLING_FAILED), "migration")
+    assert (seen.status, seen.why) == ("fail", "billing: Its process ended with exit code 1.")
+
+
+def test_one_that_was_not_started_after_a_failure_is_named_too() -> None:
+    seen = result(several(SHOP_FAILED), "migration")
+    assert (seen.status, seen.why) == ("fail", "shop: It went wrong.; billing never began")
+
+
+def test_one_that_the_run_did_not_come_to_is_no_pass() -> None:
+    seen = result(several(SHOP_RAN), "migration")
+    assert (seen.status, seen.why) == ("inconclusive", "billing never began")
+
+
+def test_each_migration_has_its_own_deadline() -> None:
+    record = several()
+    shop, billing = record.plan.migrations
+    plan = replace(record.plan, migrations=(shop, replace(billing, deadline_s=5.0)))
+    seen = result(replace(record, plan=plan), "migration")
+    assert seen.expression == "migration{phase=migrate} each ends ok, at its target, within its deadline"
+    assert seen.observed == pytest.approx(2.9)
+    assert seen.limit == 5.0  # the one that came nearest to it
+
+
+def test_a_long_wait_is_laid_to_the_migration_that_made_it() -> None:
+    long = episode(2, BILLING, begin=28.2, start=30.0, trace=trace_of(HELD_LONG))
+    waits = (a_wait(30.5, 33.0, root=BILLING_PID),)
+    seen = result(several(SHOP_RAN, long, elsewhere={BILLING: a_watch(waits=waits)}), "lock_wait")
+    assert seen.status == "fail"
+    assert seen.why.startswith(f"statement 1 of 0002 in billing ({ALTER}) made 1 session wait")
+
+
+def test_an_unwatched_database_of_several_leaves_silence_unproven() -> None:
+    for name in ("lock_wait", "deadlocks"):
+        seen = result(several(elsewhere={}), name)
+        assert (seen.status, "billing" in seen.why) == ("inconclusive", True)
+
+
+def test_a_deadlock_is_looked_for_in_the_log_of_its_own_server() -> None:
+    deadlock = a_deadlock(30.5, (600, BILLING_PID))
+    seen = result(several(elsewhere={BILLING: a_watch(database=(deadlock,))}), "deadlocks")
+    assert (seen.status, seen.observed) == ("fail", 1.0)
+    assert seen.why.startswith("billing: 1 with the migration: session 600")
+    assert result(several(database=(deadlock,)), "deadlocks").status == "pass"
+
+
+def test_the_migration_that_left_the_schema_red_is_named() -> None:
+    after = Part(a_schema(), a_schema(indexes={"i": INVALID}))
+    seen = result(several(parts={SHOP: Part(a_schema(), a_schema()), BILLING: after}), "catalog")
+    assert (seen.status, seen.why.partition(":")[0]) == ("fail", "billing")
+
+
+def test_a_schema_of_several_that_was_not_read_decides_nothing() -> None:
+    seen = result(several(parts={SHOP: Part(a_schema(), a_schema()), BILLING: Part(a_schema())}), "catalog")
+    assert (seen.status, seen.why) == ("inconclusive", "billing: the catalog after the upgrade was not read")
+
+
+def test_a_rollback_of_one_of_several_is_judged() -> None:
+    plan = several_plan()
+    back = replace(plan, migrations=(replace(plan.migrations[0], downgrade="0001"), plan.migrations[1]))
+    names = [gate.name for gate in check_gates(back) if "phase=rollback" in gate.expression]
+    assert {"migration", "lock_wait", "deadlocks", "catalog", "stall"} <= set(names)

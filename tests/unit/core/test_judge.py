@@ -39,6 +39,7 @@ from tests.fix_record import (
     watched,
     without,
 )
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several
 
 SCHEMA = json.loads(Path(harness.__file__).with_name("verdict.schema.json").read_text(encoding="utf-8"))
 
@@ -91,6 +92,8 @@ RECORDS: dict[str, Record] = {
     "before there was an observer": a_record(
         observed=Observed(), schema_before=None, schema_after=None, waits=()
     ),
+    "several": several(rollback=True, waits=(a_wait(27.2, 28.0),)),
+    "several, one not started": several(episode(1, SHOP, begin=25.0, start=27.0, status="failed")),
     "waits": a_record(
         table=joined(steady(), samples([(27.5, 1.5)])),
         waits=(a_wait(27.5, 28.0), a_wait(27.0, 27.4, pid=MIGRATION_PID, root=700), a_wait(9.0, None)),
@@ -452,3 +455,25 @@ def test_a_rule_that_fails_costs_the_advice_and_not_the_verdict() -> None:
     verdict = judge(a_record(), failing)
     assert (verdict.status, verdict.as_json()["advice"]) == ("pass", [])
     assert "No advice on the upgrade: it could not be computed: RecursionError: too deep." in verdict.limits
+
+
+def test_migrations_that_were_not_started_are_told_with_the_one_before_them() -> None:
+    failed = episode(1, SHOP, begin=25.0, start=27.0, status="failed")
+    verdict = judge(several(failed))
+    assert verdict.status == "fail"
+    assert "The upgrade of billing was not started: shop, before it, did not end ok." in verdict.limits
+
+
+def test_what_is_not_known_of_one_of_several_is_told_by_its_name() -> None:
+    watch = a_watch(observed=watched(backends=(BILLING_PID,), log_read=False))
+    untraced = episode(2, BILLING, begin=28.2, start=30.0, trace=[])
+    verdict = judge(several(episode(1, SHOP, begin=25.0, start=27.0), untraced, elsewhere={BILLING: watch}))
+    assert any(limit.startswith("The upgrade of billing was not traced") for limit in verdict.limits)
+    assert any(limit.startswith("The log of the server of billing was not read") for limit in verdict.limits)
+
+
+def test_a_stall_names_the_migration_that_explains_it() -> None:
+    waits = (a_wait(30.0, 30.98, root=BILLING_PID),)
+    table = joined(without(steady(), 29.9, 31.0), samples([(29.9 + n / 100, 1.8) for n in range(110)]))
+    record = several(elsewhere={BILLING: a_watch(waits=waits)}, table=table)
+    assert "statement 1 of 0002 in billing (" in gate(judge(record), "stall").why

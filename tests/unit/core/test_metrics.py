@@ -11,7 +11,7 @@ from harness.core.events import Kind
 from harness.core.facts import Facts, facts_of
 from harness.core.metrics import METRICS, Selector, measure, quantile_samples
 from harness.core.observation import Observed
-from harness.core.record import FinalRead, Record
+from harness.core.record import FinalRead, Record, Watch
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
 from tests.fix_record import (
@@ -29,6 +29,7 @@ from tests.fix_record import (
     watched,
     without,
 )
+from tests.fix_several import BILLING, BILLING_PID, a_watch, several, several_events
 
 
 def facts(table: object = None, **changes: object) -> Facts:
@@ -218,3 +219,26 @@ def test_no_loss_is_not_told_where_accounts_were_not_read() -> None:
 def test_the_defaults_of_client_metrics_are_the_migration() -> None:
     assert facts_of(a_record(a_plan(placebo=True))).migration("migrate") is not None
     assert {METRICS[name].phase for name in ("p95", "stall", "throughput")} == {"migrate"}
+
+
+def test_what_several_migrations_did_is_added_up() -> None:
+    known = {"relfilenodes": {str(TABLE_OID): 5}}
+    log = [
+        replace(event, data={**event.data, **known}) if event.kind == Kind.MIGRATION_BEGIN else event
+        for event in several_events()
+    ]
+    theirs = a_wait(30.0, 30.75, root=BILLING_PID)
+    record = several(
+        events=tuple(log), waits=(a_wait(27.0, 27.5),), elsewhere={BILLING: a_watch(waits=(theirs,))}
+    )
+    found = facts_of(record)
+    assert value("rewrites", found) == 2.0
+    assert value("migration_duration", found) == pytest.approx(2.0)
+    assert value("blocked", found) == pytest.approx(1.25)
+    assert value("lock_wait_max", found) == pytest.approx(0.75)
+
+
+def test_waits_are_unknown_where_one_of_the_databases_was_not_watched() -> None:
+    found = measure(facts_of(several(elsewhere={BILLING: Watch()})), Selector("blocked"))
+    assert found.value is None
+    assert found.why == "of the database of billing: nobody watched the database's waits"

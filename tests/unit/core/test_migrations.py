@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from harness.core.events import Event, Kind
+from harness.core.facts import migrations_in
 from harness.core.migrations import Migration, migrations_of
 from harness.core.observation import BackendSeen
-from tests.fix_record import a_plan, events, idle_trace, trace_records
+from tests.fix_record import a_plan, events, idle_trace, trace_records, watched
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several, several_events
 
 UNREAD = {"unreadable": 1}  # one line of the trace could not be read: it is not complete
 
@@ -134,3 +136,17 @@ def test_a_session_that_was_found_belongs_to_the_episode_that_ran_then() -> None
 def test_rules_to_ignore_come_with_the_migration() -> None:
     begin = Event(25.0, Kind.MIGRATION_BEGIN, {"episode": 1, "direction": "upgrade", "ignored": {"r": "why"}})
     assert migrations_of((begin,))[0].ignored == {"r": "why"}
+
+
+def test_each_of_several_has_its_name_and_is_found_on_its_own_database() -> None:
+    log = several_events(rollback=True)
+    told = [(m.number, m.name, m.phase) for m in migrations_of(log)]
+    assert told == [(1, SHOP, "migrate"), (4, SHOP, "rollback")]
+    others = migrations_of(log, database=BILLING)
+    assert [(m.number, m.name, m.database) for m in others] == [(2, BILLING, BILLING), (3, BILLING, BILLING)]
+    assert others[0].backends == {BILLING_PID}
+
+
+def test_a_stranger_on_another_database_is_nothing_to_a_migration() -> None:
+    shop, billing = migrations_in(several(elsewhere={BILLING: a_watch(observed=watched(backends=(9,)))}))
+    assert (shop.traced, billing.traced) == (True, False)

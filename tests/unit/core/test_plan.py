@@ -166,3 +166,35 @@ def test_what_is_wrong_with_one_of_several_migrations_is_told_with_its_name(
     migrations = (MigrationPlan(name="orders"), MigrationPlan(name="billing", **changes))
     with pytest.raises(UsageError, match=words):
         a_plan(migrations=migrations).check()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("shop", ""), "Migration 2 of 2 has no name"),
+        (("shop", "shop"), "Two migrations are called 'shop'"),
+        (("shop", "../b"), "Migration 2 of 2 is called '../b'"),
+        (("shop", "a b"), "is called 'a b'"),
+    ],
+)
+def test_several_migrations_are_told_apart_by_usable_names(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        a_plan(migrations=tuple(MigrationPlan(name) for name in names)).check()
+
+
+def test_several_migrations_with_databases_of_their_own_are_right() -> None:
+    first = MigrationPlan("shop", alembic_config="a.ini")
+    second = MigrationPlan("billing", alembic_config="b.ini", database_url="postgresql://a@127.0.0.1/b")
+    plan = Plan(**{**OWN, "alembic_config": None, "migrations": (first, second)})
+    plan.check()
+    assert (plan.several, plan.step("billing"), plan.rolls_back) == (True, second, False)
+
+
+def test_a_migration_without_a_database_is_refused_where_the_run_has_none() -> None:
+    one = MigrationPlan("shop", alembic_config="a.ini", database_url="postgresql://a@127.0.0.1/b")
+    own = {**OWN, "database_url": None}
+    plan = Plan(**{**own, "migrations": (one,)})
+    plan.check()
+    assert plan.service_database_url == one.database_url
+    with pytest.raises(UsageError, match="database"):
+        Plan(**{**own, "migrations": (one, MigrationPlan("billing", alembic_config="b.ini"))}).check()

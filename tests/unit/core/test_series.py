@@ -7,8 +7,9 @@ from dataclasses import replace
 from harness.core.observation import Observed
 from harness.core.samples import Outcome
 from harness.core.series import per_second
-from harness.core.timeline import Timeline
+from harness.core.timeline import Timeline, cut
 from tests.fix_record import a_record, a_wait, points, samples, watched
+from tests.fix_several import BILLING, a_watch, several
 
 
 def test_each_second_has_its_own_numbers() -> None:
@@ -83,3 +84,9 @@ def test_nobody_was_counted_where_the_observer_could_not_see() -> None:
 def test_wal_is_the_rise_of_its_total() -> None:
     record = a_record(database=points(4, wal_bytes=[100, 300, 300, 1300]))
     assert per_second(record, Timeline((), (), 5.0)).wal == (200.0, 0.0, 1000.0, None, None)
+
+
+def test_sessions_blocked_in_several_databases_are_counted_together() -> None:
+    elsewhere = {BILLING: a_watch(waits=(a_wait(27.5, 28.0),))}
+    record = several(waits=(a_wait(27.0, 28.0),), elsewhere=elsewhere)
+    assert per_second(record, cut(record.events)).blocked[27] == 1.5

@@ -83,3 +83,29 @@ def test_a_first_statement_after_the_load_has_no_window() -> None:
 def test_slices(length: float, edges: list[float]) -> None:
     expected = tuple(Window("w", a, b) for a, b in pairwise(edges))
     assert slices(Window("w", 0.0, length)) == expected
+
+
+ONE_AFTER_THE_OTHER = [Episode(1, "upgrade", 9.0, 10.0, 11.0, 11.1), Episode(2, "upgrade", 11.2, 13.0, 30.0)]
+
+
+@pytest.mark.parametrize(
+    ("episodes", "until"),
+    [
+        (ONE_AFTER_THE_OTHER, 32.0),  # two seconds after the last commit of the last
+        ([ONE_AFTER_THE_OTHER[0], Episode(2, "upgrade", 11.2, 13.0, 14.0)], 20.0),  # ten after the first
+        (
+            [ONE_AFTER_THE_OTHER[0], Episode(2, "upgrade", 11.2, None, None, 25.0)],
+            20.0,
+        ),  # it ran no statement
+        ([ONE_AFTER_THE_OTHER[0], Episode(2, "upgrade", 11.2, 13.0, None, 25.0)], 27.0),  # it failed
+    ],
+)
+def test_the_impact_window_covers_all_migrations_of_a_phase(episodes: list[Episode], until: float) -> None:
+    timeline = cut([*phases(migrate=10.0, drain=40.0), Event(41.0, Kind.RUN_END)], episodes)
+    assert timeline.window("migrate") == Window("migrate", 10.0, until)
+
+
+def test_the_impact_begins_with_the_first_that_ran_a_statement() -> None:
+    idle = Episode(1, "upgrade", 8.0, None, None, 9.0)
+    timeline = cut([*phases(migrate=13.0), Event(41.0, Kind.RUN_END)], [idle, ONE_AFTER_THE_OTHER[1]])
+    assert timeline.window("migrate") == Window("migrate", 13.0, 32.0)
