@@ -1,4 +1,4 @@
-"""The controller: walks the phases, runs the migration in their middle, and ends in bounded time.
+"""The controller: walks the phases, runs the migrations in their middle, and ends in bounded time.
 
 It decides nothing about the verdict. It writes what happens, as it happens, into the run directory.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
@@ -135,15 +136,15 @@ class Controller:
         self._rest(self._plan.warmup_s)
         self._enter("baseline")
         self._rest(self._plan.baseline_s)
-        for episode in episodes:
-            back = episode.direction == "downgrade"
+        for direction, group in groupby(episodes, key=lambda episode: episode.direction):
+            back, own = direction == "downgrade", list(group)
             if self._began_at is None:
                 self._began_at = self.now
             self._enter("rollback_launch" if back else "launch")
-            self._migrate(episode, "rollback" if back else "migrate")
+            self._migrate(own, "rollback" if back else "migrate")
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
-            if episode.status != "ok":
+            if any(episode.status != "ok" for episode in own):
                 break
         self._probe()
 
@@ -158,23 +159,37 @@ class Controller:
         while not over() and self.now < until:
             self._tick()
 
-    def _migrate(self, episode: EpisodeRun, phase: str) -> None:
-        """Run one migration to its end, and stay in its phase until its impact window closes."""
-        entered = False
+    def _migrate(self, episodes: Sequence[EpisodeRun], phase: str) -> None:
+        """Run the migrations of a phase, each to its end and none after one that failed, and stay in the
+        phase until its impact window closes.
+        """
+        until = 0.0
+        try:
+            for episode in episodes:
+                first_at = self._run_to_its_end(episode, phase if not until else None)
+                if first_at is not None:
+                    until = max(until or first_at + IMPACT_MINIMUM_S, episode.impact_until)
+                if episode.status != "ok":
+                    break
+            self._rest(until - self.now)
+        finally:
+            self._doing = ""
+
+    def _run_to_its_end(self, episode: EpisodeRun, phase: str | None) -> float | None:
+        """Run one migration; its first statement, which is returned, begins the phase, if one is given."""
+        entered = phase is None
         try:
             episode.begin()
-            while not episode.ended or self.now < episode.impact_until:
+            while not (episode.ended and (entered or episode.first_statement_at is None)):
                 self._tick()
                 episode.step()
-                if not entered and episode.first_statement_at is not None:
+                if phase is not None and not entered and episode.first_statement_at is not None:
                     entered = True
                     self._enter(phase, episode.first_statement_at)
                 self._doing = episode.doing
-                if episode.ended and not entered:
-                    break
         finally:
-            self._doing = ""
             episode.abort()
+        return episode.first_statement_at
 
     def _enter(self, phase: str, at: float | None = None) -> None:
         self._phase = phase
@@ -226,8 +241,9 @@ class Controller:
 
 
 def planned_s(plan: Plan) -> float:
-    """About how long the run will last: its phases, thirteen seconds for each migration, and its end."""
-    migrations = 2 if plan.downgrade else 1
+    """About how long the run will last: its phases, three seconds to start each migration, and its end."""
+    migrations = len(plan.steps) + sum(step.downgrade is not None for step in plan.steps)
+    there_and_back = 2 if plan.rolls_back else 1
     probes_s = min(plan.probe_s, plan.users / 5.0) if plan.authentication else 0.0
-    migrating_s = migrations * (IMPACT_MINIMUM_S + 3.0 + plan.recover_s)
-    return plan.warmup_s + plan.baseline_s + migrating_s + probes_s + 3.0
+    impact_s = there_and_back * (IMPACT_MINIMUM_S + plan.recover_s) + migrations * 3.0
+    return plan.warmup_s + plan.baseline_s + impact_s + probes_s + 3.0

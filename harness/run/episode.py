@@ -85,7 +85,7 @@ class EpisodeRun(Protocol):
     status: str
     ended: bool
     first_statement_at: float | None
-    impact_until: float
+    impact_until: float  # after its end, when clients are surely through with what it had locked
 
     @property
     def doing(self) -> str:
@@ -135,7 +135,8 @@ class MigrationEpisode:
     not go on with a session of which no tracer tells, since nobody has checked which database that is in.
     `read_schema` is called with `before` and `after`. `ignored` gives the rules that the files of its
     revisions say to ignore, with their reasons; `tables` what each version table holds afterwards, as far as
-    the tracer's records tell where they are. `records` are those of the tracer, of all attempts.
+    the tracer's records tell where they are. `known_as` is what tells it from others of the run in its first
+    event: its name and its database. `records` are those of the tracer, of all attempts.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class MigrationEpisode:
         must_announce: bool = False,
         ignored: Callable[[], Mapping[str, str]] = dict,
         tables: Callable[[Sequence[Mapping[str, Any]]], Tables] | None = None,
+        known_as: Mapping[str, str] | None = None,
     ) -> None:
         self.direction = direction
         self.status = "running"
@@ -183,6 +185,7 @@ class MigrationEpisode:
         self._read_ignored = ignored
         self._read_tables = tables or self._one_table
         self._failure = ""
+        self._known_as = dict(known_as or {})
         self._ignored: Mapping[str, str] = {}
         self._expected: set[str] | None = None
         self._before: set[str] = set()
@@ -212,6 +215,10 @@ class MigrationEpisode:
     @property
     def doing(self) -> str:
         """What the migration is doing, in a few words."""
+        name, doing = self._known_as.get("name"), self._does()
+        return f"{name}: {doing}" if name and doing else doing
+
+    def _does(self) -> str:
         if self.ended:
             return f"{self._name}: {self.status}"
         if self._retry_at is not None:
@@ -285,6 +292,7 @@ class MigrationEpisode:
             revisions_before=before,
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
             ignored=dict(self._ignored),
+            **self._known_as,
         )
         self._begin_at = at if self._attempt == 1 else self._begin_at
         self._observe(True, ())
@@ -404,8 +412,7 @@ class MigrationEpisode:
         )
         if self.first_statement_at is None and status == "ok" and self._attempt:
             self.first_statement_at = self._begin_at  # as it is judged afterwards, too
-        first = self.first_statement_at
-        self.impact_until = max(at + IMPACT_TAIL_S, first + IMPACT_MINIMUM_S) if first is not None else at
+        self.impact_until = at if self.first_statement_at is None else at + IMPACT_TAIL_S
         self._observe(False, ())
         self._read_schema("after")
         self._announce("finished" if status == "ok" else "failed", revision=self._target)

@@ -22,7 +22,7 @@ PLAN = Plan(warmup_s=2, baseline_s=5, recover_s=5, drain_s=7)
 
 @dataclass
 class FakeEpisode:
-    """A migration whose first statement comes a second after its begin, and which ends two seconds later."""
+    """A migration whose first statement comes a second after its begin, and which ends after `lasts_s`."""
 
     clock: FakeClock
     direction: str = "upgrade"
@@ -33,16 +33,19 @@ class FakeEpisode:
     impact_until: float = 0.0
     aborted: int = 0
     statements: bool = True
+    lasts_s: float = 3.0
+    began: float | None = None
 
     def begin(self) -> None:
         self.began = self.clock.now - 100.0
 
     def step(self) -> None:
         now = self.clock.now - 100.0
+        assert self.began is not None
         if self.statements and self.first_statement_at is None and now - self.began >= 1:
             self.first_statement_at = now
-            self.impact_until = now + 10
-        self.ended = now - self.began >= 3
+        self.ended = now - self.began >= self.lasts_s
+        self.impact_until = now + 2.0
 
     def abort(self) -> None:
         self.aborted += 1
@@ -112,6 +115,40 @@ def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: Fa
     found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
     names = [name for name, _ in found.phases()]
     assert names[4:9] == ["recover", "rollback_launch", "rollback", "rollback_recover", "probe"]
+
+
+def test_the_migrations_of_a_phase_run_one_after_the_other_in_it(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    first, second = FakeEpisode(clock), FakeEpisode(clock)
+    found.controller.run([first, second])
+    phases = dict(found.phases())
+    assert [name for name, _ in found.phases()][2:5] == ["launch", "migrate", "recover"]
+    assert phases["migrate"] == pytest.approx(8.0, abs=0.1)
+    assert second.began == pytest.approx(10.0, abs=0.1)  # when the first had ended
+    assert phases["recover"] == pytest.approx(18.0, abs=0.2)  # ten seconds after the first statement
+
+
+def test_the_phase_lasts_until_the_impact_of_the_last_is_over(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock), FakeEpisode(clock, lasts_s=20.0)])
+    assert dict(found.phases())["recover"] == pytest.approx(10.0 + 20.0 + 2.0, abs=0.2)
+
+
+def test_none_is_started_after_one_that_failed(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found, second, back = stage(), FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")
+    found.controller.run([FakeEpisode(clock, status="failed"), second, back])
+    assert (second.began, back.began) == (None, None)
+    assert dict(found.phases())["recover"] == pytest.approx(18.0, abs=0.2)
+
+
+def test_the_first_statement_of_all_begins_the_phase(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock, statements=False), FakeEpisode(clock)])
+    assert dict(found.phases())["migrate"] == pytest.approx(11.0, abs=0.2)
 
 
 def test_no_rollback_after_a_failed_upgrade(stage: Callable[..., Stage], clock: FakeClock) -> None:

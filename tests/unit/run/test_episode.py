@@ -88,7 +88,18 @@ def test_its_impact_starts_at_the_first_statement_of_a_revision(clock: FakeClock
     episode = _episode(clock, notes, [FakeChild([[probe], [REVISION, BEGIN]], 0)])
     _walk(episode, clock)
     assert episode.first_statement_at == pytest.approx(1.5)
-    assert episode.impact_until == pytest.approx(11.5)
+    assert episode.impact_until == pytest.approx(clock.now - 100.0 + 2.0)
+
+
+def test_one_of_several_is_told_by_its_name_and_database(clock: FakeClock, notes: Notes) -> None:
+    names = {"name": "billing", "database": "billing"}
+    episode = _episode(clock, notes, [FakeChild([[REVISION, BEGIN], []], 0)], known_as=names)
+    episode.begin()
+    clock.sleep(0.05)
+    episode.step()
+    assert episode.doing.startswith("billing: ")
+    (begin,) = notes.of(Kind.MIGRATION_BEGIN)
+    assert (begin["name"], begin["database"]) == ("billing", "billing")
 
 
 def test_it_says_what_it_is_doing(clock: FakeClock, notes: Notes) -> None:
