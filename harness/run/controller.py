@@ -27,6 +27,9 @@ PROBES_LEFT_S = 10.0
 """How long the probes may go on after the time in which they are begun."""
 INTERRUPTED_DRAIN_S = 1.0
 
+_WENT_WELL = {"ok", "nothing"}
+"""Ends of a migration after which another may follow."""
+
 
 Complete = Callable[[FinalRead], FinalRead]
 """Adds to a final read what only the master can know, such as what the database holds."""
@@ -144,7 +147,8 @@ class Controller:
             self._migrate(own, "rollback" if back else "migrate")
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
-            if any(episode.status != "ok" for episode in own):
+            ends = {episode.status for episode in own}
+            if "ok" not in ends or ends - _WENT_WELL:
                 break
         self._probe()
 
@@ -169,7 +173,7 @@ class Controller:
                 first_at = self._run_to_its_end(episode, phase if not until else None)
                 if first_at is not None:
                     until = max(until or first_at + IMPACT_MINIMUM_S, episode.impact_until)
-                if episode.status != "ok":
+                if episode.status not in _WENT_WELL:
                     break
             self._rest(until - self.now)
         finally:
