@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.secrets import mask
-from harness.report.statements import named, of_phase
+from harness.report.statements import named, of_phase, within
 from harness.report.words import clean
 
 __all__ = ["Advice", "advised", "code"]
@@ -33,11 +33,12 @@ class Advice:
     safe: str
     source: str
     reason: str
+    where: str
 
     @property
     def sentence(self) -> str:
         """For a list: where, and what comes of it."""
-        return f"statement {self.number}: {self.consequence or self.condition}"
+        return f"statement {self.number}{self.where}: {self.consequence or self.condition}"
 
 
 def advised(advice: Iterable[Json], migrations: Sequence[Json]) -> tuple[Advice, ...]:
@@ -57,9 +58,7 @@ def _advice(advice: Json, migrations: Sequence[Json]) -> Advice:
     return Advice(
         rule=clean(advice.get("rule") or ""),
         number=clean(advice.get("statement")),
-        statement=named(
-            advice.get("statement"), of_phase(migrations, advice.get("phase")), advice.get("revision")
-        ),
+        statement=named(advice.get("statement"), of_phase(migrations, advice), advice.get("revision")),
         severity=severity if severity in ("finding", "note", "ignored") else "note",
         condition=clean(advice.get("condition") or ""),
         consequence=clean(advice.get("consequence") or ""),
@@ -67,4 +66,5 @@ def _advice(advice: Json, migrations: Sequence[Json]) -> Advice:
         safe=code(advice.get("safe")),
         source=clean(advice.get("source") or ""),
         reason=clean(advice.get("reason") or ""),
+        where=within(advice, "migration"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.secrets import mask
 from harness.report.advice import Advice, code
-from harness.report.statements import SHORT_SQL, Blocked, named, of_phase
+from harness.report.statements import SHORT_SQL, Blocked, named, of_phase, within
 from harness.report.words import clean, count, plural, seconds, several, shorten
 
 __all__ = ["Blame", "BlockedQuery", "blamed"]
@@ -51,6 +51,7 @@ class Blame:
     safe: str
     rule: str
     provenance: str
+    where: str = ""  # ` in billing`, where there are several migrations
 
     @property
     def sentence(self) -> str:
@@ -69,7 +70,7 @@ def blamed(blames: Sequence[Json], migrations: Sequence[Json], advice: Sequence[
 
 
 def _blame(blame: Json, migrations: Sequence[Json], advice: Sequence[Advice]) -> Blame:
-    own = of_phase(migrations, blame.get("phase"))
+    own = of_phase(migrations, blame)
     statement = named(blame.get("statement"), own, blame.get("revision"))
     rules = [a for a in advice if a.statement == statement and a.severity != "ignored"]
     safe = code(blame.get("advice"))
@@ -84,6 +85,7 @@ def _blame(blame: Json, migrations: Sequence[Json], advice: Sequence[Advice]) ->
         safe=safe,
         rule=clean(blame.get("rule") or (rules[0].rule if rules else "")),
         provenance=clean(blame.get("provenance") or ""),
+        where=within(blame, "migration"),
     )
 
 

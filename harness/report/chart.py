@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.core.series import Series
 from harness.core.timeline import Timeline, Window
 from harness.report.statements import EFFECTS, Span
 from harness.report.words import byte_unit, clean, count, seconds, shorten, size
 
-__all__ = ["Bar", "Chart", "Lane", "Line", "Panel", "chart_of"]
+__all__ = ["Bar", "Chart", "Lane", "Line", "Panel", "boundaries", "chart_of"]
 
 Values = Sequence[float | None]
 
@@ -72,9 +73,16 @@ class Chart:
     waits: Lane
     impact: tuple[Bar, ...]
     end: float
+    migrations: tuple[Bar, ...] = ()  # of several, where each begins and ends
 
 
-def chart_of(series: Series, timeline: Timeline, executed: Sequence[Span], waits: Lane) -> Chart:
+def chart_of(
+    series: Series,
+    timeline: Timeline,
+    executed: Sequence[Span],
+    waits: Lane,
+    migrations: tuple[Bar, ...] = (),
+) -> Chart:
     """Lay out the series and what happened meanwhile."""
     return Chart(
         t=tuple(round(float(t), 3) for t in series.t),
@@ -84,7 +92,19 @@ def chart_of(series: Series, timeline: Timeline, executed: Sequence[Span], waits
         waits=waits,
         impact=tuple(_impact(timeline)),
         end=round(timeline.end_at, 3),
+        migrations=migrations,
     )
+
+
+def boundaries(migrations: Iterable[Mapping[str, Any]]) -> Iterator[Bar]:
+    """Where each of several migrations begins, with its first statement, and where its process ends."""
+    for migration in migrations:
+        begin, process = migration.get("begin_at"), migration.get("process_s")
+        if migration.get("name") and begin is not None:
+            first = migration.get("first_statement_at")
+            start = begin if first is None else first
+            end = start if process is None else begin + process
+            yield Bar("migration", clean(migration["name"]), round(start, 3), round(end, 3), "boundary")
 
 
 def _panels(series: Series) -> Iterator[Panel]:
@@ -128,8 +148,8 @@ def _phase(window: Window, number: int) -> Bar:
 
 def _bar(span: Span) -> Bar:
     return Bar(
-        row=span.revision,
-        label=shorten(span.revision, 40),
+        row=span.place,
+        label=shorten(span.place, 80),
         start=round(span.start, 4),
         end=round(span.end, 4),
         style=span.effect,
@@ -157,7 +177,8 @@ def _measured(span: Span) -> Iterator[str]:
 
 
 def _impact(timeline: Timeline) -> list[Bar]:
-    windows = [timeline.window(episode.phase) for episode in timeline.episodes]
+    phases = dict.fromkeys(episode.phase for episode in timeline.episodes)
+    windows = [timeline.window(phase) for phase in phases]
     return [
         Bar("impact", "impact window", round(w.start, 3), round(w.end, 3), "impact") for w in windows if w
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.secrets import mask
-from harness.report.statements import named, of_phase
+from harness.report.statements import named, of_phase, within
 from harness.report.words import ABSENT, clean, count, seconds, several, shorten
 
 __all__ = [
@@ -94,7 +94,8 @@ def schema_findings(catalog: Json | None) -> tuple[SchemaFinding, ...]:
 
 def _kind(found: Json) -> str:
     when = " after the rollback" if found.get("phase") == "rollback" else ""
-    return f"{clean(found.get('kind') or '').replace('_', ' ')}{when}"
+    kind = clean(found.get("kind") or "").replace("_", " ")
+    return f"{kind}{within(found, 'migration')}{when}"
 
 
 def errors_of(errors: Iterable[Json], migrations: Sequence[Json]) -> tuple[ErrorClass, ...]:
@@ -105,7 +106,7 @@ def errors_of(errors: Iterable[Json], migrations: Sequence[Json]) -> tuple[Error
 def _error(error: Json, migrations: Sequence[Json]) -> ErrorClass:
     """Its statement is a pair: revision and number."""
     revision, number = error.get("statement") or (None, None)
-    own = of_phase(migrations, error.get("phase"))
+    own = of_phase(migrations, error)
     return ErrorClass(
         name=clean(error.get("name") or ""),
         sqlstate=clean(error.get("sqlstate") or ABSENT),
@@ -113,7 +114,7 @@ def _error(error: Json, migrations: Sequence[Json]) -> ErrorClass:
         count=count(error.get("count")),
         endpoints=several(map(clean, error.get("endpoints") or ()), 4),
         source=clean(error.get("source") or ""),
-        number="" if number is None else clean(number),
+        number="" if number is None else f"{clean(number)}{within(error, 'migration')}",
         statement="" if number is None else named(number, own, revision),
         why=mask(clean(error.get("why") or "")),
     )
@@ -125,7 +126,7 @@ def claims_of(claims: Iterable[Json], migrations: Sequence[Json]) -> tuple[Claim
         Claim(
             tool=clean(claim.get("tool") or ""),
             rule=clean(claim.get("rule") or ""),
-            statement=named(claim.get("statement"), of_phase(migrations, "migrate")),
+            statement=named(claim.get("statement"), of_phase(migrations, {"phase": "migrate", **claim})),
             message=shorten(mask(clean(claim.get("message") or "")), 400),
             status=_CLAIMS.get(str(claim.get("status")), clean(claim.get("status") or ABSENT)),
             key=_KEYS.get(str(claim.get("status")), "not_applicable"),

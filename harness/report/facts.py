@@ -9,7 +9,7 @@ from typing import Any
 from harness.core.secrets import mask
 from harness.report.words import ABSENT, clean, count, plural, rate, seconds, share, size
 
-__all__ = ["Fact", "findings", "migration_facts", "run_facts", "settings"]
+__all__ = ["Fact", "findings", "kind_of", "migration_facts", "run_facts", "settings"]
 
 Json = Mapping[str, Any]
 
@@ -33,16 +33,27 @@ _ENDS = {
 }
 
 
-def migration_facts(migration: Json) -> Iterator[Fact]:
-    """One migration as a whole."""
+def kind_of(migration: Json) -> str:
+    """Whether it is the way there or the way back."""
+    return "Rollback" if migration.get("direction") == "downgrade" else "Migration"
+
+
+def _ended(migration: Json) -> str:
     status = migration.get("status")
     ended = _ENDS.get(str(status), clean(status)) if status else "its end was not seen"
     if status == "ok" and migration.get("target", "") is None:
         ended = "ended ok"
-    yield Fact(
-        "Result", ". ".join(part for part in (ended, mask(clean(migration.get("message") or ""))) if part)
-    )
-    path = f"{clean(migration.get('from') or ABSENT)} → {clean(migration.get('to') or ABSENT)}"
+    return ". ".join(part for part in (ended, mask(clean(migration.get("message") or ""))) if part)
+
+
+def _path(migration: Json) -> str:
+    return f"{clean(migration.get('from') or ABSENT)} → {clean(migration.get('to') or ABSENT)}"
+
+
+def migration_facts(migration: Json) -> Iterator[Fact]:
+    """One migration as a whole."""
+    yield Fact("Result", _ended(migration))
+    path = _path(migration)
     target = migration.get("target")
     yield Fact("Revisions", f"{path} (asked for: {clean(target)})" if target else path)
     for run in migration.get("revisions") or ():
@@ -64,9 +75,14 @@ def _words(command: object) -> str:
 
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
-    """Waits, database, ledger, isolation, continuity, WebSocket and load; a part without one known number was
-    not measured.
+    """Each of several migrations; waits, database, ledger, isolation, continuity, WebSocket and load, of which
+    a part without one known number was not measured.
     """
+    for migration in verdict.get("migrations") or ():
+        if migration.get("name"):
+            took = seconds(migration.get("duration_s"))
+            text = f"{clean(migration['name'])}: {_path(migration)} in {took}, {_ended(migration)}"
+            yield Fact(kind_of(migration), f"{text.rstrip('.')}.")
     yield Fact("Waits", _waits(verdict.get("waits") or {}))
     points = verdict.get("database") or ()
     if points:
@@ -231,6 +247,9 @@ def settings(values: Json, prefix: str = "") -> Iterator[Fact]:
         value, name = values[key], f"{prefix}{clean(key)}"
         if isinstance(value, Mapping):
             yield from settings(value, f"{name}.")
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            for number, item in enumerate(value, 1):
+                yield from settings(item, f"{name}.{clean(item.get('name') or number)}.")
         elif isinstance(value, list | tuple):
             yield Fact(name, ", ".join(mask(clean(item)) for item in value) or ABSENT)
         else:

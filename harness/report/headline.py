@@ -51,11 +51,12 @@ def headline_of(verdict: Json, gates: Sequence[Gate], cause: str) -> Headline:
 def named_by(gates: Sequence[Gate], blame: Sequence[Blame]) -> Blame | None:
     """The blamed statement that a red gate names as its cause; others made somebody wait, and no more."""
     red = [gate.why for gate in gates if gate.status == "fail"]
-    return next((b for b in blame if any(f"{_short_name(b)} of " in why for why in red)), None)
+    return next((b for b in blame if any(_names(why, b) for why in red)), None)
 
 
-def _short_name(blame: Blame) -> str:
-    return blame.statement.partition(" of ")[0]
+def _names(why: str, blame: Blame) -> bool:
+    """Whether a gate's reason names the statement: `statement 3 of b2 (…)`, or `… of b2 in billing (…)`."""
+    return f"{blame.statement.partition(' of ')[0]} of " in why and f"{blame.where} (" in why
 
 
 def culprit(blame: Blame | None, failed: Span | None, statements: Sequence[Statement]) -> str:
@@ -64,12 +65,13 @@ def culprit(blame: Blame | None, failed: Span | None, statements: Sequence[State
         return f" Blamed on {blame.statement}."
     if failed is not None:
         sql = shorten(failed.sql, SHORT_SQL)
-        return f" The migration failed in revision {failed.revision} with {failed.error}: {sql}"
+        where = f"{failed.revision}{f' in {failed.migration}' if failed.migration else ''}"
+        return f" The migration failed in revision {where} with {failed.error}: {sql}"
     longest = max(statements, key=lambda s: s.longest_s, default=None)
     if longest is None:
         return ""
     took = "was never seen to end" if longest.unfinished else f"ran {longest.longest}"
-    return f" The migration's longest statement {took}, in revision {longest.revision}: {longest.short}"
+    return f" The migration's longest statement {took}, in revision {longest.place}: {longest.short}"
 
 
 def fatal(migrations: Sequence[Json], executed: Sequence[Sequence[Span]]) -> Span | None:
@@ -90,8 +92,13 @@ def title_of(plan: Plan) -> str:
         return f"Placebo: no migration, {service} under load"
     if not plan.steps[0].scripts_known and plan.upgrade == "head":
         return f"The migration command, {service} under load"
-    back = f", then downgrade to {clean(plan.downgrade)}" if plan.downgrade else ""
-    return f"Upgrade to {clean(plan.upgrade)}{back}, {service} under load"
+    if plan.several:
+        ways = [f"{clean(step.name)} to {clean(step.upgrade)}" for step in plan.steps]
+        back = ", and back" if plan.rolls_back else ""
+        return f"Upgrade {', then '.join(ways)}{back}, {service} under load"
+    [step] = plan.steps
+    back = f", then downgrade to {clean(step.downgrade)}" if step.downgrade else ""
+    return f"Upgrade to {clean(step.upgrade)}{back}, {service} under load"
 
 
 def _sentence(status: str, verdict: Json, gates: Sequence[Gate]) -> str:
@@ -121,9 +128,15 @@ def _passed(verdict: Json, gates: Sequence[Gate]) -> str:
     migration: Json = verdict.get("migration") or {}
     if not migration.get("to"):
         return f"All {plural(green, 'gate')} passed."
-    path = f"{clean(migration.get('from') or 'base')} to {clean(migration['to'])}"
-    took = seconds(migration.get("duration_s"))
-    return f"All {plural(green, 'gate')} passed while the schema went from {path} in {took}."
+    upgrades = [m for m in verdict.get("migrations") or (migration,) if m.get("direction") != "downgrade"]
+    ways = [_way(upgrade) for upgrade in upgrades]
+    return f"All {plural(green, 'gate')} passed while {' and '.join(ways)}."
+
+
+def _way(migration: Json) -> str:
+    what = f"the schema{' of ' + clean(migration['name']) if migration.get('name') else ''}"
+    path = f"{clean(migration.get('from') or 'base')} to {clean(migration.get('to') or 'base')}"
+    return f"{what} went from {path} in {seconds(migration.get('duration_s'))}"
 
 
 def _told(gate: Gate) -> str:

@@ -100,7 +100,7 @@ def _phases(phases: Sequence[Measure]) -> list[str]:
 
 def _statements(view: View) -> list[str]:
     rows = (
-        (s.revision, f"{_code(s.short)} {s.times}".rstrip(), s.started, s.duration, s.longest, s.error)
+        (s.place, f"{_code(s.short)} {s.times}".rstrip(), s.started, s.duration, s.longest, s.error)
         for s in view.slowest()
     )
     titles = ("Revision", "Statement", "Started", "Duration", "Longest", "Error")

@@ -9,7 +9,18 @@ from typing import Any
 from harness.core.secrets import mask
 from harness.report.words import ABSENT, clean, count, plural, seconds, several, shorten, size
 
-__all__ = ["EFFECTS", "SHORT_SQL", "Blocked", "Span", "Statement", "grouped", "named", "of_phase", "spans"]
+__all__ = [
+    "EFFECTS",
+    "SHORT_SQL",
+    "Blocked",
+    "Span",
+    "Statement",
+    "grouped",
+    "named",
+    "of_phase",
+    "spans",
+    "within",
+]
 
 Json = Mapping[str, Any]
 
@@ -73,7 +84,9 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Span:
-    """One statement as it was executed; instants in seconds since the start of the run."""
+    """One statement as it was executed; instants in seconds since the start of the run. `migration` is the
+    name of its migration, where there are several.
+    """
 
     number: int | None
     revision: str
@@ -94,6 +107,12 @@ class Span:
     blocked: Blocked
     provenance: str
     advice: tuple[str, ...]  # rule ids
+    migration: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its revision, after the name of its migration where there are several."""
+        return f"{self.migration}: {self.revision}" if self.migration else self.revision
 
 
 @dataclass(frozen=True)
@@ -122,11 +141,12 @@ class Statement:
     provenance: str
     advice: tuple[str, ...]
     error: str
+    place: str
 
 
-def spans(statements: Iterable[Json], until: float) -> tuple[Span, ...]:
-    """The statements that were begun, in their order; `until` is when the migration ended."""
-    return tuple(_span(s, until) for s in statements if s.get("started_at") is not None)
+def spans(statements: Iterable[Json], until: float, migration: str = "") -> tuple[Span, ...]:
+    """The statements of a migration that were begun, in their order; `until` is when it ended."""
+    return tuple(_span(s, until, migration) for s in statements if s.get("started_at") is not None)
 
 
 def grouped(executed: Sequence[Span]) -> tuple[Statement, ...]:
@@ -141,28 +161,42 @@ def grouped(executed: Sequence[Span]) -> tuple[Statement, ...]:
 
 
 def named(statement: object, migrations: Sequence[Json], revision: object = None) -> str:
-    """A statement by its number, with revision and text; an unknown one is named so.
+    """A statement by its number, with revision and text, and the migration where there are several; an
+    unknown one is named so.
 
     Several migrations count from 1: `revision` tells them apart where it is known.
     """
     if statement is None:
-        return "a statement of the migration that is not known"
-    for known in (s for m in migrations for s in m.get("statements") or ()):
+        which = within(migrations[0]) if len(migrations) == 1 else ""
+        return f"a statement of the migration that is not known{which}"
+    for known, migration in ((s, m) for m in migrations for s in m.get("statements") or ()):
         if known.get("n") == statement and revision in (None, known.get("revision")):
             sql = shorten(mask(clean(known.get("sql") or "")), SHORT_SQL)
-            return f"statement {statement} of revision {clean(known.get('revision'))}: {sql}"
+            place = f"{clean(known.get('revision'))}{within(migration)}"
+            return f"statement {statement} of revision {place}: {sql}"
     return f"statement {shorten(clean(statement), SHORT_SQL)}"
 
 
-def of_phase(migrations: Sequence[Json], phase: object) -> Sequence[Json]:
-    """The upgrade or the rollback, as the phase is of one or the other; both where there is no telling."""
-    if phase is None:
-        return migrations
-    back = str(phase).startswith("rollback")
-    return [m for m in migrations if (m.get("direction") == "downgrade") == back] or migrations
+def within(told: Json, key: str = "name") -> str:
+    """` in billing`, of a migration or of what has its name under another key; nothing where it has none."""
+    return f" in {clean(told[key])}" if told.get(key) else ""
 
 
-def _span(statement: Json, until: float) -> Span:
+def of_phase(migrations: Sequence[Json], told: Json) -> Sequence[Json]:
+    """The migrations that something told of may belong to: by its phase the upgrades or the rollbacks, and by
+    the name of its migration; all where there is no telling.
+    """
+    back, name = str(told.get("phase")).startswith("rollback"), told.get("migration")
+    of_it = [
+        migration
+        for migration in migrations
+        if told.get("phase") is None or (migration.get("direction") == "downgrade") == back
+        if name in (None, migration.get("name"))
+    ]
+    return of_it or migrations
+
+
+def _span(statement: Json, until: float, migration: str) -> Span:
     locks = statement.get("locks") or ()
     start, duration = float(statement["started_at"]), statement.get("duration_s")
     return Span(
@@ -185,6 +219,7 @@ def _span(statement: Json, until: float) -> Span:
         blocked=Blocked(**_of(statement.get("blocked"), "sessions", "session_seconds", "longest_s")),
         provenance=clean(statement.get("provenance") or ""),
         advice=tuple(clean(rule) for rule in statement.get("advice") or ()),
+        migration=migration,
     )
 
 
@@ -226,6 +261,7 @@ def _statement(group: Sequence[Span]) -> Statement:
         provenance=longest.provenance,
         advice=_once(span.advice for span in group),
         error="; ".join(errors),
+        place=longest.place,
     )
 
 

@@ -192,7 +192,7 @@ def _statements(view: View) -> Table:
             (f"{s.error} ", _STYLES["fail"]) if s.error else "", f"{s.times} " if s.times else "", s.short
         )
         sql.no_wrap, sql.overflow = True, "ellipsis"
-        table.add_row(*map(Text, (s.revision, s.started, s.duration, s.longest)), sql)
+        table.add_row(*map(Text, (s.place, s.started, s.duration, s.longest)), sql)
     return table
 
 

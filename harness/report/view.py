@@ -14,7 +14,7 @@ from harness.core.series import Series
 from harness.core.timeline import Timeline
 from harness.report.advice import Advice, advised
 from harness.report.blame import Blame, blamed
-from harness.report.chart import Chart, chart_of
+from harness.report.chart import Chart, boundaries, chart_of
 from harness.report.evidence import (
     Claim,
     ErrorClass,
@@ -24,11 +24,11 @@ from harness.report.evidence import (
     provenance_sentence,
     schema_findings,
 )
-from harness.report.facts import Fact, findings, migration_facts, run_facts, settings
+from harness.report.facts import Fact, findings, kind_of, migration_facts, run_facts, settings
 from harness.report.gates import Gate, gates_of
 from harness.report.headline import Headline, culprit, fatal, headline_of, named_by, title_of
 from harness.report.measures import Figure, Measure, endpoints_of, figures_of, phases_of
-from harness.report.statements import Span, Statement, grouped, spans
+from harness.report.statements import Span, Statement, grouped, spans, within
 from harness.report.wait_lane import wait_lane
 from harness.report.words import clean
 
@@ -42,7 +42,7 @@ _FIGURES_OF_A_PLACEBO = "In the window that a migration would be judged by, agai
 
 @dataclass(frozen=True)
 class Migration:
-    """The upgrade or the rollback."""
+    """An upgrade or a rollback."""
 
     title: str
     facts: tuple[Fact, ...]
@@ -95,8 +95,8 @@ def build(
     verdict: Json, series: Series, timeline: Timeline, plan: Plan, environment: Mapping[str, Any]
 ) -> View:
     """The view of a finished run: `verdict` as in `verdict.json`, `environment` as in `environment.json`."""
-    told = [verdict[key] for key in ("migration", "rollback") if verdict.get(key)]
-    executed = [spans(m.get("statements") or (), _end(m, timeline)) for m in told]
+    told = verdict.get("migrations") or [verdict[k] for k in ("migration", "rollback") if verdict.get(k)]
+    executed = [spans(m.get("statements") or (), _end(m, timeline), clean(m.get("name") or "")) for m in told]
     migrations = tuple(_migration(m, own) for m, own in zip(told, executed, strict=True))
     gates = gates_of(verdict.get("gates") or ())
     advice = advised(verdict.get("advice") or (), told)
@@ -127,7 +127,9 @@ def build(
         plan=tuple(settings(plan.as_json())),
         environment=tuple(settings(environment or verdict.get("environment") or {})),
         limits=tuple(clean(limit) for limit in verdict.get("limits") or ()),
-        chart=chart_of(series, timeline, [span for own in executed for span in own], waits),
+        chart=chart_of(
+            series, timeline, [span for own in executed for span in own], waits, tuple(boundaries(told))
+        ),
     )
 
 
@@ -138,7 +140,7 @@ def _end(migration: Json, timeline: Timeline) -> float:
 
 def _migration(migration: Json, executed: Sequence[Span]) -> Migration:
     return Migration(
-        title="Rollback" if migration.get("direction") == "downgrade" else "Migration",
+        title=f"{kind_of(migration)}{within(migration)}",
         facts=tuple(migration_facts(migration)),
         revisions=tuple(clean(run.get("revision")) for run in migration.get("revisions") or ()),
         statements=grouped(executed),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.report.chart import Bar, Lane
+from harness.report.statements import within
 from harness.report.words import clean, seconds, shorten
 
 __all__ = ["WANTED", "wait_lane"]
@@ -57,11 +58,12 @@ def _bar(wait: Json, row: int) -> Bar:
     start, end = float(wait["start_at"]), float(wait["end_at"])
     where = f" on {clean(wait['relation'])}" if wait.get("relation") else ""
     who = "the migration, pid" if wait.get("own") else "pid"
+    where_of = within(wait, "migration")
     parts = [
         f"{who} {clean(wait.get('pid'))} waited for {clean(wait.get('mode') or 'a lock')}{where}",
         seconds(end - start),
         *([f"root pid {clean(wait['root_pid'])}"] if wait.get("root_pid") is not None else []),
-        *([f"statement {clean(wait['statement'])}"] if wait.get("statement") is not None else []),
+        *([f"statement {clean(wait['statement'])}{where_of}"] if wait.get("statement") is not None else []),
     ]
     return Bar(str(row), shorten(", ".join(parts), 110), round(start, 3), round(end, 3), _style(wait))
 

@@ -153,10 +153,13 @@ def test_a_statement_is_named_by_its_number_and_revision() -> None:
     down = {"direction": "downgrade", "statements": [statement(revision="r2", sql="SELECT 'down'")]}
     assert named(1, [up, down]) == "statement 1 of revision r1: SELECT 'up'"
     assert named(1, [up, down], "r2") == "statement 1 of revision r2: SELECT 'down'"
-    assert named(1, of_phase([up, down], "rollback_recover")) == "statement 1 of revision r2: SELECT 'down'"
+    assert (
+        named(1, of_phase([up, down], {"phase": "rollback_recover"}))
+        == "statement 1 of revision r2: SELECT 'down'"
+    )
     assert named(7, [up]) == "statement 7"
     assert named(None, [up]) == "a statement of the migration that is not known"
-    assert of_phase([up], "rollback") == [up]
+    assert of_phase([up], {"phase": "rollback"}) == [up]
 
 
 def test_fast_repeats_are_counted_and_ranked_by_their_mean() -> None:
