@@ -119,16 +119,18 @@ for (const button of document.querySelectorAll("button.copy")) {
     const heights = heightsOf(data, rows);
     const gaps = heights.map((_, number) => (number < panels - 1 ? 34 : number < panels ? 20 : 8));
     const total = heights.reduce((a, b) => a + b, 0) + gaps.slice(0, -1).reduce((a, b) => a + b, 0);
+    const titles = 16 * Math.min(3, data.migrations.length);
+    const longest = titles ? 22 : 13;
     const grid = { gridcolor: color("rule"), zerolinecolor: color("rule"), linecolor: color("rule"), tickfont: { color: color("muted"), size: 11 } };
     const result = {
-      height: total + 88, margin: { l: 96, r: 8, t: 52, b: 36 }, paper_bgcolor: color("page"), plot_bgcolor: "rgba(0,0,0,0)",
+      height: total + 88 + titles, margin: { l: titles ? 150 : 96, r: 8, t: 52 + titles, b: 36 }, paper_bgcolor: color("page"), plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, color: color("ink"), size: 12 },
       hovermode: "x unified", hoversubplots: "axis", bargap: 0, barmode: "overlay", dragmode: "zoom",
       hoverlabel: { bgcolor: color("page"), bordercolor: color("rule"), font: { size: 12, color: color("ink") }, align: "left" },
       xaxis: { ...grid, range, anchor: axisOf(heights.length - 1), ticksuffix: " s", hoverformat: ".1f", zeroline: false,
                showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid", spikecolor: color("muted"), spikesnap: "cursor" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("muted"), activecolor: color("ink") },
-      shapes: shading(data), annotations: [],
+      shapes: shading(data), annotations: names(data),
     };
     let top = total;
     heights.forEach((height, number) => {
@@ -142,7 +144,7 @@ for (const button of document.querySelectorAll("button.copy")) {
     Object.assign(result.yaxis, latencyAxis(data, latency));
     Object.assign(phases, { type: "category", showgrid: false, tickvals: ["phase"], ticktext: ["phase"] });
     Object.assign(statements, { type: "category", showgrid: false, categoryorder: "array", categoryarray: [...rows].reverse().map(plain),
-      tickvals: rows.map(plain), ticktext: rows.map((row) => plain(row.length > 13 ? `${row.slice(0, 12)}…` : row)), showticklabels: rows.length <= 24 });
+      tickvals: rows.map(plain), ticktext: rows.map((row) => plain(row.length > longest ? `${row.slice(0, longest - 1)}…` : row)), showticklabels: rows.length <= 24 });
     if (waits) {
       result.xaxis2 = { ...result.xaxis, matches: "x" };
       Object.assign(result.xaxis, { anchor: axisOf(panels + 1), showticklabels: false });
@@ -183,7 +185,14 @@ for (const button of document.querySelectorAll("button.copy")) {
     const across = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
     const windows = data.impact.map((bar) => ({ ...across, type: "rect", x0: bar.start, x1: bar.end, fillcolor: color("impact"), line: { width: 0 } }));
     const borders = data.phases.slice(1).map((bar) => ({ ...across, type: "line", x0: bar.start, x1: bar.start, line: { color: color("rule"), width: 1, dash: "dot" } }));
-    return [...windows, ...borders];
+    const starts = data.migrations.map((bar) => ({ ...across, type: "line", x0: bar.start, x1: bar.start, line: { color: color("muted"), width: 1.5 } }));
+    return [...windows, ...borders, ...starts];
+  }
+
+  // Of several migrations the name of each, over the line at which it begins, on three levels in turn.
+  function names(data) {
+    return data.migrations.map((bar, number) => ({ text: `▸ ${plain(bar.label)}`, xref: "x", yref: "paper", x: bar.start, y: 1, yshift: 22 + 16 * (number % 3),
+      xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: color("ink") } }));
   }
 
   async function draw(data) {
