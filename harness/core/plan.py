@@ -78,7 +78,8 @@ class MigrationPlan:
         given = {
             "--rollback-command": self.rollback_command,
             "--migration-cwd": self.cwd,
-            "--migration-env": self.environment,
+            # One of several finds its own database by it; a lone one inherits what the harness has.
+            "--migration-env": () if self.name else self.environment,
         }
         for flag, value in given.items():
             if value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +14,7 @@ from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.plan import MigrationPlan, Plan
 from harness.core.secrets import mask
-from harness.db.guard import (
-    Identity,
-    RunLock,
-    check_database,
-    check_http_host,
-    connect,
-    identify,
-    identify_further,
-)
+from harness.db.guard import Identity, check_http_host
 from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
 from harness.db.observer_reads import OLDEST_SERVER
@@ -31,6 +23,7 @@ from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.commands import check_command, check_traceable, command_words, folder_of, prepare_database
+from harness.run.databases import Database, check_databases, find_databases, lock_databases
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
@@ -38,8 +31,10 @@ from harness.store import RunDirectory
 
 __all__ = [
     "Prepared",
+    "Step",
     "alembic_config",
     "check",
+    "known_as",
     "migration_order",
     "prepare",
     "revisions_named",
@@ -50,16 +45,32 @@ __all__ = [
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Step:
+    """One migration of a run that may start. `url` is its own way to `database`, perhaps in another role;
+    `allowed` are all databases that it may go to, that one first.
+    """
+
+    plan: MigrationPlan
+    database: Database
+    url: str = field(repr=False)
+    migrator: DatabaseMigrator
+    allowed: tuple[Identity, ...]
+
+
 @dataclass
 class Prepared:
-    """A run that may start: its directory, what it drives, and everything to undo at its end."""
+    """A run that may start: its directory, what it drives, and everything to undo at its end.
+
+    `databases` are the run's own, if it has one, and the others that its migrations change; `steps` the
+    migrations in their order, none of a placebo.
+    """
 
     plan: Plan
     directory: RunDirectory
     services: Services
-    migrator: DatabaseMigrator | None
-    identity: Identity | None
-    allowed: tuple[Identity, ...] = ()  # the databases the migration may go to, that one among them
+    databases: tuple[Database, ...]
+    steps: tuple[Step, ...]
     undo: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def close(self) -> None:
@@ -78,20 +89,13 @@ def check(plan: Plan) -> None:
             allow_hosts=plan.allow_host,
             allow_production=plan.allow_production,
         )
-    if plan.database_url:
-        check_database(
-            DatabaseUrl.parse(plan.database_url),
-            started_by_us=False,
-            allow_hosts=plan.allow_host,
-            allow_databases=plan.allow_database,
-            allow_production=plan.allow_production,
-        )
+    check_databases(plan)
     if plan.prepare is not None:
         command_words(plan.prepare)
     if plan.migrates:
         for step in plan.steps:
             check_command(step)
-        _resolve_targets(plan)
+            _resolve_targets(step)
 
 
 def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = None) -> Prepared:
@@ -123,27 +127,45 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         undo.callback(directory.close)
         services = _services(plan, directory, say, sleep, port)
         undo.callback(services.stop)
-        if services.database_url is not None:
-            undo.callback(RunLock.acquire(DatabaseUrl.parse(services.database_url), directory.run_id).release)
+        own, run_id = services.database_url, directory.run_id
+        undo.enter_context(lock_databases(find_databases(plan, own, run_id), run_id))
         _run_prepare_command(plan, services, directory, say)
-        identity, *further = _identities(plan, services, directory)
-        check_server_version(identity)
-        directory.write_json("environment.json", machine.describe(services.database_url, identity))
-        migrator = _migrator(plan, services)
-        allowed = tuple(filter(None, (identity, *further)))
-        if migrator is not None:
-            [step] = plan.steps
-            _look_ahead(plan, step, services, directory, migrator, allowed, sleep)
-            _check_start(step, migrator)
-            if step.scripts_known:
-                _check_there_is_work(plan, migrator, directory)
-                check_ignored(_files(plan, migrator))
-        return Prepared(plan, directory, services, migrator, identity, allowed, undo.pop_all())
+        found = find_databases(plan, own, run_id)  # anew, for the command may have made them anew
+        databases = tuple({database.key: database for database in found.values()}.values())
+        for database in databases:
+            check_server_version(database.identity)
+        identity = databases[0].identity if own is not None else None
+        directory.write_json("environment.json", machine.describe(own, identity))
+        steps = tuple(_steps(plan, own, found))
+        for step in steps:
+            _look_ahead(step, services, directory, sleep)
+            _check_start(step.plan, step.migrator)
+        _check_there_is_work(plan, steps, directory)
+        for step in steps:
+            if step.plan.scripts_known:
+                check_ignored(_files(step.plan, step.migrator))
+        return Prepared(plan, directory, services, databases, steps, undo.pop_all())
 
 
-def alembic_config(plan: Plan) -> Path:
-    """The Alembic configuration of the plan's migration."""
-    return Path(plan.alembic_config) if plan.alembic_config else REFERENCE_ALEMBIC
+def _steps(plan: Plan, own: str | None, found: Mapping[str, Database]) -> Iterator[Step]:
+    """The plan's migrations; none may go to the database that is another's own."""
+    for step in plan.steps if plan.migrates else ():
+        text = step.database_url or own
+        if text is not None:
+            config = alembic_config(step) if step.scripts_known else None
+            migrator = DatabaseMigrator(text, alembic_config=config)
+            others = [other for other in found.values() if other is not found[text]]
+            further = [
+                identity
+                for identity in found[text].further
+                if not any(other.is_at(identity) for other in others)
+            ]
+            yield Step(step, found[text], text, migrator, (found[text].identity, *further))
+
+
+def alembic_config(step: MigrationPlan) -> Path:
+    """The Alembic configuration of a migration."""
+    return Path(step.alembic_config) if step.alembic_config else REFERENCE_ALEMBIC
 
 
 def _check_start(step: MigrationPlan, migrator: DatabaseMigrator) -> None:
@@ -188,13 +210,12 @@ def check_server_version(identity: Identity | None) -> None:
         )
 
 
-def _resolve_targets(plan: Plan) -> None:
+def _resolve_targets(step: MigrationPlan) -> None:
     """Refuse a revision that does not exist, or two heads where one is asked for, from the scripts alone."""
-    [step] = plan.steps
     if not step.scripts_known:
         return
-    history = DatabaseMigrator(None, alembic_config=alembic_config(plan))
-    for target in filter(None, (plan.upgrade, plan.downgrade)):
+    history = DatabaseMigrator(None, alembic_config=alembic_config(step))
+    for target in filter(None, (step.upgrade, step.downgrade)):
         if not RELATIVE.fullmatch(target):  # +1 and -1 count from where the database is
             history.resolve(target)
 
@@ -206,63 +227,37 @@ def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
     return start_demo(plan, directory, sleep, port)
 
 
-def _identities(plan: Plan, services: Services, directory: RunDirectory) -> list[Identity | None]:
-    """Which database it is, so that the migration can be held to it, None when none is given; after it the
-    other databases of its server that may be migrated."""
-    if services.database_url is None:
-        return [None]
-    url = DatabaseUrl.parse(services.database_url)
-    with connect(url, f"migrate-under-load {directory.run_id}") as connection:
-        return [
-            identify(connection),
-            *identify_further(connection, plan.allow_database, allow_production=plan.allow_production),
-        ]
-
-
-def _look_ahead(
-    plan: Plan,
-    step: MigrationPlan,
-    services: Services,
-    directory: RunDirectory,
-    migrator: DatabaseMigrator,
-    allowed: Sequence[Identity],
-    sleep: Sleep,
-) -> None:
+def _look_ahead(step: Step, services: Services, directory: RunDirectory, sleep: Sleep) -> None:
     """Run the environment once, unless it is the reference service's, which is known to work."""
-    reference = step.command is None and alembic_config(plan).resolve() == REFERENCE_ALEMBIC.resolve()
-    if services.database_url is None or reference:
+    planned = step.plan
+    if planned.command is None and alembic_config(planned).resolve() == REFERENCE_ALEMBIC.resolve():
         return
-    order = migration_order(plan, step, "upgrade", services, directory, "preflight", expectation(*allowed))
-    target = step.upgrade if step.scripts_known else None
-    preflight(order, migrator, target, DatabaseUrl.parse(services.database_url), sleep)
+    name = f"preflight-{planned.name}" if planned.name else "preflight"
+    order = migration_order(step, "upgrade", services, directory, name)
+    target = planned.upgrade if planned.scripts_known else None
+    preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep)
 
 
 def migration_order(
-    plan: Plan,
-    step: MigrationPlan,
-    direction: Direction,
-    services: Services,
-    directory: RunDirectory,
-    name: str,
-    expect_database: str | None,
+    step: Step, direction: Direction, services: Services, directory: RunDirectory, name: str
 ) -> MigrationOrder:
     """What a step's process runs; its trace and its output are called `name`."""
-    own = step.command if direction == "upgrade" else step.rollback_command
-    url = services.database_url
-    environment = {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
+    planned = step.plan
+    own = planned.command if direction == "upgrade" else planned.rollback_command
+    environment = {**services.environment, "MUL_DATABASE_URL": step.url}
     return MigrationOrder(
         direction,
-        target_of(step, direction) or "",
-        alembic_config(plan) if step.scripts_known else None,
+        target_of(planned, direction) or "",
+        alembic_config(planned) if planned.scripts_known else None,
         run_id=directory.run_id,
         trace_file=directory.path / "logs" / f"{name}.trace",
         log_file=directory.log(name),
-        environment={**environment, **dict(step.environment)},
-        lock_timeout=plan.lock_timeout,
-        statement_timeout=plan.statement_timeout,
-        expect_database=expect_database,
+        environment={**environment, **dict(planned.environment)},
+        lock_timeout=planned.lock_timeout,
+        statement_timeout=planned.statement_timeout,
+        expect_database=expectation(*step.allowed),
         own_command=command_words(own) if own else (),
-        folder=folder_of(step),
+        folder=folder_of(planned),
     )
 
 
@@ -275,32 +270,36 @@ def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory
     prepare_database(plan.prepare, environment, directory.log("prepare"))
 
 
-def _migrator(plan: Plan, services: Services) -> DatabaseMigrator | None:
-    if not plan.migrates or services.database_url is None:
-        return None
-    [step] = plan.steps
-    config = alembic_config(plan) if step.scripts_known else None
-    return DatabaseMigrator(services.database_url, alembic_config=config)
-
-
-def _files(plan: Plan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
+def _files(step: MigrationPlan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
     """The script files of what will be run, and of what the rollback will undo."""
-    files = migrator.files(plan.upgrade)
-    if plan.downgrade:
-        files += migrator.files(plan.downgrade, "downgrade", start=migrator.after(plan.upgrade))
+    files = migrator.files(step.upgrade)
+    if step.downgrade:
+        files += migrator.files(step.downgrade, "downgrade", start=migrator.after(step.upgrade))
     return files
 
 
-def _check_there_is_work(plan: Plan, migrator: DatabaseMigrator, directory: RunDirectory) -> None:
+def _may_have_work(step: Step) -> bool:
+    return not step.plan.scripts_known or bool(step.migrator.needs_migration(step.plan.upgrade))
+
+
+def _check_there_is_work(plan: Plan, steps: Sequence[Step], directory: RunDirectory) -> None:
     """Raise NothingToMigrate, after recording a run in which nothing was there to migrate."""
-    if migrator.needs_migration(plan.upgrade):
+    if not steps or any(_may_have_work(step) for step in steps):
         return
-    revisions = list(migrator.current())
-    nothing = _nothing(plan, revisions)
+    at = [step.migrator.current() for step in steps]
+    nothing = [
+        noted
+        for number, (step, revisions) in enumerate(zip(steps, at, strict=True), 1)
+        for noted in _nothing(number, step, list(revisions), plan.several)
+    ]
     _record(directory, [*_start(directory, plan), *nothing, *_end("nothing to migrate", complete=True)])
-    where = ", ".join(revisions) or "base"
+    where = [
+        f"{f'of {step.plan.name} ' if plan.several else ''}already is at {', '.join(revisions) or 'base'}:"
+        f" upgrade {step.plan.upgrade} has nothing to do."
+        for step, revisions in zip(steps, at, strict=True)
+    ]
     raise NothingToMigrate(
-        f"The database already is at {where}: upgrade {plan.upgrade} has nothing to do.",
+        " ".join(f"The database {one}" for one in where),
         "Restore a database of the release before, or stamp it, with --prepare CMD.",
     )
 
@@ -323,16 +322,23 @@ def _end(cause: str, complete: bool) -> list[Noted]:
     return [(Kind.STOP, {"cause": cause}), (Kind.RUN_END, {"complete": complete})]
 
 
-def _nothing(plan: Plan, revisions: list[str]) -> list[Noted]:
-    episode = {"episode": 1, "direction": "upgrade"}
-    begin = {"target": plan.upgrade, "revisions_before": revisions, "attempt": 1}
+def known_as(step: Step, several: bool) -> dict[str, str]:
+    """What tells the events of a migration from those of others: its name, and another database's key."""
+    key = step.database.key
+    return {**({"name": step.plan.name} if several else {}), **({"database": key} if key else {})}
+
+
+def _nothing(number: int, step: Step, revisions: list[str], several: bool) -> list[Noted]:
+    episode = {"episode": number, "direction": "upgrade", **known_as(step, several)}
+    begin = {"target": step.plan.upgrade, "revisions_before": revisions, "attempt": 1}
     end = {"status": "nothing", "revisions_after": revisions, "reached": True}
     return [(Kind.MIGRATION_BEGIN, {**episode, **begin}), (Kind.MIGRATION_END, {**episode, **end})]
 
 
 def upgrade_choices(plan: Plan) -> tuple[str, ...]:
     """What a person may choose to upgrade to in the web page; the plan's own target comes first."""
-    if not (plan.migrates and plan.steps[0].scripts_known):
+    [step, *_] = plan.steps
+    if plan.migrations or not (plan.migrates and step.scripts_known):
         return (plan.upgrade,)
-    targets = DatabaseMigrator(None, alembic_config=alembic_config(plan)).targets()
+    targets = DatabaseMigrator(None, alembic_config=alembic_config(step)).targets()
     return tuple(dict.fromkeys((plan.upgrade, *targets)))

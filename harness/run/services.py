@@ -90,7 +90,7 @@ def given_services(plan: Plan, sleep: Sleep = time.sleep) -> Services:
             f"Nothing answers at {mask(plan.host)} (tried for {HEALTHY_WITHIN_S / 3:g} s).",
             "Start the service first, or mend --host.",
         )
-    return Services(plan.host, plan.database_url)
+    return Services(plan.host, plan.service_database_url)
 
 
 def start_demo(

@@ -6,6 +6,7 @@ import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from harness.core.verdict import Verdict
 from harness.db.catalog import read_schema
 from harness.db.migration import (
     MigrationChild,
-    expectation,
     read_relfilenodes,
     terminate_backends,
 )
@@ -34,8 +34,17 @@ from harness.run.commands import folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
 from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
 from harness.run.ignoring import ignored_by
-from harness.run.observing import Observing, observer_of
-from harness.run.preparation import Prepared, alembic_config, migration_order, revisions_named, target_of
+from harness.run.observing import Observing, observers_of
+from harness.run.preparation import (
+    Prepared,
+    Step,
+    alembic_config,
+    known_as,
+    migration_order,
+    revisions_named,
+    target_of,
+)
+from harness.store import part_of
 
 __all__ = ["Finished", "Session"]
 
@@ -43,14 +52,6 @@ log = logging.getLogger("harness")
 
 OPERATOR = ("operator", "correct horse battery staple")
 """The reference service's account that may announce migrations, and its seeded password."""
-
-
-SCHEMA_FILES = {
-    (1, "before"): "catalog_before.json",
-    (1, "after"): "catalog_after.json",
-    (2, "after"): "catalog_after_rollback.json",
-}
-"""Where the schema goes, by the number of the episode and when it was read."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Session:
             complete=_stored(prepared),
             look=lambda: self._observing.look(),
         )
-        self._observing = Observing(observer_of(prepared, self.zero), self.controller.note)
+        self._observing = Observing(observers_of(prepared, self.zero), self.controller.note)
         self._sleep = sleep
         self._episodes = self._plan_episodes()
 
@@ -137,116 +138,99 @@ class Session:
             log.warning("%s", error)
 
     def _plan_episodes(self) -> list[EpisodeRun]:
-        plan, note = self.prepared.plan, self.controller.note
-        if plan.placebo:
-            return [PlaceboEpisode(note)]
-        episodes: list[EpisodeRun] = [self._episode(1, "upgrade")]
-        if plan.downgrade:
-            episodes.append(self._episode(2, "downgrade"))
-        return episodes
+        """The upgrades in the plan's order, then what is rolled back of them, the last first."""
+        if self.prepared.plan.placebo:
+            return [PlaceboEpisode(self.controller.note)]
+        steps = self.prepared.steps
+        orders: list[tuple[Step, Direction]] = [(step, "upgrade") for step in steps]
+        orders += [(step, "downgrade") for step in reversed(steps) if step.plan.downgrade]
+        return [self._episode(number, *order) for number, order in enumerate(orders, 1)]
 
-    def _episode(self, number: int, direction: Direction) -> MigrationEpisode:
-        plan, migrator = self.prepared.plan, self.prepared.migrator
-        if migrator is None:
-            raise ValueError("a run that migrates was prepared without a migrator")
-        [step] = plan.steps
-        target = target_of(step, direction)
+    def _episode(self, number: int, step: Step, direction: Direction) -> MigrationEpisode:
+        plan, planned, key = self.prepared.plan, step.plan, step.database.key
+        target = target_of(planned, direction)
         return MigrationEpisode(
             number,
             direction,
             target,
-            child=lambda attempt: self._child(number, attempt, direction),
-            terminate=self._terminate,
-            revisions=migrator.current,
-            tables=lambda records: migrator.tables(build(records)),
-            relfilenodes=self._relfilenodes,
-            read_schema=lambda when: self._write_schema(number, when),
-            observe=self._observing.migrating,
-            seen=self._observing.backends,
-            must_announce=step.command is not None and not may_go_untraced(plan, step),
-            resolve=lambda: None if target is None else revisions_named(step, migrator, target, direction),
-            ignored=lambda: self._ignored(step, direction),
+            child=lambda attempt: self._child(number, attempt, step, direction),
+            terminate=partial(_terminate, step),
+            revisions=step.migrator.current,
+            tables=lambda records: step.migrator.tables(build(records)),
+            relfilenodes=lambda: read_relfilenodes(DatabaseUrl.parse(step.url)),
+            read_schema=lambda when: self._write_schema(step, direction, when),
+            observe=partial(self._observing.migrating, key),
+            seen=partial(self._observing.backends, key),
+            must_announce=planned.command is not None and not may_go_untraced(plan, planned),
+            resolve=lambda: (
+                None if target is None else revisions_named(planned, step.migrator, target, direction)
+            ),
+            ignored=lambda: _ignored(step, direction),
             note=self.controller.note,
             announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
             zero=self.zero,
             sleep=self._sleep,
-            retries=plan.migration_retries,
-            deadline_s=plan.migration_deadline_s,
+            retries=planned.retries,
+            deadline_s=planned.deadline_s,
+            known_as=known_as(step, plan.several),
         )
 
-    def _ignored(self, step: MigrationPlan, direction: Direction) -> Mapping[str, str]:
-        target, migrator = target_of(step, direction), self.prepared.migrator
-        if migrator is None or target is None or not step.scripts_known:
-            return {}
-        return ignored_by(migrator.files(target, direction))
-
-    def _child(self, number: int, attempt: int, direction: Direction) -> MigrationChild:
-        prepared, directory = self.prepared, self.prepared.directory
+    def _child(self, number: int, attempt: int, step: Step, direction: Direction) -> MigrationChild:
+        prepared = self.prepared
         name = f"migration-{number}" + (f"-attempt-{attempt}" if attempt > 1 else "")
-        [step] = prepared.plan.steps
         return MigrationChild(
-            migration_order(
-                prepared.plan,
-                step,
-                direction,
-                prepared.services,
-                directory,
-                name,
-                expectation(*prepared.allowed) if prepared.allowed else None,
-            ),
-            spawn=self._spawn_migration,
+            migration_order(step, direction, prepared.services, prepared.directory, name),
+            spawn=partial(self._spawn_migration, step.database.key),
         )
 
-    def _spawn_migration(self, *command: Any, **options: Any) -> subprocess.Popen[bytes]:
+    def _spawn_migration(self, database: str, *command: Any, **options: Any) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(*command, **options)
-        self._observing.measure("migration", process.pid)
+        self._observing.measure("migration", process.pid, database)
         return process
 
-    def _write_schema(self, number: int, when: str) -> None:
-        """The schema before the first migration and after each; between two it is what the first left."""
-        url = self.prepared.services.database_url
-        name = SCHEMA_FILES.get((number, when))
-        if url is None or name is None:
+    def _write_schema(self, step: Step, direction: Direction, when: str) -> None:
+        """Around the only migration its schema is what the upgrade left when the rollback begins; another of
+        several may have changed it since.
+        """
+        file = f"catalog_{when}{'_rollback' if direction == 'downgrade' else ''}.json"
+        if self.prepared.plan.several:
+            file = f"{part_of(step.plan.name)}{file}"
+        elif file == "catalog_before_rollback.json":
             return
-        state = read_schema(DatabaseUrl.parse(url), self.controller.now)
-        self.prepared.directory.write_json(name, asdict(state))
+        state = read_schema(DatabaseUrl.parse(step.url), self.controller.now)
+        self.prepared.directory.write_json(file, asdict(state))
 
     def _predict(self) -> None:
-        """What a linter would have said of the upgrade's statements; nothing where there is no linter."""
-        identity = self.prepared.identity
-        statements = [
-            {"n": statement.n, "sql": statement.sql, "transaction": statement.transaction}
-            for episode in self._episodes
-            if isinstance(episode, MigrationEpisode) and episode.direction == "upgrade"
-            for statement in build(episode.records).migration_statements
-        ]
-        if not statements:
-            return
-        claims = predict(
-            statements,
-            self._folder,
-            identity.server_version if identity else None,
-        )
-        if claims is not None:
-            self.prepared.directory.write_json("predictions.json", claims)
+        """What a linter would have said of each upgrade's statements; nothing where there is no linter."""
+        upgrades = [e for e in self._episodes if isinstance(e, MigrationEpisode) and e.direction == "upgrade"]
+        for step, episode in zip(self.prepared.steps, upgrades, strict=True):
+            statements = [
+                {"n": statement.n, "sql": statement.sql, "transaction": statement.transaction}
+                for statement in build(episode.records).migration_statements
+            ]
+            if not statements:
+                continue
+            claims = predict(statements, _folder(step.plan), step.database.identity.server_version)
+            if claims is not None:
+                part = part_of(step.plan.name) if self.prepared.plan.several else ""
+                self.prepared.directory.write_json(f"{part}predictions.json", claims)
 
-    @property
-    def _folder(self) -> Path:
-        """Where the person keeps what belongs to the migration."""
-        [step] = self.prepared.plan.steps
-        return alembic_config(self.prepared.plan).parent if step.scripts_known else folder_of(step)
 
-    def _relfilenodes(self) -> dict[int, int]:
-        """Before anything ran: what the tracer's later readings are compared with, to see rewrites."""
-        url = self.prepared.services.database_url
-        return read_relfilenodes(DatabaseUrl.parse(url)) if url else {}
+def _ignored(step: Step, direction: Direction) -> Mapping[str, str]:
+    target = target_of(step.plan, direction)
+    if target is None or not step.plan.scripts_known:
+        return {}
+    return ignored_by(step.migrator.files(target, direction))
 
-    def _terminate(self, pids: Sequence[int]) -> None:
-        """End the migration's backends; a database that does not answer has none left to end."""
-        url = self.prepared.services.database_url
-        if url is None:
-            return
-        try:
-            terminate_backends(DatabaseUrl.parse(url), pids)
-        except SetupError as error:
-            log.warning("The migration's backends could not be ended: %s", error)
+
+def _folder(planned: MigrationPlan) -> Path:
+    """Where the person keeps what belongs to the migration."""
+    return alembic_config(planned).parent if planned.scripts_known else folder_of(planned)
+
+
+def _terminate(step: Step, pids: Sequence[int]) -> None:
+    """End the migration's backends; a database that does not answer has none left to end."""
+    try:
+        terminate_backends(DatabaseUrl.parse(step.url), pids)
+    except SetupError as error:
+        log.warning("The migration's backends could not be ended: %s", error)

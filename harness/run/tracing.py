@@ -93,7 +93,7 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
     Of the plan it takes what concerns database and migration. Raises a HarnessError when it cannot begin;
     whatever was started is stopped again, however it ends.
     """
-    config = alembic_config(plan)
+    config = alembic_config(plan.steps[0])
     reference = config.resolve() == REFERENCE_ALEMBIC.resolve()
     if not RELATIVE.fullmatch(plan.upgrade):  # +1 counts from where the database is
         DatabaseMigrator(None, alembic_config=config).resolve(plan.upgrade)
@@ -199,7 +199,7 @@ class _Tracing:
         self._order = MigrationOrder(
             "upgrade",
             plan.upgrade,
-            alembic_config(plan),
+            alembic_config(plan.steps[0]),
             run_id=directory.run_id,
             trace_file=directory.path / "logs" / "migration.trace",
             log_file=directory.log("migration"),

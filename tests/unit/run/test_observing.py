@@ -26,7 +26,7 @@ def test_its_death_is_an_event_said_once() -> None:
         return 0.0
 
     child = FakeObserver()
-    observing = Observing(cast("ObserverChild", child), note)
+    observing = Observing({"": cast("ObserverChild", child)}, note)
     assert observing.look() == "2 sessions waiting"
     child.died = "it was killed by signal 9"
     assert (observing.look(), observing.look()) == ("", "")
@@ -34,9 +34,9 @@ def test_its_death_is_an_event_said_once() -> None:
 
 
 def test_a_run_without_a_database_has_none() -> None:
-    observing = Observing(None, lambda *_, **__: 0.0)
+    observing = Observing({}, lambda *_, **__: 0.0)
     observing.start()
-    observing.migrating(True, ())
+    observing.migrating("", True, ())
     observing.measure("migration", 1)
     assert observing.look() == ""
     observing.stop(lambda _: None)

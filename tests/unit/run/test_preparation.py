@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from harness.core.plan import Plan
+from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
 from harness.errors import UsageError
@@ -47,8 +47,8 @@ class History:
 
 def test_the_rollback_undoes_what_the_upgrade_will_have_done() -> None:
     history = cast("DatabaseMigrator", History())
-    assert _files(Plan(upgrade="b2"), history) == (Path("upgrade from None to b2"),)
-    assert _files(Plan(upgrade="b2", downgrade="a1"), history) == (
+    assert _files(MigrationPlan(upgrade="b2"), history) == (Path("upgrade from None to b2"),)
+    assert _files(MigrationPlan(upgrade="b2", downgrade="a1"), history) == (
         Path("upgrade from None to b2"),
         Path("downgrade from ('b2',) to a1"),
     )

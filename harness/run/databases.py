@@ -1,0 +1,83 @@
+"""The databases that a run touches: guarded, told apart by what they are, and held while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from harness.core.plan import Plan
+from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
+from harness.db.url import DatabaseUrl
+
+__all__ = ["Database", "check_databases", "find_databases", "lock_databases"]
+
+UNNAMED = "migration"
+"""The key of the database of an only migration that has no name, where the run's own is another."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database. Its `key` is "" for the run's own, else the name of the first migration on it; `further`
+    are the others on its server that the plan's flags name.
+    """
+
+    key: str
+    url: str = field(repr=False)
+    identity: Identity
+    further: tuple[Identity, ...] = ()
+
+    def is_at(self, identity: Identity) -> bool:
+        """Whether that is this very database, by whatever address it was reached."""
+        ours = self.identity
+        return (ours.system_identifier, ours.database_oid) == (
+            identity.system_identifier,
+            identity.database_oid,
+        )
+
+
+def _wanted(plan: Plan, own: str | None) -> Iterator[tuple[str, str]]:
+    """The key and URL of the run's own database, if it has one, and of those its migrations name."""
+    if own is not None:
+        yield "", own
+    for step in plan.steps if plan.migrates else ():
+        if step.database_url is not None:
+            yield step.name or UNNAMED, step.database_url
+
+
+def check_databases(plan: Plan) -> None:
+    """Refuse (GuardError) every database of the plan that its flags do not name."""
+    for url in dict.fromkeys(url for _, url in _wanted(plan, plan.database_url)):
+        check_database(
+            DatabaseUrl.parse(url),
+            started_by_us=False,
+            allow_hosts=plan.allow_host,
+            allow_databases=plan.allow_database,
+            allow_production=plan.allow_production,
+        )
+
+
+def find_databases(plan: Plan, own: str | None, run_id: str) -> dict[str, Database]:
+    """The databases by the URLs that lead to them, the run's `own` first; two URLs may lead to one.
+
+    Raises SetupError when one does not answer.
+    """
+    found: dict[str, Database] = {}
+    for key, text in _wanted(plan, own):
+        if text not in found:
+            with connect(DatabaseUrl.parse(text), f"migrate-under-load {run_id}") as connection:
+                identity = identify(connection)
+                further = identify_further(
+                    connection, plan.allow_database, allow_production=plan.allow_production
+                )
+            known = (database for database in found.values() if database.is_at(identity))
+            found[text] = next(known, Database(key, text, identity, further))
+    return found
+
+
+def lock_databases(databases: dict[str, Database], run_id: str) -> ExitStack:
+    """Hold the run lock of each database until the stack is closed; raises UsageError for one in use."""
+    with ExitStack() as held:
+        for database in {database.key: database for database in databases.values()}.values():
+            held.callback(RunLock.acquire(DatabaseUrl.parse(database.url), run_id).release)
+        return held.pop_all()
