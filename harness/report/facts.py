@@ -75,8 +75,8 @@ def _words(command: object) -> str:
 
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
-    """Each of several migrations; waits, database, ledger, isolation, continuity, WebSocket and load, of which
-    a part without one known number was not measured.
+    """Each of several migrations; waits, database, ledger, isolation, continuity, WebSocket and load: of
+    these, a part without one known number was not measured.
     """
     for migration in verdict.get("migrations") or ():
         if migration.get("name"):
