@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.plan import Plan
+from harness.core.plan import MigrationPlan, Plan
 from harness.report.blame import Blame
 from harness.report.gates import MARKS, Gate, word
 from harness.report.statements import SHORT_SQL, Span, Statement
@@ -90,15 +90,20 @@ def title_of(plan: Plan) -> str:
     service = "the reference service" if plan.host is None else clean(plan.as_json()["host"])
     if plan.placebo:
         return f"Placebo: no migration, {service} under load"
-    if not plan.steps[0].scripts_known and plan.upgrade == "head":
-        return f"The migration command, {service} under load"
     if plan.several:
-        ways = [f"{clean(step.name)} to {clean(step.upgrade)}" for step in plan.steps]
+        ways = [f"{clean(step.name)} {_target(step)}" for step in plan.steps]
         back = ", and back" if plan.rolls_back else ""
         return f"Upgrade {', then '.join(ways)}{back}, {service} under load"
     [step] = plan.steps
+    if not step.scripts_known and step.upgrade == "head":
+        return f"The migration command, {service} under load"
     back = f", then downgrade to {clean(step.downgrade)}" if step.downgrade else ""
     return f"Upgrade to {clean(step.upgrade)}{back}, {service} under load"
+
+
+def _target(step: MigrationPlan) -> str:
+    named = step.scripts_known or step.upgrade != "head"
+    return f"to {clean(step.upgrade)}" if named else "by its command"
 
 
 def _sentence(status: str, verdict: Json, gates: Sequence[Gate]) -> str:
