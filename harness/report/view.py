@@ -28,7 +28,7 @@ from harness.report.facts import Fact, findings, kind_of, migration_facts, run_f
 from harness.report.gates import Gate, gates_of
 from harness.report.headline import Headline, culprit, fatal, headline_of, named_by, title_of
 from harness.report.measures import Figure, Measure, endpoints_of, figures_of, phases_of
-from harness.report.statements import Span, Statement, grouped, spans, within
+from harness.report.statements import Span, Statement, grouped, spans
 from harness.report.wait_lane import wait_lane
 from harness.report.words import clean
 
@@ -140,7 +140,7 @@ def _end(migration: Json, timeline: Timeline) -> float:
 
 def _migration(migration: Json, executed: Sequence[Span]) -> Migration:
     return Migration(
-        title=f"{kind_of(migration)}{within(migration)}",
+        title=kind_of(migration) + (f" of {clean(migration['name'])}" if migration.get("name") else ""),
         facts=tuple(migration_facts(migration)),
         revisions=tuple(clean(run.get("revision")) for run in migration.get("revisions") or ()),
         statements=grouped(executed),

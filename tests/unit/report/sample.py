@@ -6,10 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.core.facts import timeline_of
+from harness.core.judge import judge
 from harness.core.plan import Plan
-from harness.core.series import Series
+from harness.core.record import Record
+from harness.core.series import Series, per_second
 from harness.core.timeline import Episode, Timeline, Window
 from harness.report.view import View, build
+from tests import fix_several
+from tests.fix_record import a_wait, statement_records, trace_of
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode
 from tests.unit.report import sample_evidence
 
 ENVIRONMENT: dict[str, Any] = {
@@ -51,6 +57,9 @@ BATCH = (
     " WHERE id IN (SELECT id FROM documents WHERE public_id IS NULL LIMIT 1000)"
 )
 
+LOCKING = "ALTER TABLE documents ADD COLUMN flag boolean"
+EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
+
 GATES = (
     ("errors", "error_ratio{phase=migrate} - error_ratio{phase=baseline} <= 1%", "ratio", 0.01),
     ("throughput", "throughput{phase=migrate} >= 0.95 * throughput{phase=baseline}", "/s", 75.5),
@@ -80,6 +89,24 @@ def green() -> View:
 def view_of(verdict: Mapping[str, Any]) -> View:
     """The view of a verdict over the green run's series."""
     return build(verdict, green_series(), green_timeline(), Plan(upgrade="safe@head"), ENVIRONMENT)
+
+
+def view_of_record(record: Record) -> View:
+    """The view of a record, judged."""
+    timeline = timeline_of(record)
+    series = per_second(record, timeline)
+    return build(judge(record).as_json(), series, timeline, record.plan, record.environment)
+
+
+def several(rollback: bool = False) -> View:
+    """The view of a run of two migrations, of which the second made a session wait for two seconds."""
+    held = statement_records(LOCKING, 30.0, 30.1, k=1, locks=[EXCLUSIVE], commit_at=32.5)
+    episodes = (
+        episode(1, SHOP, begin=25.0, start=27.0),
+        episode(2, BILLING, begin=28.2, start=30.0, trace=trace_of(held)),
+    )
+    watch = a_watch(81.0 if rollback else 54.0, waits=(a_wait(30.2, 32.5, root=BILLING_PID),))
+    return view_of_record(fix_several.several(*episodes, rollback=rollback, elsewhere={BILLING: watch}))
 
 
 def red_verdict() -> dict[str, Any]:

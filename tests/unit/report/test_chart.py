@@ -42,3 +42,19 @@ def test_lanes_carry_phases_statements_and_the_impact_window() -> None:
     assert (first.row, first.start, first.end, first.style) == ("c41f0a7be2d9", 30.4, 33.52, "all")
     assert first.details[0].startswith("ALTER TABLE documents ADD COLUMN")
     assert "AccessExclusiveLock on documents, held 9.22 s" in first.details
+
+
+def test_a_line_and_a_name_stand_where_each_of_several_begins() -> None:
+    chart = sample.several().chart
+    assert [(bar.label, bar.start, bar.end) for bar in chart.migrations] == [
+        ("shop", 27.0, 28.1),
+        ("billing", 30.0, 31.1),
+    ]
+    assert [bar.row for bar in chart.statements] == ["shop: 0002", "billing: 0002"]
+    assert [(bar.start, bar.end) for bar in chart.impact] == [(27.0, 37.0)]
+    assert sample.red().chart.migrations == ()
+
+
+def test_a_wait_names_the_migration_that_made_it() -> None:
+    (bar,) = sample.several().chart.waits.bars
+    assert bar.label.endswith("statement 1 in billing")

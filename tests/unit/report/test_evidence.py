@@ -51,3 +51,15 @@ def test_the_marks_of_provenance_are_explained() -> None:
     words = provenance_sentence({"interval_s": 0.05})
     assert "seen in pg_locks every 50 ms, so a wait is known within 50 ms" in words
     assert "seen in pg_locks; inferred" in provenance_sentence(None)
+
+
+def test_what_was_found_in_one_of_several_names_it() -> None:
+    finding = {"kind": "invalid_index", "relation": "i", "what": "it is invalid", "migration": "billing"}
+    (found,) = schema_findings({"findings": [finding]})
+    assert found.sentence == "invalid index in billing i: it is invalid."
+    error = {"name": "undefined column", "phase": "migrate", "statement": ["b2", 1], "migration": "billing"}
+    statements = [{"n": 1, "revision": "b2", "sql": "DROP TABLE t"}]
+    both = [{"name": name, "direction": "upgrade", "statements": statements} for name in ("shop", "billing")]
+    (told,) = errors_of([error], both)
+    assert "because of statement 1 in billing" in told.sentence
+    assert told.statement == "statement 1 of revision b2 in billing: DROP TABLE t"

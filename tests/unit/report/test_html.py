@@ -136,3 +136,10 @@ def test_hostile_texts_cannot_leave_their_script_element() -> None:
     assert not re.search("[<>&]", data)
     label = json.loads(data)["statements"][0]["details"][0]
     assert label.startswith("</script><script>alert(1)")
+
+
+def test_each_of_several_migrations_has_a_section() -> None:
+    words = Page(html.render(sample.several(rollback=True))).words
+    headings = [word for word in words if word.startswith(("Migration of ", "Rollback of "))]
+    there, back = ["Migration of shop", "Migration of billing"], ["Rollback of billing", "Rollback of shop"]
+    assert headings == [*there, *back]

@@ -56,3 +56,9 @@ def test_blame_and_findings_are_told() -> None:
 def test_a_bare_www_is_no_link() -> None:
     text = markdown.render(sample.view_of(sample.green_verdict() | {"limits": ["see www.evil.example"]}))
     assert "- Limit: see www\\.evil.example" in text
+
+
+def test_the_statements_of_several_migrations_are_told_apart() -> None:
+    text = markdown.render(sample.several())
+    assert "| shop: 0002 |" in text.replace("\\", "")
+    assert "| billing: 0002 |" in text.replace("\\", "")

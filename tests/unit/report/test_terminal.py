@@ -139,3 +139,11 @@ def test_who_is_no_gates_cause_is_not_blamed() -> None:
     text = printed(view)
     assert "Blamed" not in text
     assert "Waited for" in text
+
+
+def test_several_migrations_have_a_line_each_and_their_names_at_the_statements() -> None:
+    text = printed(sample.several(), width=130)
+    assert "Migration   shop: 0001 → 0002 in 1 s, reached its target." in text
+    assert "billing: 0002" in text
+    assert "migrate billing" in text
+    assert "in billing (ALTER TABLE documents ADD COLUMN flag boolean) made 1 session wait" in text

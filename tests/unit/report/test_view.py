@@ -12,6 +12,8 @@ from harness.core.record import Record
 from harness.core.samples import SampleTable
 from harness.core.series import per_second
 from harness.report.view import View, build
+from tests.fix_record import statement_records, trace_of
+from tests.fix_several import BILLING, SHOP, episode, several
 from tests.unit.report import sample
 
 
@@ -159,3 +161,46 @@ def test_what_the_judge_says_of_a_record_can_be_viewed() -> None:
     assert (view.run_id, view.headline.word, view.headline.exit_code) == ("r", "INCONCLUSIVE", "130")
     assert "interrupted in baseline" in view.headline.sentence
     assert {phase.name for phase in view.phases} == {"warmup", "baseline"}
+
+
+def test_several_migrations_are_named_in_title_sentence_and_sections() -> None:
+    view = sample.several(rollback=True)
+    head = "Upgrade shop to 0002, then billing to 0002, and back"
+    assert view.title == f"{head}, the reference service under load"
+    titles = ["Migration of shop", "Migration of billing", "Rollback of billing", "Rollback of shop"]
+    assert [migration.title for migration in view.migrations] == titles
+    assert [statement.place for statement in view.statements] == [
+        *("shop: 0002", "billing: 0002", "billing: 0002", "shop: 0002")
+    ]
+    assert [fact.text for fact in view.facts if fact.title == "Migration"] == [
+        "shop: 0001 → 0002 in 1 s, reached its target.",
+        "billing: 0001 → 0002 in 2.5 s, reached its target.",
+    ]
+
+
+def test_the_statement_that_is_blamed_is_that_of_its_own_migration() -> None:
+    view = sample.several()
+    blamed = "statement 1 of revision 0002 in billing: ALTER TABLE documents ADD COLUMN flag boolean"
+    assert view.culprit is not None
+    assert view.culprit.statement == blamed
+    assert f"Blamed on {blamed}" in view.headline.sentence
+    assert {advice.sentence.partition(":")[0] for advice in view.advice} >= {"statement 1 in billing"}
+
+
+def test_a_run_of_several_that_passed_says_where_each_led() -> None:
+    sentence = sample.view_of_record(several()).headline.sentence
+    assert "while the schema of shop went from 0001 to 0002 in 1 s and the schema of billing" in sentence
+
+
+def test_one_of_several_that_failed_is_named_with_its_statement() -> None:
+    broken = statement_records("DROP TABLE nowhere", 30.0, 30.1, k=1, sqlstate="42P01")
+    trace = trace_of(broken, ok=False, end=30.2)
+    failed = episode(2, BILLING, begin=28.2, start=30.0, status="failed", trace=trace)
+    view = sample.view_of_record(several(episode(1, SHOP, begin=25.0, start=27.0), failed))
+    assert "failed in revision 0002 in billing with SQLSTATE 42P01" in view.headline.sentence
+
+
+def test_a_plan_of_several_is_told_migration_by_migration() -> None:
+    told = {fact.title: fact.text for fact in sample.several().plan}
+    assert told["migrations.billing.database_url"] == "postgresql://a@127.0.0.1/billing"
+    assert told["migrations.shop.upgrade"] == "0002"
