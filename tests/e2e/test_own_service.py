@@ -12,9 +12,10 @@ import pytest
 
 from harness.clock import utc_now
 from harness.core.plan import Plan
+from harness.db.url import DatabaseUrl
 from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
-from tests.fix_run import SHORT, Runs
+from tests.fix_run import SHORT, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -59,6 +60,47 @@ def test_an_own_service_is_judged_and_left_running(runs: Runs, own: Services) ->
         assert connection.execute(OURS).fetchone() == (0,)
 
 
+SAFE = Path(__file__).parents[1] / "migrations" / "safe" / "alembic.ini"
+
+TWO_MIGRATIONS = """
+[safety]
+databases = ["shop", "billing"]
+
+[[migration]]
+name = "shop"
+alembic-config = "{shop}"
+upgrade = "safe@head"
+
+[[migration]]
+name = "billing"
+alembic-config = "{billing}"
+upgrade = "head"
+database-url-variable = "BILLING_DATABASE_URL"
+"""
+
+
+def test_two_migrations_of_two_services_run_one_after_the_other(runs: Runs, own: Services) -> None:
+    assert own.database_url is not None
+    assert own.server is not None
+    billing = own.server.create_database("billing")
+    plan = runs.root / "harness.toml"
+    plan.write_text(TWO_MIGRATIONS.format(shop=REFERENCE_ALEMBIC, billing=SAFE))
+    urls = {"MUL_DATABASE_URL": own.database_url, "BILLING_DATABASE_URL": billing}
+    run = runs(
+        *("--host", own.host, "--probe-time", "0s", *SHORT[:-2]),
+        environment={**own.environment, **urls, "TEST_DATABASE_URL": DatabaseUrl.parse(billing).sqlalchemy()},
+    )
+    assert run.process.returncode == 0, run.output
+    told = [(m["name"], m["to"], m["traced"]) for m in run.verdict["migrations"]]
+    assert told == [("shop", "safe6", True), ("billing", "d4", True)]
+    assert run.verdict["waits"]["elsewhere"]["billing"]["complete"]
+    assert "the schema of shop went from v1 to safe6" in run.output
+    for url in (own.database_url, billing):
+        with psycopg.connect(url) as connection:
+            assert connection.execute(OURS).fetchone() == (0,)
+    check_that_no_password_is_in(run, own.database_url)
+
+
 def test_its_password_is_nowhere_in_the_run_directory(runs: Runs, own: Services) -> None:
     assert own.database_url is not None
     run = runs(
@@ -67,7 +109,11 @@ def test_its_password_is_nowhere_in_the_run_directory(runs: Runs, own: Services)
         environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
     )
     assert run.process.returncode == 4, run.output
-    password = own.database_url.split(":")[2].split("@")[0]
+    check_that_no_password_is_in(run, own.database_url)
+
+
+def check_that_no_password_is_in(run: Run, url: str) -> None:
+    password = url.split(":")[2].split("@")[0]
     assert password not in run.output
     for folder, _, names in os.walk(run.directory):
         for name in names:
