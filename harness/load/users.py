@@ -80,7 +80,7 @@ class MigrationUser(FastHttpUser):
 
     run_settings: RunSettings
     account: Account
-    login: Login
+    account_login: Login
     random: Random
     client: MeasuredSession
 
@@ -116,7 +116,7 @@ class MigrationUser(FastHttpUser):
         self._join(settings)
         self._log_in()
         if self.websocket_path:
-            stream = Subscription(str(self.client.base_url), self.websocket_path, self.login, self.random)
+            stream = Subscription(str(self.client.base_url), self.websocket_path, self.account_login, self.random)
             self._aside.spawn(stream.run)
             stream.subscribed.wait(_SUBSCRIBED_WITHIN_S)
         pace = period(settings.users, settings.target_rate) if settings.target_rate else self.period_s
@@ -142,9 +142,9 @@ class MigrationUser(FastHttpUser):
         self.client.number = number
         self.account = run.account(number, self.account_name, self.account_password)
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
-        self.login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
+        self.account_login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
         resources = tuple(self.resources().values())
-        run.actors[self.account.name] = Actor(self.login, resources, self.path_to_probe())
+        run.actors[self.account.name] = Actor(self.account_login, resources, self.path_to_probe())
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.
@@ -155,7 +155,7 @@ class MigrationUser(FastHttpUser):
         pause = _LOGIN_PAUSE_S
         while not valve.closed and monotonic() < give_up:
             try:
-                self.login.credentials(self.client.request_now)
+                self.account_login.credentials(self.client.request_now)
             except LoginError:
                 gevent.sleep(pause * self.random.uniform(0.5, 1.0))
                 pause *= 2
@@ -177,10 +177,10 @@ class MigrationUser(FastHttpUser):
         credentials = self._credentials()
         response = self._send(credentials, method, path, name, expect, payload)
         if response.status_code not in expect and self.auth.refuses(response):
-            self.login.refused(credentials)
+            self.account_login.refused(credentials)
             credentials = self._credentials()
             response = self._send(credentials, method, path, name, expect, payload)
-        self.login.answered(credentials, response)
+        self.account_login.answered(credentials, response)
         if self.random.random() < self.foreign_read_ratio and not self._is_probing():
             self._probing = self._aside.spawn(self._read_foreign)
         return response
@@ -227,7 +227,7 @@ class MigrationUser(FastHttpUser):
 
     def _credentials(self) -> Credentials:
         try:
-            return self.login.credentials(self.client.request)
+            return self.account_login.credentials(self.client.request)
         except LoginError as error:
             raise RescheduleTask from error  # the failed login is recorded; the next slot tries again
 
@@ -249,7 +249,7 @@ class MigrationUser(FastHttpUser):
 
     def share(self, resource: Declaration, record_id: str) -> None:
         """Have users of other accounts ask for this record, which this one has just read."""
-        shared_records(self.run_settings.run_id).share(SharedRecord(resource, record_id), self.login)
+        shared_records(self.run_settings.run_id).share(SharedRecord(resource, record_id), self.account_login)
 
     def withdraw(self, resource: Declaration, record_id: str) -> None:
         """The record is about to be deleted."""
@@ -264,7 +264,7 @@ class MigrationUser(FastHttpUser):
         if not others:
             return
         record, owner = self.random.choice(others)
-        shown, control = status_for(self.login, record.path), status_for(owner, record.path)
+        shown, control = status_for(self.account_login, record.path), status_for(owner, record.path)
         outcome, detail = judge_foreign_read(shown, control, record.resource.refusals)
         what = f"GET {record.resource.one}"
         recorder.probe(self.account.name, "foreign_read", outcome, detail and f"{what}: {detail}")

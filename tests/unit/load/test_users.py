@@ -77,7 +77,7 @@ class Desk:
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.user = _Person(Environment(user_classes=[_Person]))
         self.login = Numbered()
-        self.user.login = self.login  # type: ignore[assignment]
+        self.user.account_login = self.login  # type: ignore[assignment]
         self.user.account = self.login.account
         self.user.run_settings = SETTINGS
         self.user.random = Random(1)
