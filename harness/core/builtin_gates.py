@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.core.client import inside, tail_with
-from harness.core.continuity import Continuity
+from harness.core.continuity import NO_ACCOUNT, Continuity
 from harness.core.database_gates import catalog, deadlocks, lock_wait
 from harness.core.durations import format_duration
 from harness.core.events import Kind
@@ -285,15 +285,16 @@ def _goes_on(facts: Facts) -> GateResult:
 
 def _cannot_tell(found: Continuity, needed: int) -> str:
     """Why the probes decide nothing, "" when they do."""
+    reasons = {kind.why_not for kind in found.kinds.values()}
+    if not found.accounts and reasons != {NO_ACCOUNT}:
+        return "nothing was tried: " + ", ".join(sorted(reasons))
     if found.accounts < needed:
         return f"needs {needed} accounts that were logged in before the migration, has {found.accounts}"
     for name, kind in found.kinds.items():
         if kind.failed:
             return f"{name} failed, but had not worked before the migration either: {found.examples[0]}"
         if kind.unclear and not kind.worked:
-            return f"{name}: the service limited the rate of every one"
-    if not any(kind.tried for kind in found.kinds.values()):
-        return "nothing was tried: " + next(iter(found.kinds.values())).why_not
+            return f"{name} says nothing: the service limited the rate of every one"
     return ""
 
 

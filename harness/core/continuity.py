@@ -14,6 +14,7 @@ __all__ = [
     "FRESH_LOGIN",
     "KINDS",
     "NOT_TRIED",
+    "NO_ACCOUNT",
     "OLD_TOKEN",
     "UNCLEAR",
     "WORKED",
@@ -31,6 +32,8 @@ WORKED = "worked"
 FAILED = "failed"
 UNCLEAR = "unclear"  # the service limits rates, so its refusal says nothing
 NOT_TRIED = "not_tried"
+
+NO_ACCOUNT = "no account was tried"
 
 _EXAMPLES = 5
 
@@ -56,7 +59,9 @@ class Tried:
 
 @dataclass(frozen=True)
 class Continuity:
-    """How many accounts were probed, and what came of each kind; `examples` are findings in words."""
+    """For how many accounts something was tried, and what came of each kind of it; `examples` are findings in
+    words.
+    """
 
     accounts: int
     kinds: Mapping[str, Tried]
@@ -79,7 +84,7 @@ def judge_continuity(probes: Sequence[Probe], began_at: float | None) -> Continu
     control = {OLD_TOKEN: FIRST_USE, FRESH_LOGIN: FRESH_LOGIN, FIRST_USE: FIRST_USE}
     failed = [probe for probe in after if probe.outcome == FAILED]
     return Continuity(
-        accounts=len({probe.account for probe in after}),
+        accounts=len({probe.account for probe in after if probe.outcome != NOT_TRIED}),
         kinds={
             kind: _tried([p for p in after if p.probe == kind], control[kind] in before) for kind in KINDS
         },
@@ -100,5 +105,5 @@ def _tried(probes: Sequence[Probe], worked_before: bool) -> Tried:
     tried = Tried(outcomes[WORKED], outcomes[FAILED], outcomes[UNCLEAR], worked_before)
     if tried.tried:
         return tried
-    why = reasons.most_common(1)[0][0] if reasons else "no account was tried"
+    why = reasons.most_common(1)[0][0] if reasons else NO_ACCOUNT
     return Tried(0, 0, 0, worked_before, why)

@@ -328,6 +328,7 @@ class Plan:
             for key, value in data.items()
             if key in known
         }
+        values.setdefault("probe_s", 0.0)  # a run of a version that tried no sessions
         values["migrations"] = tuple(_migration_from(one) for one in data.get("migrations", ()))
         values["migration_environment"] = _pairs(data.get("migration_environment", ()))
         return cls(**values)

@@ -131,6 +131,8 @@ class Auth:
     """
 
     register: Registration | None = field(default=None, kw_only=True)
+    refusals: frozenset[int] = field(default=frozenset({401}), kw_only=True)
+    """Statuses that say so when credentials are not, or no longer, good; some services answer 403."""
 
     asks: ClassVar[bool] = True
     """Whether `log_in` asks the service anything; what never does is not probed for fresh logins."""
@@ -155,7 +157,7 @@ class Auth:
 
     def refuses(self, response: FastResponse) -> bool:
         """Whether the response says that the credentials are not, or no longer, good."""
-        return response.status_code == 401
+        return response.status_code in self.refusals
 
     def after(self, credentials: Credentials, response: FastResponse) -> Credentials:  # noqa: ARG002
         """The credentials as an answer leaves them: a service may change cookies with any of its answers."""
@@ -225,6 +227,7 @@ class Issued:
     expires_at: float
     spent: bool = False
     """Whether renewing them was tried and failed: a refresh token may work only once."""
+    refused_at: float = math.inf
     worked: bool = False
     """Whether the service has answered a request that bore them with what was asked."""
 
@@ -246,8 +249,10 @@ class Login:
         """What is at hand, however old."""
         self.refusals: list[Issued] = []
         """What the service did not take though it had not ended; the first few of them."""
-        self.worked_at: float | None = None
-        """When the service first answered this account with what it asked for."""
+        self.since: float | None = None
+        """When the account first had credentials."""
+        self.path_works = False
+        """Whether a path that tokens may be tried on was answered ok (`load/continuity.py`)."""
         self._renew_share = renew_share
         self._exists = False
         # A refresh token works once: the user and its WebSocket must not spend it both.
@@ -276,6 +281,7 @@ class Login:
         """The service did not take `credentials`: the next ones come from a login."""
         if self.issued is not None and self.issued.credentials is credentials:
             if len(self.refusals) < _REFUSALS_KEPT and monotonic() < self.issued.expires_at:
+                self.issued.refused_at = monotonic()
                 self.refusals.append(self.issued)
             self.issued = None
 
@@ -283,9 +289,7 @@ class Login:
         """Take note of the answer to a request that bore `credentials`."""
         issued = self.issued
         if issued is not None and issued.credentials is credentials:
-            if response.status_code in _SUCCESS:
-                issued.worked = True
-                self.worked_at = monotonic() if self.worked_at is None else self.worked_at
+            issued.worked = issued.worked or response.status_code in _SUCCESS
             issued.credentials = self.auth.after(credentials, response)
 
     def _log_in(self, send: Send) -> Issued:
@@ -328,6 +332,7 @@ class Login:
         life = credentials.life_s
         use_for = max(life / 2, min(life * self._renew_share, life - _MARGIN_S))
         now = monotonic()
+        self.since = now if self.since is None else self.since
         return Issued(credentials, now, now + use_for, now + life)
 
 

@@ -1,7 +1,7 @@
 """Continuity of sessions: whether, after a migration, old tokens, fresh logins and fresh tokens still work.
 
 Each is tried apart from the load, for a few accounts a second: logging in makes a service hash passwords, and
-nothing that is judged may be disturbed. What is tried before the load is the control.
+nothing that is judged may be disturbed. What an account got by its first login is tried at once: the control.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
+from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
 from harness.clock import monotonic
-from harness.core.accounts import Account
 from harness.core.continuity import FAILED, FIRST_USE, FRESH_LOGIN, NOT_TRIED, OLD_TOKEN, UNCLEAR, WORKED
 from harness.core.plan import Plan
 from harness.errors import SetupError
@@ -26,7 +26,7 @@ from harness.load.hooks import on_probe
 from harness.load.messages import ProbeOrder
 from harness.load.recorder import recorder
 
-__all__ = ["ACCOUNT_WITHIN_S", "probe_accounts", "try_out"]
+__all__ = ["ACCOUNT_WITHIN_S", "control", "probe_accounts", "try_out"]
 
 ACCOUNT_WITHIN_S = 8.0
 """How long the probes of one account may take together."""
@@ -44,35 +44,54 @@ Said = tuple[str, str, str]
 # before the load
 
 
-def try_out(plan: Plan, users: Sequence[type[Any]], base_url: str) -> Iterator[tuple[Account, Said]]:
-    """Log in the first account of each class of users, and use what it got: the control of later probes.
+def try_out(plan: Plan, users: Sequence[type[Any]], base_url: str) -> Iterator[str]:
+    """Log in the first account of each class of users, and use what it got; sentences about what is odd.
 
-    Raises SetupError when a login does not work, or its token is refused: no load could be made.
+    Raises SetupError when a login does not work, or what it gave is refused: no load could be made.
     """
     for user in users:
-        account = first_account(plan, user)
-        login = Login(user.auth, account, MeasuredSession(base_url, EventHook()))
+        account, session = first_account(plan, user), MeasuredSession(base_url, EventHook())
         try:
-            credentials = login.log_in(login.session.unrecorded)
-        except LoginError as error:
-            raise SetupError(f"{error}.", _REMEDY) from None
-        if user.auth.asks:
-            yield account, (FRESH_LOGIN, WORKED, "")
-        path = user.path_to_probe()
-        if path is None:
-            continue
-        outcome, detail = _use(login, credentials, path)
-        if detail.endswith("HTTP 401"):
-            raise SetupError(
-                f"{account.name} logged in, but its credentials were refused: {detail}.", _REMEDY
-            )
-        yield account, (FIRST_USE, outcome, detail)
+            yield from _trial(Login(user.auth, account, session), user.path_to_probe())
+        finally:
+            session.client.close()
+
+
+def _trial(login: Login, path: str | None) -> Iterator[str]:
+    name = login.account.name
+    try:
+        credentials = login.log_in(login.session.unrecorded)
+    except LoginError as error:
+        raise SetupError(f"{error}.", _REMEDY) from None
+    if path is None:
+        return
+    response = _ask(login, credentials, path)
+    outcome, detail = _outcome(response, path)
+    if login.auth.refuses(response):
+        raise SetupError(f"{name} logged in, but its credentials were refused: {detail}.", _REMEDY)
+    if outcome != WORKED:
+        yield f"{detail}, for {name}, so no token can be tried on it: set probe_path in the class of users"
 
 
 _REMEDY = (
     "Correct `auth` in the locustfile, or give accounts that exist by --accounts; "
     "`harness help authentication` has the kinds."
 )
+
+
+def control(login: Login, path: str | None) -> None:
+    """Use, apart from the load, what the account has just logged in for: what works now should later, too."""
+    if login.issued is None or isinstance(login.auth, NoAuth):
+        return
+    name, credentials = login.account.name, login.issued.credentials
+    if login.auth.asks:
+        recorder.probe(name, FRESH_LOGIN, WORKED)
+    if path is not None:
+        response = _ask(login, credentials, path)
+        outcome, detail = _outcome(response, path)
+        login.answered(credentials, response)
+        login.path_works = outcome == WORKED
+        recorder.probe(name, FIRST_USE, outcome, detail)
 
 
 # after the migration
@@ -101,9 +120,9 @@ def probe_accounts(actors: Iterable[Actor], order: ProbeOrder, random: Random) -
 
 
 def _was_awake(login: Login, before: float) -> bool:
-    """Whether the account had proved itself to the service, and got what it asked for, before an instant."""
+    """Whether the account had logged in before an instant."""
     proves = not isinstance(login.auth, NoAuth)
-    return proves and login.worked_at is not None and login.worked_at < before
+    return proves and login.since is not None and login.since < before
 
 
 def _probe_account(actor: Actor, before: float) -> None:
@@ -122,19 +141,22 @@ _NEXT = {OLD_TOKEN: FRESH_LOGIN, FRESH_LOGIN: FIRST_USE}
 
 def _tries(login: Login, path: str | None, before: float) -> Iterator[Said]:
     """The old token first: services with one session per account end it with the login that follows."""
+    no_path = "" if path is not None and login.path_works else "no path is known that the account may read"
     old, why_not = _old(login, before)
-    if old is None or path is None:
-        yield OLD_TOKEN, NOT_TRIED, why_not if old is None else "no path to use it on is known"
+    if old is None or path is None or no_path:
+        yield OLD_TOKEN, NOT_TRIED, no_path or why_not
     else:
-        yield OLD_TOKEN, *_use(login, old.credentials, path)
+        yield OLD_TOKEN, *_outcome(_ask(login, old.credentials, path), path)
     try:
         credentials = _log_in(login)
     except LoginError as error:
         yield FRESH_LOGIN, UNCLEAR if error.cause == RATE_LIMITED else FAILED, error.cause
         return
     yield FRESH_LOGIN, *((WORKED, "") if login.auth.asks else (NOT_TRIED, "it asks nobody for its tokens"))
-    if path is not None:
-        yield FIRST_USE, *_use(login, credentials, path)
+    if path is None or no_path:
+        yield FIRST_USE, NOT_TRIED, no_path
+    else:
+        yield FIRST_USE, *_outcome(_ask(login, credentials, path), path)
 
 
 def _old(login: Login, before: float) -> tuple[Issued | None, str]:
@@ -142,7 +164,8 @@ def _old(login: Login, before: float) -> tuple[Issued | None, str]:
 
     That is what it has now, or what the service refused since. What was renewed since may rightly be void.
     """
-    held = [issued for issued in (*login.refusals, login.issued) if issued and issued.at < before]
+    refused_since = [issued for issued in login.refusals if issued.refused_at >= before]
+    held = [issued for issued in (*refused_since, login.issued) if issued and issued.at < before]
     if not held:
         return None, "it was renewed since"
     good = [issued for issued in held if issued.expires_at > monotonic() + _STILL_GOOD_S]
@@ -164,16 +187,19 @@ def _log_in(login: Login) -> Credentials:
     return login.log_in(send)
 
 
-def _use(login: Login, credentials: Credentials, path: str) -> tuple[str, str]:
-    """Outcome and detail of asking for `path`; a second try where the service did not refuse but fail."""
-    for pause_s in (0.0, _AGAIN_S):
-        gevent.sleep(pause_s)
-        response = login.session.unrecorded("GET", path, headers=credentials.headers_for("GET"))
-        if response.status_code == 429:
-            return UNCLEAR, f"GET {path}: {RATE_LIMITED}"
-        cause = failure_cause(response)
-        if not cause:
-            return WORKED, ""
-        if 0 < response.status_code < 500:
-            break
-    return FAILED, f"GET {path}: {cause}"
+def _ask(login: Login, credentials: Credentials, path: str) -> FastResponse:
+    """The answer for `path`; of a second try where the service did not refuse but fail."""
+    headers = credentials.headers_for("GET")
+    response = login.session.unrecorded("GET", path, headers=headers)
+    if 0 < response.status_code < 500:
+        return response
+    gevent.sleep(_AGAIN_S)
+    return login.session.unrecorded("GET", path, headers=headers)
+
+
+def _outcome(response: FastResponse, path: str) -> tuple[str, str]:
+    """Outcome and detail of a probe, by the answer."""
+    if response.status_code == 429:
+        return UNCLEAR, f"GET {path}: {RATE_LIMITED}"
+    cause = failure_cause(response)
+    return (FAILED, f"GET {path}: {cause}") if cause else (WORKED, "")

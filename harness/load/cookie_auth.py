@@ -95,7 +95,7 @@ class CookieSession(Auth):
 
     def refuses(self, response: FastResponse) -> bool:
         """A 401, or a redirect to the login page."""
-        return response.status_code == 401 or self._to_login(response)
+        return super().refuses(response) or self._to_login(response)
 
     def after(self, credentials: Credentials, response: FastResponse) -> Credentials:
         """The credentials with the cookies, and the CSRF token, that an answer has changed."""

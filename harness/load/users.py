@@ -25,6 +25,7 @@ from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
 from harness.load.client import MeasuredSession, operation_outcome
+from harness.load.continuity import control
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
 from harness.load.hooks import on_final_read
@@ -115,8 +116,10 @@ class MigrationUser(FastHttpUser):
         self.run_settings = settings = _settings()
         self._join(settings)
         self._log_in()
+        self._aside.spawn(control, self.account_login, self.path_to_probe())
         if self.websocket_path:
-            stream = Subscription(str(self.client.base_url), self.websocket_path, self.account_login, self.random)
+            host = str(self.client.base_url)
+            stream = Subscription(host, self.websocket_path, self.account_login, self.random)
             self._aside.spawn(stream.run)
             stream.subscribed.wait(_SUBSCRIBED_WITHIN_S)
         pace = period(settings.users, settings.target_rate) if settings.target_rate else self.period_s

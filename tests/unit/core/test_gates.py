@@ -495,7 +495,10 @@ def test_continuity_is_red_when_what_had_worked_does_not_any_more(kind: str) -> 
             "first_use failed, but had not worked before the migration either: ada: it logged in, but what it"
             " got was not taken: HTTP 401",
         ),
-        (sessions(fresh_login="unclear"), "fresh_login: the service limited the rate of every one"),
+        (
+            sessions(fresh_login="unclear"),
+            "fresh_login says nothing: the service limited the rate of every one",
+        ),
         (
             sessions(old_token="not_tried", fresh_login="not_tried", first_use="not_tried"),
             "nothing was tried: HTTP 401",

@@ -97,7 +97,11 @@ def test_a_plan_comes_back_from_json() -> None:
 
 
 def test_keys_of_newer_versions_are_ignored() -> None:
-    assert Plan.from_json({"users": 7, "flux": True}) == Plan(users=7)
+    assert Plan.from_json({"users": 7, "probe_s": 10.0, "flux": True}) == Plan(users=7)
+
+
+def test_plan_of_a_version_that_tried_no_sessions_has_no_time_for_it() -> None:
+    assert Plan.from_json({"users": 7}).probe_s == 0.0
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_refusal_before_the_end_is_remembered() -> None:
     ours = login(Numbered())
     ours.refused(ours.credentials(service.send))
     assert ours.issued is None
+    assert ours.refusals[0].refused_at < float("inf")
     assert [refused.credentials.headers for refused in ours.refusals] == [{"X-Number": "7"}]
 
 
@@ -135,3 +136,8 @@ def test_missing_password_or_column_is_refused_before_any_load() -> None:
 def test_auth_that_does_not_say_how_is_a_mistake_of_its_author() -> None:
     with pytest.raises(NotImplementedError, match="override log_in"):
         login(Auth()).credentials(Service().send)
+
+
+def test_service_that_refuses_by_another_status_may_say_so() -> None:
+    assert Numbered(refusals=frozenset({401, 403})).refuses(Response(403))
+    assert not Numbered().refuses(Response(403))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import gevent
@@ -14,7 +15,7 @@ from harness.load import continuity
 from harness.load.accounts import Actor
 from harness.load.auth import Auth, Login, NoAuth
 from harness.load.client import MeasuredSession
-from harness.load.continuity import probe_accounts, try_out
+from harness.load.continuity import control, probe_accounts, try_out
 from harness.load.messages import ProbeOrder
 from harness.load.token_auth import PasswordGrant, StaticToken
 from tests.unit.load.answers import Jar, Response, Service
@@ -45,8 +46,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     said: list[tuple[str, ...]] = []
 
     class Recorder:
-        def probe(self, *probe: str) -> None:
-            said.append(probe)
+        def probe(self, account: str, kind: str, outcome: str, detail: str = "") -> None:
+            said.append((account, kind, outcome, detail))
 
     monkeypatch.setattr(continuity, "recorder", Recorder())
     return said
@@ -56,6 +57,7 @@ class Wire(Service):
     """A session over a service whose tokens are numbered, and that takes the tokens in `good`."""
 
     cookiejar = Jar()
+    client = SimpleNamespace(close=lambda: None)
 
     def __init__(self, life: float = 1000.0) -> None:
         super().__init__()
@@ -77,21 +79,30 @@ class Wire(Service):
 
 
 def actor(wire: Wire, name: str = "ann", auth: Auth = AUTH, path: str | None = "/items") -> Actor:
-    """An account that logged in, and got what it asked for, at the clock's instant."""
+    """An account that logged in, and used what it got, at the clock's instant."""
     account = Account(name, "secret", {"token": "static"})
     login = Login(auth, account, cast(MeasuredSession, wire))
-    login.answered(login.credentials(wire.send), Response(200))
+    login.credentials(wire.send)
+    control(login, path)
+    wire.asked.clear()
     return Actor(login, (), path)
 
 
-def probe(actors: list[Actor], clock: Clock, accounts: int = 10, per_second: float = 1e6) -> None:
+def probe(
+    actors: list[Actor],
+    clock: Clock,
+    said: list[tuple[str, ...]],
+    accounts: int = 10,
+    per_second: float = 1e6,
+) -> None:
+    said.clear()
     clock.now = 150.0
     probe_accounts(actors, ProbeOrder(BEFORE, accounts, per_second, 5.0), Random(1))
 
 
 def test_old_token_fresh_login_and_its_first_use_are_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
     wire = Wire()
-    probe([actor(wire)], clock)
+    probe([actor(wire)], clock, said)
     assert said == [
         ("ann", "old_token", "worked", ""),
         ("ann", "fresh_login", "worked", ""),
@@ -105,7 +116,7 @@ def test_tokens_that_stopped_working_are_said(clock: Clock, said: list[tuple[str
     wire = Wire()
     ann = actor(wire)
     wire.good = set()
-    probe([ann], clock)
+    probe([ann], clock, said)
     assert said == [
         ("ann", "old_token", "failed", "GET /items: HTTP 401"),
         ("ann", "fresh_login", "worked", ""),
@@ -120,7 +131,8 @@ def test_token_that_was_refused_meanwhile_is_the_old_one(clock: Clock, said: lis
     clock.now = 120.0
     ann.login.refused(ann.login.credentials(wire.send))
     ann.login.answered(ann.login.credentials(wire.send), Response(200))
-    probe([ann], clock)
+    wire.good = {"t2", "t3"}
+    probe([ann], clock, said)
     assert [outcome for _, _, outcome, _ in said] == ["failed", "worked", "worked"]
 
 
@@ -129,12 +141,12 @@ def test_token_that_was_renewed_meanwhile_may_be_void(clock: Clock, said: list[t
     ann = actor(wire)
     clock.now = 119.0
     ann.login.credentials(wire.send)
-    probe([ann], clock)
+    probe([ann], clock, said)
     assert said[0] == ("ann", "old_token", "not_tried", "it was renewed since")
 
 
 def test_token_that_has_ended_is_not_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
-    probe([actor(Wire(life=99.0))], clock)
+    probe([actor(Wire(life=99.0))], clock, said)
     assert said[0] == ("ann", "old_token", "not_tried", "it had ended")
 
 
@@ -142,7 +154,7 @@ def test_login_that_fails_is_said_and_nothing_is_used(clock: Clock, said: list[t
     wire = Wire()
     ann = actor(wire)
     wire["POST /token"] = Response(200, {"detail": "no such table"})
-    probe([ann], clock)
+    probe([ann], clock, said)
     what = "POST /token answered HTTP 200 without access_token; its keys are: detail"
     assert said[1:] == [("ann", "fresh_login", "failed", what)]
 
@@ -151,7 +163,7 @@ def test_service_that_limits_rates_says_nothing(clock: Clock, said: list[tuple[s
     wire = Wire()
     ann = actor(wire)
     wire["POST /token"] = wire["GET /items"] = Response(429)
-    probe([ann], clock)
+    probe([ann], clock, said)
     assert [(kind, outcome) for _, kind, outcome, _ in said] == [
         ("old_token", "unclear"),
         ("fresh_login", "unclear"),
@@ -166,33 +178,63 @@ def test_what_failed_is_tried_twice_and_what_was_refused_once(
     ann = actor(wire)
     wire["GET /items"] = [Response(status), Response(200)]
     wire["POST /token"] = Response(404)
-    probe([ann], clock)
+    probe([ann], clock, said)
     assert said[0][2] == outcome
     assert wire.calls.count("GET /items") == calls
 
 
-def test_who_came_after_the_migration_began_or_never_worked_is_not_tried(
+def test_token_refused_before_the_migration_is_none_of_its_old_ones(
     clock: Clock, said: list[tuple[str, ...]]
 ) -> None:
+    wire = Wire(life=200.0)
+    ann = actor(wire)
+    ann.login.refused(ann.login.credentials(wire.send))
+    ann.login.credentials(wire.send)
+    clock.now = 215.0  # the second one is renewed
+    ann.login.credentials(wire.send)
+    probe([ann], clock, said)
+    assert said[0] == ("ann", "old_token", "not_tried", "it was renewed since")
+
+
+def test_who_came_after_the_migration_began_is_not_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
     wire = Wire()
-    idle = Login(AUTH, Account("idle", "secret"), cast(MeasuredSession, wire))
-    idle.credentials(wire.send)
+    free = actor(wire, auth=NoAuth(), path=None)
     clock.now = BEFORE + 1
-    probe([Actor(idle, (), "/items"), actor(wire, "late"), actor(wire, auth=NoAuth())], clock)
+    probe([free, actor(wire, "late")], clock, said)
     assert said == []
 
 
+def test_account_that_could_not_read_the_path_before_only_logs_in(
+    clock: Clock, said: list[tuple[str, ...]]
+) -> None:
+    wire = Wire()
+    wire["GET /items"] = Response(403)
+    ann = actor(wire)
+    assert said == [
+        ("ann", "fresh_login", "worked", ""),
+        ("ann", "first_use", "failed", "GET /items: HTTP 403"),
+    ]
+    probe([ann], clock, said)
+    why = "no path is known that the account may read"
+    assert said == [
+        ("ann", "old_token", "not_tried", why),
+        ("ann", "fresh_login", "worked", ""),
+        ("ann", "first_use", "not_tried", why),
+    ]
+
+
 def test_static_token_has_no_login(clock: Clock, said: list[tuple[str, ...]]) -> None:
-    probe([actor(Wire(), auth=StaticToken())], clock)
+    probe([actor(Wire(), auth=StaticToken())], clock, said)
     assert said[0] == ("ann", "old_token", "worked", "")
     assert said[1] == ("ann", "fresh_login", "not_tried", "it asks nobody for its tokens")
 
 
 def test_without_a_path_only_logins_are_tried(clock: Clock, said: list[tuple[str, ...]]) -> None:
-    probe([actor(Wire(), path=None)], clock)
+    probe([actor(Wire(), path=None)], clock, said)
     assert said == [
-        ("ann", "old_token", "not_tried", "no path to use it on is known"),
+        ("ann", "old_token", "not_tried", "no path is known that the account may read"),
         ("ann", "fresh_login", "worked", ""),
+        ("ann", "first_use", "not_tried", "no path is known that the account may read"),
     ]
 
 
@@ -207,7 +249,7 @@ def test_no_more_accounts_than_ordered_are_tried_and_no_faster(
         clock.now += seconds
 
     monkeypatch.setattr(gevent, "sleep", sleep)
-    probe([actor(wire, f"a{number}") for number in range(9)], clock, accounts=3, per_second=5.0)
+    probe([actor(wire, f"a{number}") for number in range(9)], clock, said, accounts=3, per_second=5.0)
     assert len({account for account, *_ in said}) == 3
     assert [pause for pause in pauses if pause] == [0.2, 0.2]
 
@@ -224,7 +266,7 @@ def test_account_whose_answers_do_not_come_is_given_up(
         return Response()
 
     wire["POST /token"] = hang
-    probe([ann], clock)
+    probe([ann], clock, said)
     assert said[-1] == ("ann", "fresh_login", "failed", "no answer within 0.02 s")
 
 
@@ -239,33 +281,36 @@ class Person:
 
 
 @pytest.fixture
-def trial(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wire], list[Any]]:
-    def run(wire: Wire) -> list[Any]:
+def trial(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wire], list[str]]:
+    def run(wire: Wire) -> list[str]:
         monkeypatch.setattr(continuity, "MeasuredSession", lambda *_: wire)
-        return [(account.name, *said) for account, said in try_out(Plan(), [Person], "http://127.0.0.1:1")]
+        return list(try_out(Plan(), [Person], "http://127.0.0.1:1"))
 
     return run
 
 
-def test_before_the_load_one_account_shows_that_all_works(trial: Callable[[Wire], list[Any]]) -> None:
-    assert trial(Wire()) == [("ann-1", "fresh_login", "worked", ""), ("ann-1", "first_use", "worked", "")]
+def test_before_the_load_one_account_shows_that_all_works(trial: Callable[[Wire], list[str]]) -> None:
+    wire = Wire()
+    assert trial(wire) == []
+    assert wire.calls == ["POST /token", "GET /items"]
 
 
-def test_login_that_does_not_work_is_refused_before_the_load(trial: Callable[[Wire], list[Any]]) -> None:
+def test_login_that_does_not_work_is_refused_before_the_load(trial: Callable[[Wire], list[str]]) -> None:
     wire = Wire()
     wire["POST /token"] = Response(200, {"detail": "wrong"})
     with pytest.raises(SetupError, match=r"ann-1 could not log in.*its keys are: detail\. Correct `auth`"):
         trial(wire)
 
 
-def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wire], list[Any]]) -> None:
+def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wire], list[str]]) -> None:
     wire = Wire()
     wire.good = set()
     with pytest.raises(SetupError, match=r"its credentials were refused: GET /items: HTTP 401"):
         trial(wire)
 
 
-def test_path_that_nobody_may_read_is_no_control(trial: Callable[[Wire], list[Any]]) -> None:
+def test_path_that_the_account_may_not_read_is_said(trial: Callable[[Wire], list[str]]) -> None:
     wire = Wire()
     wire["GET /items"] = Response(404)
-    assert trial(wire)[1] == ("ann-1", "first_use", "failed", "GET /items: HTTP 404")
+    [said] = trial(wire)
+    assert said.startswith("GET /items: HTTP 404, for ann-1, so no token can be tried on it: set probe_path")
