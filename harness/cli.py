@@ -1,4 +1,4 @@
-"""`harness`: what is done before and after a run. The run itself is `locust -f …`."""
+"""`harness`: what is done before and after a run. The run itself is `locust -f …`, or `harness run -f …`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -26,7 +27,10 @@ BROKEN_PIPE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line for a person, unless `--debug`."""
-    options = _parsed(_parser(), argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["run"]:
+        _run(arguments[1:])
+    options = _parsed(_parser(), arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -57,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"migrate-under-load {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    commands.add_parser("run", help="locust, with any locustfile a migration test", add_help=False)
 
     analyze = commands.add_parser(
         "analyze", help="judge a run directory (again)", description=_analyze.__doc__, allow_abbrev=False
@@ -146,6 +152,11 @@ def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     trace.add_argument("--allow-host", metavar="NAME", action="append", default=[])
     trace.add_argument("--allow-production", action="store_true")
     trace.set_defaults(command=_trace)
+
+
+def _run(arguments: Sequence[str]) -> NoReturn:
+    """Become Locust, with any locustfile a migration test. Not parsed here: Locust knows its flags."""
+    os.execv(sys.executable, [sys.executable, "-m", "harness.plug_in", *arguments])  # noqa: S606
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -24,18 +24,20 @@ import gevent
 import locust.stats
 from locust import events
 from locust.env import Environment
+from locust.event import EventHook
 
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
 from harness.errors import HarnessError, SetupError
-from harness.load import hooks, web
+from harness.load import hooks, load_shape, web
 from harness.load.accounts import check_accounts
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
 from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registration
 from harness.load.collector import LoadControl
 from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
+from harness.load.host import host_of
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
@@ -148,6 +150,11 @@ class Composition:
             self.session.stop(cause)
             self.greenlet.join(END_WITHIN_S)
 
+    def end_early(self, cause: str) -> None:
+        """Order a running run to end early, without waiting for it."""
+        if self.session is not None and self.running:
+            self.session.stop(cause)
+
     @property
     def running(self) -> bool:
         """Whether a run is walking its phases or being judged."""
@@ -232,6 +239,7 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         if load is None:
             return
         plan = _checked_plan(environment, _plan_file or NO_FILE)
+        shape = environment.shape_class
         strip_secrets(options)
         if options.dry_run:
             sys.stdout.write(plan.text() + "\n")
@@ -239,19 +247,24 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         if not options.print_stats:
             _silence_locusts_tables()
         _composition = Composition(environment, plan, load)
+        if shape is not None:
+            load_shape.hold(shape, _composition.end_early)
         if web_ui is not None:
             web.install(environment, _composition.status, _composition.report)
         if _composition.automatic:
             _composition.prepare()
     _install_signals(_composition)
     environment.events.quitting.add_listener(_on_quitting_early)
+    _have_the_last_word(environment.events.quitting)
 
 
 def _checked_plan(environment: Environment, file: PlanFile) -> Plan:
     """The plan of the flags and the plan file; what is wrong with it is said in the file's words."""
     options: Any = environment.parsed_options
+    shape = type(environment.shape_class).__name__ if environment.shape_class else None
     try:
-        plan = _with_recorded(plan_from(options, sys.argv[1:], file), environment)
+        options.host = options.host or host_of(environment.user_classes)
+        plan = _with_recorded(plan_from(options, sys.argv[1:], file, shape=shape), environment)
         check(plan)
     except HarnessError as error:
         raise file.in_its_words(error, vars(options)) from error
@@ -272,11 +285,23 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
         websocket=any(user.websocket_path for user in ours),
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
         undeclared=tuple(f"{name}.{one.name} {limit}." for name, one in declared for limit in one.limits),
+        paced=bool(ours),
+        # A load shape that moves the users moves the rate with them.
+        target_rate=plan.target_rate if ours and plan.shape is None else None,
     )
 
 
 def _ours(environment: Environment) -> list[type[MigrationUser]]:
     return [user for user in environment.user_classes if issubclass(user, MigrationUser)]
+
+
+def _have_the_last_word(quitting: EventHook) -> None:
+    """Have the verdict's exit code win over one that the locustfile sets, wherever it imports this module.
+
+    The event's listeners run in reverse order, so the first one in the list is the last to run.
+    """
+    quitting.remove_listener(_on_quitting)
+    quitting._handlers.insert(0, _on_quitting)
 
 
 @contextmanager

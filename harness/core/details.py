@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.core.advice import Advice
 from harness.core.client import quantile, rate, summary
+from harness.core.client_limits import Use, uses_of
 from harness.core.details_database import database_json
 from harness.core.details_migration import migration_json
 from harness.core.events import Kind
@@ -191,5 +192,6 @@ def _load(facts: Facts) -> Json:
         "hub_late_p99_s": rounded(fitness(facts.record.health, facts.judged).late_p99_s),
         "started": sum(data["started"] for data in finals) if finals and told else None,
         "finished": len(samples) - unfinished,
+        "reopened": uses_of(events).total(Use.REOPENED) if finals else None,
         "unfinished": unfinished,
     }

@@ -39,6 +39,8 @@ COMMIT_SLACK_S = 0.05
 """A client may meet the new schema so long before the migration's process is told of its commit."""
 
 AFTER_COMMIT, MEANWHILE, CONSEQUENCE = "after commit", "meanwhile", "consequence"
+REFUSED = "refused"
+"""By the service, for asking too often; no statement does that."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ _KINDS = (
         MEANWHILE,
         r"PoolTimeout|QueuePool limit|pool exhausted|no free database connection",
     ),
+    _Kind("rate limiting", None, REFUSED, r"^HTTP 429"),
     _Kind("transaction aborted", "25P02", CONSEQUENCE, r"InFailedSqlTransaction|transaction is aborted"),
 )
 _BY_SQLSTATE = {kind.sqlstate: kind for kind in _KINDS if kind.sqlstate}
@@ -254,6 +257,8 @@ class _Cause:
         """The statement, and what speaks for it."""
         if self.kind.begins == CONSEQUENCE:
             return None, "a consequence of an earlier error in the same transaction"
+        if self.kind.begins == REFUSED:
+            return None, "the service refused them for coming too often"
         migration = self._migration(self.first)
         if migration is None:
             return None, ""

@@ -41,7 +41,9 @@ class Kind:
     # episode, status, exit_code, revisions_after[], reached (null: unknown), sqlstate, unreadable, message
     MIGRATION_END = "migration_end"
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
-    WORKER_FINAL = "worker_final"  # worker, samples, operations (blocks sent), started, finished, unfinished
+    # worker, samples, operations (blocks sent), started, finished, unfinished,
+    # uses[[user class, client, what, count]] (`core/client_limits.py`)
+    WORKER_FINAL = "worker_final"
     WORKER_LOST = "worker_lost"  # worker
     OBSERVER_DIED = "observer_died"  # why; database, where it is not the run's own
     WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing

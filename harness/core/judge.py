@@ -21,6 +21,8 @@ from dataclasses import replace
 
 from harness.core.advice import Advice
 from harness.core.client import broken_before, inside, share_of_errors
+from harness.core.client_limits import limits_of_clients
+from harness.core.crowd import limits_of_crowd, with_equal_crowds
 from harness.core.database_gates import statement_name
 from harness.core.details import details
 from harness.core.durations import format_duration
@@ -60,6 +62,7 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     gates = check_gates(record.plan)
     facts = facts_of(record)
     results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
+    results = with_equal_crowds(gates, results, facts)
     results = _without_samples(gates, results, facts.record.incomplete_samples)
     results = [_blamed(result, facts) for result in results]
     advice, unadvised = _advice(facts, parse)
@@ -199,6 +202,8 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_ledger(facts)
     yield from _limits_of_continuity(facts)
     yield from _limits_of_load(facts)
+    yield from limits_of_crowd(facts)
+    yield from limits_of_clients(facts)
 
 
 def _limits_of_migrations(facts: Facts) -> Iterator[str]:

@@ -112,12 +112,14 @@ class Plan:
     placebo: bool = False
     prepare: str | None = None  # a command run before the baseline
 
-    # what the locustfile's users record besides their samples
+    # what the locustfile's users do, and record besides their samples
     ledger: bool = True  # their writes, read back at the end
     isolation: bool = True  # whether an account saw another's data
     websocket: bool = True  # what was pushed to them
     authentication: bool = True  # whether their accounts prove themselves to the service
     undeclared: tuple[str, ...] = ()  # sentences: what they do not do or record, because nobody declared it
+    paced: bool = True  # whether they keep to a target rate
+    shape: str | None = None  # the LoadTestShape that moves their number; None: it stays at `users`
 
     # load
     users: int = 30
@@ -255,7 +257,7 @@ class Plan:
             if rate is not None and not (math.isfinite(rate) and rate > 0):
                 raise UsageError(f"{flag} is {rate:g}.", "Give a rate above 0 per second.")
         spawning_s = self.users / self.spawn_rate
-        if spawning_s > max(self.warmup_s, 1.0):
+        if self.shape is None and spawning_s > max(self.warmup_s, 1.0):
             raise UsageError(
                 f"{self.users} users at --spawn-rate {self.spawn_rate:g} take {spawning_s:.0f} s to spawn, "
                 f"longer than --warmup-time {self.warmup_s:g}s: the baseline would measure the ramp-up.",

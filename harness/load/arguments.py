@@ -181,10 +181,13 @@ class _Flags:
         action.include_in_web_ui = web
 
 
-def plan_from(options: Namespace, argv: Sequence[str], file: PlanFile = NO_FILE) -> Plan:
+def plan_from(
+    options: Namespace, argv: Sequence[str], file: PlanFile = NO_FILE, *, shape: str | None = None
+) -> Plan:
     """The plan that Locust's parsed `options` make, checked. Raises UsageError, naming the flag.
 
-    `argv` is the command line without the program; `file` the plan file whose defaults the options have.
+    `argv` is the command line without the program; `file` the plan file whose defaults the options have;
+    `shape` the name of the locustfile's load shape.
     """
     _refuse_password_in(argv)
     _check_file(options, file)
@@ -206,6 +209,7 @@ def plan_from(options: Namespace, argv: Sequence[str], file: PlanFile = NO_FILE)
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,
         accounts=options.accounts or None,
+        shape=shape,
         **_phase_times(options),
         probe_s=parse_duration(options.probe_time, "--probe-time"),
         drain_s=parse_duration(options.drain_time, "--drain-time"),

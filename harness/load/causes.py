@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 
+from geventhttpclient.response import HTTPConnectionClosed
 from psycopg import errors
 
 from harness.core.secrets import mask
 
-__all__ = ["cause_of", "http_cause"]
+__all__ = ["cause_of", "http_cause", "is_dropped"]
 
 _CAUSE_LENGTH = 80
 _VARYING = re.compile(
@@ -21,6 +22,8 @@ _VARYING = re.compile(
 _SQLSTATE = re.compile(rb'"sqlstate"\s*:\s*"([0-9A-Z]{5})"')
 _TITLE = re.compile(rb'"title"\s*:\s*"([^"\\]+)"')
 _BODY_LENGTH = 4096
+_TOO_MANY = 429
+_DROPPED = (ConnectionResetError, BrokenPipeError, HTTPConnectionClosed)  # http.client's is one of the first
 
 
 def http_cause(status: int, body: bytes = b"") -> str:
@@ -36,19 +39,38 @@ def http_cause(status: int, body: bytes = b"") -> str:
     return f"HTTP {status} ({_without_varying(said[1].decode(errors='replace'))})"[:_CAUSE_LENGTH]
 
 
-def cause_of(exception: object) -> str:
+def cause_of(exception: object, response: object = None) -> str:
     """A short cause without ids, so that equal failures have equal causes: `HTTP 503`, `TimeoutError`.
 
     A text that the task gave (`response.failure("…")`) is kept with what varies in it replaced by `#`; a
-    SQLSTATE stays, as it tells what became of the request.
+    SQLSTATE stays, as it tells what became of the request, and so does a 429 of the `response`.
     """
     status = getattr(getattr(exception, "response", None), "status_code", None)
     if status:
         return http_cause(status)
     if isinstance(exception, str) or type(exception).__name__ == "CatchResponseError":
-        return _without_varying(str(exception))[:_CAUSE_LENGTH]
+        said = _without_varying(str(exception))
+        limited = getattr(response, "status_code", None) == _TOO_MANY
+        return (f"HTTP {_TOO_MANY} ({said})" if limited else said)[:_CAUSE_LENGTH]
     inner = getattr(exception, "original", None) or exception
     return type(inner).__name__
+
+
+def is_dropped(exception: object) -> bool:
+    """Whether a request failed because its connection ended under it, whatever library says so.
+
+    requests and geventhttpclient wrap the error in others, as cause, as `original` or among the arguments.
+    """
+    seen: list[object] = []
+    found = [exception]
+    while found:
+        error = found.pop()
+        if isinstance(error, _DROPPED):
+            return True
+        if isinstance(error, BaseException) and not any(error is one for one in seen):
+            seen.append(error)
+            found += [error.__cause__, error.__context__, getattr(error, "original", None), *error.args]
+    return False
 
 
 def _without_varying(text: str) -> str:

@@ -2,13 +2,14 @@
 
 Differences from `locust.contrib.fasthttp.FastHttpSession`:
 
-- A request goes over the wire once. geventhttpclient sends GET, PUT and DELETE again, up to `concurrency + 1`
-  times, when a connection drops (`geventhttpclient/client.py`, `HTTPClient.request`), which hides an outage.
+- A request goes over the wire once, and over no connection on which a 5xx came. geventhttpclient sends GET,
+  PUT and DELETE again, up to `concurrency + 1` times, when a connection drops (`geventhttpclient/client.py`,
+  `HTTPClient.request`), which hides an outage.
 - A kept connection is probed with poll(2). geventhttpclient probes with select(2), which takes every
   descriptor above 1023 for dead (`geventhttpclient/connectionpool.py`, `_is_socket_alive`).
 - A request as a whole has a deadline; FastHttpSession's timeouts are per socket operation.
 - Latency counts from the instant a request was intended for, and a request is known to the recorder from
-  its send on. One that is killed stays in flight there and is never booked as answered.
+  its send on. One that is killed is `unfinished` there and never booked as answered.
 - A redirect is not followed: it could lead the load to a host that no guard has seen. It is an answer like
   any other, an error (`HTTP 302`) unless the caller expects it.
 - The caller says which statuses it expects (any 2xx by default); `catch_response` does not exist.
@@ -36,6 +37,7 @@ from locust.event import EventHook
 from locust.user import User
 
 from harness.clock import monotonic, utc_now
+from harness.core.client_limits import Use
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
 from harness.load.causes import http_cause
@@ -61,6 +63,7 @@ _poll = get_original("select", "poll")
 _SUCCESS = range(200, 300)
 _UNSURE = frozenset({408, 425, 499})
 """Request timeout, too early, client closed request: a proxy gives up on a service that may go on."""
+_SERVER_ERROR = 500
 _NEVER_AGAIN = -1
 
 
@@ -159,11 +162,23 @@ class MeasuredSession(FastHttpSession):
         except Exception as error:
             recorder.answered(token, monotonic(), Outcome.ERROR, type(error).__name__)
             raise
+        except gevent.GreenletExit:  # the user is stopped
+            recorder.cut(token, monotonic())
+            raise
         ended = monotonic()
+        if response.status_code >= _SERVER_ERROR:
+            self._give_up_connections()
         cause = failure_cause(response, expect)
         recorder.answered(token, ended, Outcome.ERROR if cause else Outcome.OK, cause)
         self._fire(method, url, name, response, cause, context or {}, (intended, sent, ended))
         return response, ended
+
+    def _give_up_connections(self) -> None:
+        """Close the kept connections: after a 5xx many services close theirs, and a request that meets that
+        end would fail once more for the same reason.
+        """
+        for client in self.client.clientpool.clients.values():
+            client.give_up_connections()  # type: ignore[attr-defined] # they are of the kind below
 
     def _exchange(
         self,
@@ -299,7 +314,7 @@ class _Client(HTTPClient):
         # `size` has served its purpose (the semaphore and the queue are made); all that reads it from here on
         # is the count of hidden attempts, `size + 1`.
         pool.size = _NEVER_AGAIN
-        pool._is_socket_alive = _is_idle  # type: ignore[method-assign, assignment]
+        pool._is_socket_alive = _is_kept  # type: ignore[method-assign, assignment]
         connect = pool._create_socket
 
         def connect_or_say_so() -> Any:
@@ -309,6 +324,21 @@ class _Client(HTTPClient):
                 raise NotSentError("not connected") from error
 
         pool._create_socket = connect_or_say_so  # type: ignore[method-assign]
+
+    def give_up_connections(self) -> None:
+        """Close the connections that wait for a request."""
+        kept = self._connection_pool._socket_queue
+        while not kept.empty():
+            kept.get(block=False).close()
+            recorder.note("", "", Use.REOPENED)
+
+
+def _is_kept(kept: socket.socket | None) -> bool:
+    """Whether a kept connection may be used; the one that is opened in its place is counted."""
+    if _is_idle(kept):
+        return True
+    recorder.note("", "", Use.REOPENED)
+    return False
 
 
 def _is_idle(kept: socket.socket | None) -> bool:

@@ -11,22 +11,19 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any
 
 import gevent
-from locust.clients import HttpSession
-from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.exception import RPCError
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness.clock import monotonic, wait_until
 from harness.core.record import FinalRead
-from harness.errors import UsageError
 from harness.load.collector import LoadControl
 from harness.load.health import Health
 from harness.load.messages import LOCAL, Message, ProbeOrder, RunSettings
+from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
@@ -56,42 +53,14 @@ def on_probe(prober: Callable[[ProbeOrder], None]) -> Callable[[ProbeOrder], Non
 
 
 def install(environment: Environment) -> LoadControl | None:
-    """Hang the load on `environment`; returns the control of it, None in a worker.
-
-    Raises UsageError for a LoadTestShape: it would move the number of users while the phases go on.
-    """
-    if environment.shape_class is not None:
-        raise UsageError(
-            f"The locustfile has a load shape, {type(environment.shape_class).__name__}, "
-            "but the phases of the run decide how long the load lasts.",
-            "Remove the LoadTestShape, and give --users and --spawn-rate.",
-        )
+    """Hang the load on `environment`; returns the control of it, None in a worker."""
     runner = environment.runner
     if isinstance(runner, (LocalRunner, WorkerRunner)):
         LoadWorker(environment, runner).install()
-        for session in (HttpSession, FastHttpSession):
-            session.request = _watched(session.request)  # type: ignore[method-assign]
+        watch_plain_clients()
     if isinstance(runner, (LocalRunner, MasterRunner)):
         return LoadControl(environment, runner)
     return None
-
-
-def _watched(request: Any) -> Any:
-    """`request` of one of Locust's sessions, known to the recorder from its start.
-
-    These sessions report a request when it has ended, so one that hangs for ever would leave no trace.
-    """
-
-    @wraps(request)
-    def watched(session: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
-        now = monotonic()
-        token = recorder.sent(f"{method} {options.get('name') or url}", now, now)
-        try:
-            return request(session, method, url, *args, **options)
-        finally:
-            recorder.forget(token)
-
-    return watched
 
 
 def _leave_with(parent: int) -> None:
@@ -219,7 +188,8 @@ class LoadWorker:
             "finished": recorder.finished,
             "unfinished": recorder.unfinished,
         }
-        self._tell(Message.FINAL, {**recorder.blocks, **counts})
+        uses = [[*use, count] for use, count in recorder.uses.items()]
+        self._tell(Message.FINAL, {**recorder.blocks, **counts, "uses": uses})
         recorder.end()
 
     def _ship(self) -> None:

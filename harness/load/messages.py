@@ -39,7 +39,8 @@ class Message:
     DRAINED = "mul_drained"  # left (how many requests were still in flight)
     PROBED = "mul_probed"
     READ = "mul_read"
-    FINAL = "mul_final"  # samples, operations (blocks sent), started, finished, unfinished
+    # samples, operations (blocks sent), started, finished, unfinished, uses [[user, client, what, count]]
+    FINAL = "mul_final"
 
 
 @dataclass(frozen=True)

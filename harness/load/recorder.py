@@ -9,25 +9,34 @@ shifts them.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from weakref import WeakSet
+
+import gevent
+from locust.user import User
 
 from harness.clock import monotonic
 from harness.core.blocks import Block
+from harness.core.client_limits import BY_HAND, Use
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
 from harness.core.record import FinalRead
 from harness.core.samples import Outcome, pack_sample
 from harness.core.secrets import mask
 from harness.core.traceparent import make, packed_start
-from harness.load.causes import cause_of
+from harness.load.causes import cause_of, is_dropped
 from harness.load.messages import RunSettings, final_read_line
 
 __all__ = ["Batch", "Recorder", "recorder"]
 
 _OK = Outcome.OK
 _OTHER = "other"
+_NAME_LENGTH = 200
+_MOST_USES = 500  # a locustfile may make up classes as it goes
 
 
 class _Names(dict[str, int]):
@@ -40,7 +49,7 @@ class _Names(dict[str, int]):
 
     def __missing__(self, name: str) -> int:
         number = self[name] = self._next
-        self._new[str(number)] = name if number < self._last else _OTHER
+        self._new[str(number)] = mask(name) if number < self._last else _OTHER
         self._next = min(number + 1, self._last)
         return number
 
@@ -121,6 +130,8 @@ class Recorder:
         self._latencies: list[float] = []
         self._errors = 0
         self._abandoned_at = float("-inf")
+        self.uses: Counter[tuple[str, str, str]] = Counter()
+        self._after_error: WeakSet[gevent.Greenlet] = WeakSet()
         self._taken_started = 0
         self._taken_at = zero
 
@@ -141,6 +152,13 @@ class Recorder:
             self._pack(endpoint, intended, sent, now, Outcome.UNFINISHED, "")
         self.unfinished += len(left)
         return len(left)
+
+    def cut(self, token: int, now: float) -> None:
+        """The request of `token` ends without an answer, as its user is stopped."""
+        request = self._in_flight.pop(token, None)
+        if request is not None:
+            self.unfinished += 1
+            self._pack(*request, now, Outcome.UNFINISHED, "")
 
     @property
     def in_flight(self) -> int:
@@ -194,43 +212,85 @@ class Recorder:
 
     def on_request(
         self,
-        request_type: str,
-        name: str,
-        response_time: float,
-        response_length: int = 0,  # noqa: ARG002 - the event's own fields: named, they cost less than in `_`
-        response: object = None,  # noqa: ARG002
+        request_type: object = "",
+        name: object = "",
+        response_time: object = None,
+        response_length: object = 0,  # noqa: ARG002 - the event's own fields: named, they cost less than in `_`
+        response: object = None,
         context: object = None,  # noqa: ARG002
         exception: object = None,
-        start_time: float | None = None,
-        url: str | None = None,
+        start_time: object = None,
+        url: object = None,
         intended_at: float | None = None,
+        in_flight: int | None = None,
         **_: object,
     ) -> None:
         """Listener of Locust's `request` event, for clients other than our own.
 
         `response_time` is in milliseconds; `start_time` is by the wall clock, and not every client sends it.
-        Our session passes `intended_at`: it has called `sent` and `answered` already.
+        Our session passes `intended_at`: it has called `sent` and `answered` already. A measurement passes
+        `in_flight`, its token. A locustfile may fire the event with anything in it, or without: an answer
+        that is ok and has no usable time is counted, and in no figure.
         """
         if intended_at is not None or self.settings is None:
             return
-        took = response_time * 1e-3
-        age = took if start_time is None else time.time() - start_time
-        if age < took:  # the wall clock was set back
-            age = took
-        began = monotonic() - age  # not `took`: the event may fire after the task has checked the answer
+        if in_flight is not None and in_flight not in self._in_flight:
+            return  # it was given up, and is `unfinished`
+        took = _seconds(response_time)
+        if url is None and in_flight is None:
+            self.note(_user_class(), BY_HAND, Use.REQUESTS)
+        if took is None and not exception:
+            self.note(_user_class(), BY_HAND, Use.UNTIMED)
+            return
+        took = took or 0.0
+        now = monotonic()
+        began = now - took
+        if (told := _seconds(start_time, 1.0)) is not None:
+            # Not `took`: the event may fire after the task has checked the answer. Less than that is a wall
+            # clock that was set back, more than the run's age a time of another clock.
+            began = min(began, now - (time.time() - told))
+            began = began if began >= self._zero else now - took
         if began < self._abandoned_at and url is not None:
             return  # only Locust's HTTP sessions send `url`, and theirs was in flight: it is `unfinished`
+        if url is not None and self._repeats_an_error(response, exception):
+            return
         self.started += 1
         self.finished += 1
         endpoint = f"{request_type} {name}"
-        if exception is None:
+        if not exception:
             self._pack(endpoint, began, began, began + took, _OK, "")
         else:
-            self._pack(endpoint, began, began, began + took, Outcome.ERROR, cause_of(exception))
+            cause = cause_of(exception, response)
+            self._pack(endpoint, began, began, began + took, Outcome.ERROR, cause)
+
+    def _repeats_an_error(self, response: object, exception: object) -> bool:
+        """Whether a request failed only because the connection ended with the user's last answer, a 5xx.
+
+        Many servers close the connection after one; what fails on it then is the same failure once more.
+        """
+        user = gevent.getcurrent()
+        if exception and user in self._after_error and is_dropped(exception):
+            self._after_error.discard(user)
+            self.note(_user_class(), "", Use.AFTER_ERROR)
+            return True
+        status = getattr(response, "status_code", None)
+        if isinstance(status, int) and status >= 500:
+            self._after_error.add(user)
+        elif self._after_error:
+            self._after_error.discard(user)
+        return False
+
+    def note(self, user: str, client: str, use: str, count: int = 1) -> None:
+        """A user of class `user` did what the verdict's limits tell of (`core/client_limits.py`)."""
+        key = (user, client, use)
+        if self.settings is not None and (key in self.uses or len(self.uses) < _MOST_USES):
+            self.uses[key] += count
 
     def _pack(
         self, endpoint: str, intended: float, sent: float, ended: float, outcome: Outcome, cause: str
     ) -> None:
+        if len(endpoint) > _NAME_LENGTH:
+            endpoint = endpoint[: _NAME_LENGTH - 1] + "…"
         latency = ended - intended
         self._latencies.append(latency)
         if outcome is not _OK:
@@ -351,6 +411,19 @@ class Recorder:
         if self._sockets_used:
             self.line("websocket.ndjson", {"worker": self.worker, **asdict(self._sockets)}, now)
             self._sockets = _WebSockets(self._sockets.connections)
+
+
+def _seconds(value: object, unit: float = 1e-3) -> float | None:
+    """What a locustfile gave as a time, in seconds; None for what cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value * unit if math.isfinite(value) and value >= 0 else None
+
+
+def _user_class() -> str:
+    """The class of the user whose greenlet this is, "" in a greenlet of the locustfile's own."""
+    arguments = getattr(gevent.getcurrent(), "args", ())
+    return type(arguments[0]).__name__ if arguments and isinstance(arguments[0], User) else ""
 
 
 recorder = Recorder()

@@ -32,6 +32,7 @@ class Flights:
     def __init__(self) -> None:
         self.sent_: list[tuple[str, float, float]] = []
         self.answered_: list[tuple[int, float, Outcome, str]] = []
+        self.cut_: list[tuple[int, float]] = []
 
     def sent(self, endpoint: str, intended: float, sent: float) -> int:
         self.sent_.append((endpoint, intended, sent))
@@ -42,6 +43,9 @@ class Flights:
 
     def answered(self, token: int, ended: float, outcome: Outcome, cause: str = "") -> None:
         self.answered_.append((token, ended, outcome, cause))
+
+    def cut(self, token: int, now: float) -> None:
+        self.cut_.append((token, now))
 
 
 class Wire:
@@ -142,12 +146,13 @@ def test_expected_status_is_ok_and_others_are_not(wire: Wire) -> None:
     assert [answer[2] for answer in wire.flights.answered_] == [Outcome.OK, Outcome.ERROR]
 
 
-def test_killed_request_stays_in_flight_and_fires_no_event(wire: Wire) -> None:
+def test_killed_request_is_cut_and_fires_no_event(wire: Wire) -> None:
     wire.ends = gevent.GreenletExit()
     with pytest.raises(gevent.GreenletExit):
         wire.session.request("GET", "/a")
     assert len(wire.flights.sent_) == 1
     assert wire.flights.answered_ == []
+    assert wire.flights.cut_ == [(0, 101.0)]
     assert wire.events == []
 
 
