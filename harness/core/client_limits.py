@@ -154,7 +154,8 @@ def _counted_apart(facts: Facts, uses: Uses) -> Iterator[str]:
         remedy = "lower --target-rate" if facts.record.plan.target_rate else "have fewer --users"
         yield (
             f"{_requests(count)} {'was' if count == 1 else 'were'} refused by rate limiting (HTTP 429), which"
-            f" counts as {'an error' if count == 1 else 'errors'}: raise the service's limit, or {remedy}."
+            f" {'counts as an error' if count == 1 else 'count as errors'}: raise the service's limit, or"
+            f" {remedy}."
         )
     if count := uses.total(Use.AFTER_ERROR):
         yield (

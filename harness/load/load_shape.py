@@ -33,14 +33,14 @@ def hold(shape: LoadTestShape, ended: Callable[[str], None]) -> None:
         if not cause:
             try:
                 order = tick()
-            except Exception:
+            except Exception as error:
                 log.exception("The load shape %s failed.", name)
-                cause = f"the load shape {name} failed"
+                cause = f"the load shape {name} failed: {type(error).__name__}"
             else:
                 if order is not None:
                     last = order
                     return order
-                cause = f"the load shape {name} was over"
+                cause = f"the load shape {name} was over: its tick() returned None"
         ended(cause)
         return last
 

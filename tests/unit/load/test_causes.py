@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from http.client import RemoteDisconnected
 
-from harness.load.causes import cause_of, http_cause
+import pytest
+from geventhttpclient.response import HTTPConnectionClosed
+
+from harness.load.causes import cause_of, http_cause, is_dropped
 
 
 class _Answer:
@@ -58,3 +61,51 @@ def test_cause(exception: object, cause: str) -> None:
 )
 def test_the_cause_of_a_status_is_what_the_body_says_of_it(body: bytes, cause: str) -> None:
     assert http_cause(500, body) == cause
+
+
+class _Limited:
+    status_code = 429
+
+
+def test_a_refusal_for_coming_too_often_is_known_whatever_the_task_says() -> None:
+    assert cause_of(CatchResponseError("slow down"), _Limited()) == "HTTP 429 (slow down)"
+    assert cause_of(CatchResponseError("slow down"), _Answer()) == "slow down"
+    assert cause_of(TimeoutError(), _Limited()) == "TimeoutError"
+
+
+def _wrapped(error: BaseException) -> Exception:
+    """As requests has it: urllib3's error around http.client's, each among the arguments of the next."""
+    return ConnectionError(OSError("Connection aborted.", error))
+
+
+def _as_original(error: BaseException) -> Exception:
+    found = RetriesExceededError()
+    found.original = error  # type: ignore[assignment]
+    return found
+
+
+def _circular() -> Exception:
+    error = ValueError()
+    error.__cause__ = error.__context__ = error
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(),
+        BrokenPipeError(),
+        HTTPConnectionClosed("closed"),
+        _wrapped(RemoteDisconnected("Remote end closed connection without response")),
+        _as_original(BrokenPipeError()),
+    ],
+)
+def test_a_connection_that_ended_under_a_request(error: Exception) -> None:
+    assert is_dropped(error)
+
+
+@pytest.mark.parametrize(
+    "error", [_wrapped(ConnectionRefusedError()), TimeoutError(), "connection reset", None, _circular()]
+)
+def test_another_failure(error: object) -> None:
+    assert not is_dropped(error)

@@ -230,3 +230,111 @@ def test_no_two_requests_have_the_same_traceparent(recorder: Recorder) -> None:
 def test_a_request_that_is_not_recorded_has_no_traceparent() -> None:
     idle = Recorder()
     assert idle.traceparent(idle.sent("GET /documents", 1001.0, 1001.0), 7) is None
+
+
+def causes_in(recorder: Recorder) -> list[str]:
+    table = samples_of(recorder.take(time.monotonic()))
+    return [table.causes[number] for number in table.cause]
+
+
+@pytest.fixture
+def lasting(recorder: Recorder) -> Recorder:
+    """A recorder whose run is a minute old."""
+    recorder.begin("w", SETTINGS, time.monotonic() - 60)
+    return recorder
+
+
+@pytest.mark.parametrize("time_ms", [None, -1, float("nan"), float("inf"), "12", True, object()])
+def test_an_answer_without_a_usable_time_is_counted_and_in_no_figure(
+    lasting: Recorder, time_ms: object
+) -> None:
+    lasting.on_request("wire", "send", time_ms)
+    assert (lasting.started, lasting.finished) == (0, 0)
+    assert lasting.uses == {("", "by hand", "requests"): 1, ("", "by hand", "untimed"): 1}
+    lasting.on_request("wire", "send", time_ms, exception=ValueError())
+    table = samples_of(lasting.take(time.monotonic()))
+    assert (table.outcome.tolist(), table.latency.tolist()) == ([Outcome.ERROR], [0.0])
+
+
+@pytest.mark.parametrize("start_time", [None, "yesterday", 12.5, -1, float("nan"), time.time() - 1e6])
+def test_a_start_by_another_clock_is_not_believed(lasting: Recorder, start_time: object) -> None:
+    lasting.on_request("wire", "send", 250.0, start_time=start_time)
+    assert samples_of(lasting.take(time.monotonic())).at == pytest.approx([59.75], abs=0.1)
+
+
+@pytest.mark.parametrize("exception", [None, "", False, 0])
+def test_what_locust_takes_for_no_exception_is_none(lasting: Recorder, exception: object) -> None:
+    lasting.on_request("wire", "send", 1.0, exception=exception)
+    assert samples_of(lasting.take(time.monotonic())).outcome.tolist() == [Outcome.OK]
+
+
+def test_a_bare_event_is_a_request_without_a_name(lasting: Recorder) -> None:
+    lasting.on_request(response_time=1.0)
+    assert samples_of(lasting.take(time.monotonic())).endpoints == (" ",)
+
+
+def test_a_long_name_is_cut_and_a_password_in_it_masked(lasting: Recorder) -> None:
+    lasting.on_request("GET", "x" * 5000, 1.0)
+    lasting.on_request("GET", "http://ada:s3cr3t@127.0.0.1/a", 1.0)
+    names = samples_of(lasting.take(time.monotonic())).endpoints
+    assert [len(name) for name in names[:1]] == [200]
+    assert names[1] == "GET http://ada:***@127.0.0.1/a"
+
+
+class Answered:
+    """A response with a status."""
+
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+
+
+def broken(status: int = 0) -> dict[str, object]:
+    """An event of one of Locust's HTTP sessions: the connection ended under it."""
+    error = ConnectionError(ConnectionResetError(104, "Connection reset by peer"))
+    return {"url": "http://127.0.0.1", "response": Answered(status), "exception": error}
+
+
+def test_what_fails_on_a_connection_that_an_error_ended_is_counted_once(lasting: Recorder) -> None:
+    lasting.on_request("GET", "/a", 1.0, url="u", response=Answered(500), exception=ValueError())
+    lasting.on_request("GET", "/b", 1.0, **broken())  # type: ignore[arg-type]
+    lasting.on_request("GET", "/c", 1.0, **broken())  # type: ignore[arg-type]
+    assert causes_in(lasting) == ["ValueError", "ConnectionError"]
+    assert lasting.started == lasting.finished == 2
+    assert lasting.uses == {("", "", "after_error"): 1}
+
+
+def test_a_connection_that_breaks_by_itself_is_an_error(lasting: Recorder) -> None:
+    lasting.on_request("GET", "/a", 1.0, url="u", response=Answered(500), exception=ValueError())
+    lasting.on_request("GET", "/b", 1.0, url="u", response=Answered(200))
+    lasting.on_request("GET", "/c", 1.0, **broken())  # type: ignore[arg-type]
+    assert causes_in(lasting) == ["ValueError", "", "ConnectionError"]
+
+
+def test_a_refused_connection_after_an_error_is_an_error_of_its_own(lasting: Recorder) -> None:
+    lasting.on_request("GET", "/a", 1.0, url="u", response=Answered(503), exception=ValueError())
+    lasting.on_request("GET", "/b", 1.0, url="u", exception=ConnectionRefusedError())
+    assert causes_in(lasting) == ["ValueError", "ConnectionRefusedError"]
+
+
+def test_a_request_cut_off_is_unfinished_once(lasting: Recorder) -> None:
+    now = time.monotonic()
+    token = lasting.sent("GET /a", now - 2, now - 1)
+    lasting.cut(token, now)
+    lasting.cut(token, now)
+    lasting.forget(token)
+    table = samples_of(lasting.take(now))
+    assert (table.outcome.tolist(), table.latency.tolist()) == ([Outcome.UNFINISHED], pytest.approx([2.0]))
+    assert (lasting.started, lasting.finished, lasting.unfinished) == (1, 0, 1)
+
+
+def test_uses_are_bounded_and_of_one_run(recorder: Recorder) -> None:
+    for number in range(1000):
+        recorder.note(f"Made{number}", "HttpUser", "requests")
+    recorder.note("Made1", "HttpUser", "requests")
+    assert len(recorder.uses) == 500
+    assert recorder.uses["Made1", "HttpUser", "requests"] == 2
+    recorder.begin("w", SETTINGS, ZERO)
+    assert recorder.uses == {}
+    recorder.end()
+    recorder.note("Made1", "HttpUser", "requests")
+    assert recorder.uses == {}
