@@ -17,11 +17,15 @@ import psycopg
 import pytest
 from locust.event import EventHook
 
+from harness.clock import wait_until
+from harness.core.client_limits import Use
 from harness.core.operations import OperationOutcome
 from harness.core.traceparent import parse, worker_crc
 from harness.db.server import EmbeddedServer
 from harness.load import client
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
+from harness.load.messages import RunSettings
+from harness.load.recorder import recorder
 from tests.fix_target import Service, running_service, seed
 
 pytestmark = pytest.mark.integration
@@ -182,6 +186,27 @@ def drip(connection: socket.socket) -> None:
         closed.set()
 
 
+def fail_then_hang_up(connection: socket.socket) -> None:
+    """Answer the first request with 500, and the next one, if it comes on this connection, not at all."""
+    if connection.recv(65536):
+        connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}")
+        connection.recv(65536)
+
+
+def answer_once(connection: socket.socket) -> None:
+    """Answer one request, then close without having said so."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+@pytest.fixture
+def reopened() -> Iterator[Callable[[], int]]:
+    """How many connections had to be opened anew since the test began."""
+    recorder.begin("w", RunSettings("run", "canary", 1, 1, None, 0, 1, 1), 0.0)
+    yield lambda: recorder.uses["", "", Use.REOPENED]
+    recorder.end()
+
+
 def _session(base: str) -> MeasuredSession:
     return MeasuredSession(base, EventHook())
 
@@ -193,6 +218,28 @@ def test_request_on_a_dropped_connection_goes_over_the_wire_once(method: str) ->
     assert len(connections) == 1
     assert failure_cause(response) == "connection closed"
     assert operation_outcome(response) is OperationOutcome.INDETERMINATE
+
+
+def test_connection_on_which_an_error_came_is_not_used_again(reopened: Callable[[], int]) -> None:
+    with server(fail_then_hang_up) as (base, connections):
+        session = _session(base)
+        causes = [failure_cause(session.request("POST", "/documents")) for _ in range(3)]
+        assert causes == ["HTTP 500"] * 3
+        assert reopened() == 3
+    assert len(connections) == 3
+
+
+def test_connection_that_the_service_closed_is_opened_anew_and_counted(reopened: Callable[[], int]) -> None:
+    with server(answer_once) as (base, connections):
+        session = _session(base)
+        assert failure_cause(session.request("POST", "/documents")) == ""
+        (only,) = session.client.clientpool.clients.values()
+        kept = only._connection_pool._socket_queue.queue[0]
+        assert wait_until(lambda: not client._is_idle(kept), 5)
+        assert failure_cause(session.request("POST", "/documents")) == ""
+        assert reopened() == 1
+        session.client.close()
+    assert len(connections) == 2
 
 
 def test_refused_connection_is_surely_no_write() -> None:
