@@ -6,19 +6,26 @@ user class and client; `harness/load/plain_clients.py` and the recorder make the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from harness.core.client import inside
 from harness.core.events import Event, Kind
 from harness.core.facts import Facts
+from harness.core.generator import users
+from harness.core.metrics import RATIO_SAMPLES
 
 __all__ = ["BY_HAND", "FAST_HTTP", "HTTP", "Use", "Uses", "limits_of_clients", "uses_of"]
 
 HTTP, FAST_HTTP, BY_HAND = "HttpUser", "FastHttpUser", "by hand"
 """Clients: Locust's two, and requests that the locustfile reports itself."""
+
+PHASES_JUDGED = ("migrate", "recover", "rollback", "rollback_recover")
+"""Those that gates compare with the baseline."""
 
 RATE_LIMITED = "HTTP 429"
 """How the cause of a request that was refused by rate limiting begins."""
@@ -75,6 +82,7 @@ def uses_of(events: Sequence[Event]) -> Uses:
 def limits_of_clients(facts: Facts) -> Iterator[str]:
     """Everything the clients hide, and what was counted apart."""
     uses = uses_of(facts.record.events)
+    yield from _few(facts)
     yield from _pace(facts, uses)
     yield from _http(uses)
     yield from _fast_http(facts, uses)
@@ -86,6 +94,25 @@ def limits_of_clients(facts: Facts) -> Iterator[str]:
             f"The requests have {endpoints:,} names, so that few are of the same endpoint; "
             "stalls and errors of an endpoint are then not seen as such. Give them names: name='/items/{id}'."
         )
+
+
+def _few(facts: Facts) -> Iterator[str]:
+    """How much more load it takes, where there was too little to judge."""
+    windows = [facts.timeline.window(name) for name in ("baseline", *PHASES_JUDGED)]
+    counts = [(len(inside(facts.record.samples, window)), window.name) for window in windows if window]
+    count, phase = min(counts, default=(0, ""))
+    if not 0 < count < RATIO_SAMPLES:
+        return
+    more, rate, had = RATIO_SAMPLES / count, facts.record.plan.target_rate, users(facts.record.health)
+    remedy = "more users, a shorter wait between two tasks"
+    if rate:
+        remedy = f"--target-rate {math.ceil(rate * more)}"
+    elif had and facts.record.plan.shape is None:
+        remedy = f"--users {math.ceil(had * more)}, a shorter wait between two tasks"
+    yield (
+        f"{_requests(count)} in {phase} {'is' if count == 1 else 'are'} too few to judge, which takes"
+        f" {RATIO_SAMPLES}: give it {remedy} or longer phases."
+    )
 
 
 def _pace(facts: Facts, uses: Uses) -> Iterator[str]:

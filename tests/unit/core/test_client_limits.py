@@ -12,7 +12,7 @@ from harness.core.client_limits import BY_HAND, FAST_HTTP, HTTP, Use
 from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.record import Record
-from harness.core.samples import Outcome
+from harness.core.samples import Outcome, SampleTable
 from tests.fix_record import a_plan, a_record, healthy, joined, samples, steady
 
 AnUse = tuple[str, str, str, int]
@@ -80,6 +80,23 @@ def test_descriptors_run_out_only_where_there_are_so_many_users() -> None:
 def test_users_that_set_their_own_pace_have_no_target_rate() -> None:
     assert len(limits(told_by([], plan=a_plan(paced=False)), "A target rate is not applicable")) == 1
     assert limits(told_by([]), "A target rate is not applicable") == []
+
+
+def test_what_it_takes_to_have_enough_requests_is_said() -> None:
+    few = steady(rate=12.0)
+    assert limits(told_by([], table=few), "too few to judge") == [
+        "120 requests in migrate are too few to judge, which takes 300:"
+        " give it --target-rate 200 or longer phases."
+    ]
+    own_pace = a_plan(target_rate=None, paced=False)
+    assert "give it --users 75, a shorter wait" in limits(told_by([], table=few, plan=own_pace), "too few")[0]
+    shaped = replace(own_pace, shape="Steps")
+    assert "give it more users, a shorter wait" in limits(told_by([], table=few, plan=shaped), "too few")[0]
+
+
+@pytest.mark.parametrize("table", [steady(), samples([])], ids=["enough", "none"])
+def test_enough_requests_or_none_take_nothing(table: SampleTable) -> None:
+    assert limits(told_by([], table=table), "too few to judge") == []
 
 
 def limited(count: int) -> Any:
