@@ -256,7 +256,7 @@ def test_an_answer_without_a_usable_time_is_counted_and_in_no_figure(
     assert (table.outcome.tolist(), table.latency.tolist()) == ([Outcome.ERROR], [0.0])
 
 
-@pytest.mark.parametrize("start_time", [None, "yesterday", 12.5, -1, float("nan"), time.time() - 1e6])
+@pytest.mark.parametrize("start_time", [None, "yesterday", 12.5, -1, float("nan"), 1.6e9])
 def test_a_start_by_another_clock_is_not_believed(lasting: Recorder, start_time: object) -> None:
     lasting.on_request("wire", "send", 250.0, start_time=start_time)
     assert samples_of(lasting.take(time.monotonic())).at == pytest.approx([59.75], abs=0.1)
