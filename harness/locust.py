@@ -37,7 +37,7 @@ from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registratio
 from harness.load.collector import LoadControl
 from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
-from harness.load.host import host_of
+from harness.load.host import service_of
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
@@ -89,7 +89,8 @@ class Composition:
         self.choices = upgrade_choices(plan)
         # One address for every run of this process, so that the web page may show it before the first.
         self.port = None if plan.host else free_port()
-        environment.host = plan.host or f"http://127.0.0.1:{self.port}"
+        if plan.host is None or not plan.host.startswith("tcp:"):  # such users know their own host
+            environment.host = plan.host or f"http://127.0.0.1:{self.port}"
         self.prepared: Prepared | None = None
         self.session: Session | None = None
         self.finished: Finished | None = None
@@ -239,7 +240,6 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         if load is None:
             return
         plan = _checked_plan(environment, _plan_file or NO_FILE)
-        shape = environment.shape_class
         strip_secrets(options)
         if options.dry_run:
             sys.stdout.write(plan.text() + "\n")
@@ -247,8 +247,8 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         if not options.print_stats:
             _silence_locusts_tables()
         _composition = Composition(environment, plan, load)
-        if shape is not None:
-            load_shape.hold(shape, _composition.end_early)
+        if environment.shape_class is not None:
+            load_shape.hold(environment.shape_class, _composition.end_early)
         if web_ui is not None:
             web.install(environment, _composition.status, _composition.report)
         if _composition.automatic:
@@ -263,7 +263,7 @@ def _checked_plan(environment: Environment, file: PlanFile) -> Plan:
     options: Any = environment.parsed_options
     shape = type(environment.shape_class).__name__ if environment.shape_class else None
     try:
-        options.host = options.host or host_of(environment.user_classes)
+        options.host = service_of(environment.user_classes, options.host)
         plan = _with_recorded(plan_from(options, sys.argv[1:], file, shape=shape), environment)
         check(plan)
     except HarnessError as error:

@@ -95,13 +95,13 @@ def check_http_host(
 
 
 def _http_host(base_url: str) -> tuple[str, str]:
-    """The host, and the URL without credentials, query and fragment."""
+    """The host, and the URL without credentials, query and fragment; tcp is a service of another protocol."""
     try:
         parts = urlsplit(base_url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:  # its text quotes the URL
         host, port = None, None
-    if not host or parts.scheme not in ("http", "https"):
+    if not host or parts.scheme not in ("http", "https", "tcp"):
         raise UsageError(
             "The service's URL is not an http or https URL.", "Write --host http://127.0.0.1:8000."
         )

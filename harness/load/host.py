@@ -1,22 +1,34 @@
-"""Where the users go when no flag says it: to the `host` of their classes, as in Locust."""
+"""Which service a locustfile is about, as Locust finds it: by `--host`, else by the `host` of its classes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
+from locust import FastHttpUser, HttpUser
 from locust.user import User
 
 from harness.errors import UsageError
 
-__all__ = ["host_of"]
+__all__ = ["service_of"]
 
 
-def host_of(classes: Iterable[type[User]]) -> str | None:
-    """The `host` that the user classes have, None when none has one.
+def service_of(classes: Iterable[type[User]], given: str | None) -> str | None:
+    """The base URL of the service; None when neither `--host`, which is `given`, nor a class names one.
 
-    Raises UsageError when they have several: a run is about one service.
+    Where no class speaks HTTP, a host of another protocol becomes `tcp://host:port`. Raises UsageError when
+    the classes name several: a run is about one service.
     """
-    hosts = {user.host: user.__name__ for user in classes if user.host}
+    users = tuple(classes)
+    host = given or _host_of(users)
+    if host is None or any(issubclass(user, (HttpUser, FastHttpUser)) for user in users):
+        return host
+    parts = urlsplit(host if "://" in host else f"//{host}")
+    return host if parts.scheme in ("http", "https") else f"tcp://{parts.netloc}"
+
+
+def _host_of(users: Iterable[type[User]]) -> str | None:
+    hosts = {user.host: user.__name__ for user in users if user.host}
     if len(hosts) > 1:
         raise UsageError(
             "The user classes have several hosts: "

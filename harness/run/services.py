@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from harness.clock import Sleep, wait_until
 from harness.core.plan import Plan
@@ -195,8 +196,12 @@ def _healthy(host: str) -> bool:
 
 
 def _answers(host: str) -> bool:
-    """Whether any HTTP answer comes back, whatever its status."""
+    """Whether any HTTP answer comes back, whatever its status; of a `tcp:` service, whether it listens."""
+    parts = urlsplit(host)
     try:
+        if parts.scheme == "tcp":
+            with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=2):
+                return True
         with open_url(host, 2):
             return True
     except urllib.error.HTTPError:

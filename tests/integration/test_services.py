@@ -52,10 +52,17 @@ def test_any_answer_of_the_given_service_will_do() -> None:
         server.shutdown()
 
 
-def test_a_silent_service_is_named(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
+def test_a_silent_service_is_named(silent_port: int, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "HEALTHY_WITHIN_S", 1.0)
-    with pytest.raises(SetupError, match=f"Nothing answers at http://127.0.0.1:{silent_port}"):
-        services.given_services(Plan(host=f"http://127.0.0.1:{silent_port}"))
+    with pytest.raises(SetupError, match=f"Nothing answers at {scheme}://127.0.0.1:{silent_port}"):
+        services.given_services(Plan(host=f"{scheme}://127.0.0.1:{silent_port}"))
+
+
+def test_a_service_of_another_protocol_need_only_listen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        assert services.given_services(Plan(host=host)).host == host
 
 
 def test_the_demo_serves_its_database_and_stops(directory: RunDirectory) -> None:

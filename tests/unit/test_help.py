@@ -20,6 +20,7 @@ LANGUAGES = {"sh", "toml", "python", "yaml", "text"}
 
 
 def flags_of_a_run() -> set[str]:
+    """Locust's and ours."""
     parser = get_empty_argument_parser()
     setup_parser_arguments(parser)
     add_arguments(parser)

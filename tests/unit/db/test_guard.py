@@ -162,7 +162,7 @@ def test_a_list_of_hosts_with_one_on_this_machine_still_needs_the_database() -> 
         check("postgresql://localhost,db.example/shop", hosts=["db.example"])
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000", "https://[::1]:8000/api", "http://127.0.0.1"])
+@pytest.mark.parametrize("url", ["http://localhost:8000", "https://[::1]:8000/api", "tcp://127.0.0.1:5"])
 def test_a_service_on_this_machine_is_allowed(url: str) -> None:
     check_http(url)
 
@@ -176,6 +176,11 @@ def test_a_service_elsewhere_is_refused_until_it_is_named(ours: bool) -> None:
 
     assert "add --allow-host db.example." in refused.value.remedy
     check_http("https://db.example/api", ours=ours, hosts=["db.example"])
+
+
+def test_a_service_of_another_protocol_is_guarded_alike() -> None:
+    with pytest.raises(GuardError, match=r"add --allow-host db\.example"):
+        check_http("tcp://db.example:50051")
 
 
 def test_a_production_service_needs_a_flag_of_its_own() -> None:
