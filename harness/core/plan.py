@@ -61,6 +61,15 @@ class MigrationPlan:
         if self.command is None:
             self._check_without_command()
             return
+        for flag, command in (
+            ("--migration-command", self.command),
+            ("--rollback-command", self.rollback_command or ""),
+        ):
+            if mask(command) != command:
+                raise UsageError(
+                    f"{flag} holds a secret, which every user of its machine can read while it runs.",
+                    "Take it out, and give it as a variable: --migration-env NAME.",
+                )
         if self.downgrade and not self.rollback_command:
             raise UsageError(
                 f"--downgrade {self.downgrade} is given, but not the command that rolls back.",

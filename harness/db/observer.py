@@ -61,6 +61,9 @@ CLOCK_EVERY_S = 10.0
 POINT_EVERY_S = 1.0
 LOG_EVERY_S = 0.5
 PROGRESS_EVERY_S = 0.2
+FIND_EVERY_S = 0.05
+"""An untraced migration may be over soon, and be one that has to be stopped."""
+
 RECONNECT_EVERY_S = 0.25
 PROCESSES_SHARE = 0.02
 """Measuring the processes may take this share of a core; with hundreds of them it is done more rarely."""
@@ -148,6 +151,7 @@ class Observer:
             _Job(POINT_EVERY_S, partial(self._write_point, server), self.now),
             _Job(LOG_EVERY_S, self._read_log, self.now),
             _Job(PROGRESS_EVERY_S, partial(self._follow_migration, server), self.now),
+            _Job(FIND_EVERY_S, partial(self._find_backends, server), self.now),
         ]
         interval = POLL_INTERVAL_S
         while not self._over:
@@ -258,8 +262,6 @@ class Observer:
         """Its sessions in the server, and how far its commands say they are; only what has changed."""
         if not (self._migrating or self._progress):
             return
-        if self._migrating:
-            self._find_backends(server)
         steps = {step.pid: step for step in server.progress(self.now, sorted(self._backends))}
         for pid, step in steps.items():
             before = self._progress.get(pid)
@@ -272,6 +274,8 @@ class Observer:
 
     def _find_backends(self, server: Server) -> None:
         """The migration's sessions that its tracer need not have told of; each is written down once."""
+        if not self._migrating:
+            return
         clients = server.clients(self._ahead_s)
         found = self._finder.find(clients, self._groups.root("migration"), self._announced, self.now)
         for pid, by in found.items():

@@ -166,6 +166,8 @@ def named(statement: object, migrations: Sequence[Json], revision: object = None
 
     Several migrations count from 1: `revision` tells them apart where it is known.
     """
+    if statement is None and any(m.get("traced") is False for m in migrations):
+        return "the migration as a whole, which was not traced"
     if statement is None:
         which = within(migrations[0]) if len(migrations) == 1 else ""
         return f"a statement of the migration that is not known{which}"

@@ -11,6 +11,7 @@ from harness.clock import Sleep, monotonic
 from harness.core.events import Kind
 from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S
 from harness.core.reached import reached
+from harness.core.secrets import mask_command
 from harness.errors import HarnessError
 
 __all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "PlaceboEpisode"]
@@ -19,7 +20,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a `lock_timeout` (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 UNANNOUNCED_S = 1.0
-"""How long the tracer has to tell of a session that is seen to be the migration's."""
+"""How long a tracer that has said hello has to tell of a session that is seen to be the migration's."""
 
 BACK_OFF_S = 1.0
 """Wait before the first retry; it doubles with each further one, up to 30 s, give or take a quarter."""
@@ -288,7 +289,7 @@ class MigrationEpisode:
             direction=self.direction,
             target=self._target,
             attempt=self._attempt,
-            command=list(child.order.command),
+            command=mask_command(child.order.command),
             revisions_before=before,
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
             ignored=dict(self._ignored),
@@ -361,7 +362,7 @@ class MigrationEpisode:
             return
         if self._strange_since is None:
             self._strange_since = self.now
-        if self.now - self._strange_since < UNANNOUNCED_S:
+        if self._work.hello and self.now - self._strange_since < UNANNOUNCED_S:
             return
         if self.first_statement_at is None:
             self.first_statement_at = self._begin_at

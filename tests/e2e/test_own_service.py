@@ -43,17 +43,22 @@ def own(tmp_path: Path) -> Iterator[Services]:
 
 
 def test_an_own_service_is_judged_and_left_running(runs: Runs, own: Services) -> None:
+    """Its migration is a command of its own, which takes a secret from the environment."""
     assert own.database_url is not None
     prepare = runs.root / "prepare.py"
     prepare.write_text(PREPARE)
+    command = f"{sys.executable} -m alembic -c {REFERENCE_ALEMBIC} upgrade safe@head"
     run = runs(
         *("--host", own.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", "safe@head"),
         *("--allow-database", "shop", "--prepare", f"{sys.executable} {prepare}"),
-        *SHORT[:-2],
+        *("--migration-command", f"sh -c '{command}'", "--migration-env", "MUL_TARGET_DATABASE_URL"),
+        *("--expect-from", "v1", *SHORT[:-2]),
         environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
     )
     assert run.process.returncode == 0, run.output
-    assert run.verdict["migration"]["to"] == "safe6"
+    migration = run.verdict["migration"]
+    assert (migration["command"][:2], migration["traced"], migration["to"]) == (["sh", "-c"], True, "safe6")
+    check_that_no_password_is_in(run, own.database_url)
     assert own.died() is None
     with psycopg.connect(own.database_url) as connection:
         assert connection.execute("SELECT to_regclass('prepared')::text").fetchone() == ("prepared",)

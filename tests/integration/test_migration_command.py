@@ -132,6 +132,34 @@ def revisions(verdict: dict[str, Any]) -> list[str]:
 # traced
 
 
+def test_flask_db_upgrade_is_traced(project: Project) -> None:
+    (project.folder / "migrations").mkdir()
+    project.script(
+        "shop.py",
+        """
+        import os
+        from flask import Flask
+        from flask_migrate import Migrate
+        from flask_sqlalchemy import SQLAlchemy
+
+        app = Flask(__name__)
+        app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["TEST_DATABASE_URL"]
+        db = SQLAlchemy(app)
+        Migrate(app, db)
+        """,
+    )
+    project.script("migrations/env.py", (SAFE.parents[1] / "env_sync" / "env.py").read_text())
+    project.script("migrations/alembic.ini", SAFE.read_text().replace("%(here)s", str(SAFE.parent)))
+    flask = str(Path(sys.executable).with_name("flask"))
+
+    verdict = project.run(flask, "--app", "shop", "db", "upgrade")
+
+    assert verdict["migration"]["traced"], verdict["limits"]
+    assert revisions(verdict) == ["a1", "b2", "c3", "d4"]
+    assert any(found["locks"] for found in verdict["migration"]["statements"])
+    assert gate(verdict, "migration")["status"] == "pass"
+
+
 def test_a_deploy_script_that_spawns_alembic_is_traced(project: Project) -> None:
     deploy = project.script(
         "deploy.py",
@@ -202,8 +230,7 @@ def test_a_python_script_without_alembic_is_guarded_by_its_driver(project: Proje
         """
         import os, psycopg
         with psycopg.connect(os.environ["MUL_DATABASE_URL"]) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(42)")  # one deployer at a time
-    connection.execute("ALTER TABLE notes ADD COLUMN stars int")
+            connection.execute("ALTER TABLE notes ADD COLUMN stars int")
         """,
     )
     verdict = project.run(sys.executable, script)

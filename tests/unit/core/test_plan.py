@@ -55,6 +55,7 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({"migration_cwd": "src"}, "--migration-cwd is given, but no --migration-command"),
         ({"migration_environment": (("A", "b"),)}, "--migration-env"),
         ({"rollback_command": "flask db downgrade"}, "--rollback-command"),
+        ({**COMMAND, "migration_command": "migrate --token abc"}, "--migration-env NAME"),
         ({**COMMAND, "downgrade": "v1"}, "--rollback-command"),
         ({**COMMAND, "rollback_command": "flask db downgrade"}, "--downgrade REV"),
         ({**COMMAND, "upgrade": "safe@head"}, "--upgrade is 'safe@head', which only the migration scripts"),

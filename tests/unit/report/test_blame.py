@@ -54,6 +54,13 @@ def test_what_is_not_known_is_not_invented(changes: dict[str, Any], words: str) 
     assert words in blame(**changes).line
 
 
+def test_an_untraced_migration_is_blamed_as_a_whole() -> None:
+    verdict = sample.red_verdict()
+    untraced = {**verdict["migration"], "traced": False}
+    [found] = blamed([{**verdict["blame"][1], "statement": None}], [untraced], ())
+    assert found.line.startswith("The migration as a whole, which was not traced. ShareLock on documents: 14")
+
+
 def test_it_says_what_the_requests_were_tied_by() -> None:
     assert blame(tie="traceparent").tie == "exact, by traceparent"
     assert blame(tie="overlap").tie == "by overlap in time"
