@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
@@ -13,14 +12,12 @@ from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S
 from harness.core.reached import reached
 from harness.core.secrets import mask_command
 from harness.errors import HarnessError
+from harness.run.sessions import Seen, Sessions
 
 __all__ = ["Announce", "Child", "EpisodeRun", "MigrationEpisode", "Note", "PlaceboEpisode"]
 
 LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a `lock_timeout` (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
-
-UNANNOUNCED_S = 1.0
-"""How long a tracer that has said hello has to tell of a session that is seen to be the migration's."""
 
 BACK_OFF_S = 1.0
 """Wait before the first retry; it doubles with each further one, up to 30 s, give or take a quarter."""
@@ -30,9 +27,6 @@ Note = Callable[..., float]
 
 Observe = Callable[[bool, Sequence[int]], object]
 """Tells the observer whether the migration runs, and which backends are known to be its."""
-
-Seen = Callable[[], Mapping[int, str]]
-"""The migration's backends as others see them in the server, each with what tells it: name, port, time."""
 
 Tables = Sequence[Sequence[str] | None]
 """The revisions in each version table, None where it could not be found."""
@@ -179,10 +173,8 @@ class MigrationEpisode:
         self._read_relfilenodes = relfilenodes
         self._read_schema = read_schema
         self._observe = observe
-        self._seen = seen
+        self._sessions = Sessions(seen)
         self._must_announce = must_announce
-        self._work = _Work()
-        self._strange_since: float | None = None
         self._read_ignored = ignored
         self._read_tables = tables or self._one_table
         self._failure = ""
@@ -227,8 +219,7 @@ class MigrationEpisode:
         if self._child is None:
             return ""
         if self._revision is None:
-            untraced = self._strange_since is not None
-            return f"{self._name}: {'running, untraced' if untraced else 'starting'}"
+            return f"{self._name}: {'running, untraced' if self._sessions.strangers else 'starting'}"
         return f"{self._revision} #{self._statements}: {self._statement or 'between statements'}"
 
     @property
@@ -309,7 +300,7 @@ class MigrationEpisode:
 
     def _watch(self, record: Mapping[str, Any], at: float) -> None:
         kind = record.get("kind")
-        self._work.take(record)
+        self._sessions.take(record)
         if kind == "rev_begin":
             self._revision, self._statements = record.get("revision"), 0
         elif kind == "begin" and record.get("step") == "migration":
@@ -340,47 +331,28 @@ class MigrationEpisode:
             self._end_backends(self._child.backend_pids)
         if self._wrong_database:
             self._end("wrong_database", code, f"Its process ended with exit code {code}.")
-        elif self._must_announce and (self._strangers() or (code == 0 and not self._work.announced)):
-            self._end("untraced", code, f"It ended before it could be stopped: {self._why_untraced()}")
+        elif self._must_announce and self._went_unseen(code):
+            why = self._sessions.why_untraced()
+            self._end("untraced", code, f"It ended before it could be stopped: {why}")
         else:
             self._end("ok" if code == 0 else "failed", code, _said(code))
 
-    def _strangers(self) -> set[int]:
-        """Sessions of the migration of which no tracer tells. Those that only the time tells count while no
-        Python of it has loaded the tracer: one that has may have yet to connect."""
-        found = self._seen().items()
-        return {
-            pid
-            for pid, by in found
-            if pid not in self._work.announced and (by != "time" or not self._work.hello)
-        }
+    def _went_unseen(self, code: int) -> bool:
+        """Whether it ended with sessions that nobody checked: with strangers, or ok without any session."""
+        return bool(self._sessions.strangers) or (code == 0 and not self._sessions.announced)
 
     def _look_for_strangers(self) -> None:
-        """One that stays a stranger makes the migration untraced: then its impact began with its process."""
-        if not self._strangers():
-            self._strange_since = None
-            return
-        if self._strange_since is None:
-            self._strange_since = self.now
-        if self._work.hello and self.now - self._strange_since < UNANNOUNCED_S:
+        """A session of which no tracer tells makes it untraced: then its impact began with its process."""
+        if not self._sessions.untraced(self.now):
             return
         if self.first_statement_at is None:
             self.first_statement_at = self._begin_at
         if self._must_announce:
-            self._stop("untraced", f"It was stopped: {self._why_untraced()}")
-
-    def _why_untraced(self) -> str:
-        strangers = ", ".join(str(pid) for pid in sorted(self._strangers()))
-        what = f"no tracer told of session {strangers}" if strangers else "no tracer told of any session"
-        return (
-            f"{what} of its, so which database it changes was not checked. --allow-untraced-database NAME"
-            " allows that."
-        )
+            self._stop("untraced", f"It was stopped: {self._sessions.why_untraced()}")
 
     def _end_backends(self, pids: Sequence[int]) -> None:
-        """End these, and the strangers that are surely the migration's."""
-        sure = {pid for pid, by in self._seen().items() if by != "time"}
-        if everything := sorted({*pids, *sure}):
+        """End these, and those that are seen to be surely the migration's."""
+        if everything := sorted({*pids, *self._sessions.sure}):
             self._terminate(everything)
 
     def _stop(self, status: str, message: str) -> None:
@@ -422,13 +394,15 @@ class MigrationEpisode:
         """Where only the command knows the target, any work of its counts; None where none was seen."""
         if self._expected is None:
             after = {one for held in tables for one in held or ()}
-            return True if after != self._before or self._work.statements or self._strange_since else None
+            did = after != self._before or self._sessions.ran_statements or self._sessions.strangers
+            return True if did else None
         return reached(self.direction, self._expected, tables)
 
     def _did_nothing(self, after: list[str] | None) -> bool:
         """Whether a command whose target is not known is seen to have had nothing to do."""
         unchanged = self._expected is None and after is not None and set(after) == self._before
-        return unchanged and bool(self._work.announced) and not (self._work.statements or self._strangers())
+        told = self._sessions.announced and not self._sessions.strangers
+        return unchanged and told and not self._sessions.ran_statements
 
     def _one_table(self, _: object) -> Tables:
         """Where nobody tells of version tables: an upgrade that left none has kept another, perhaps."""
@@ -441,37 +415,6 @@ class MigrationEpisode:
             return self._read_tables(self.records)
         except HarnessError:
             return None
-
-
-@dataclass
-class _Work:
-    """What tracers told of the migration so far, over all attempts.
-
-    `statements` counts those of its revisions; where Alembic was not imported, all.
-    """
-
-    hello: bool = False
-    announced: set[int] = field(default_factory=set)
-    _hooked_alembic: bool = False
-    _of_revisions: int = 0
-    _all: int = 0
-
-    @property
-    def statements(self) -> int:
-        return self._of_revisions if self._hooked_alembic else self._all
-
-    def take(self, record: Mapping[str, Any]) -> None:
-        """Take in a record of a tracer."""
-        kind = record.get("kind")
-        if kind == "hello":
-            self.hello = True
-        elif kind == "hooked":
-            self._hooked_alembic = self._hooked_alembic or record.get("library") == "alembic"
-        elif kind in ("conn", "unidentified") and "backend" in record:
-            self.announced.add(int(record["backend"]))
-        elif kind in ("begin", "more"):
-            self._all += 1
-            self._of_revisions += record.get("step") == "migration"
 
 
 def _said(code: int) -> str:

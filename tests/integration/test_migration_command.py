@@ -275,7 +275,7 @@ def test_untraced_it_is_observed_and_what_waits_is_charged_to_it(project: Projec
     reader = Waiting(project.database, "SELECT count(*) FROM notes")
     deployer = Waiting(project.database, "SELECT pg_advisory_lock(42)")
 
-    verdict = project.run("env", "-i", sys.executable, "-I", hold, allow_untraced_database=(project.name,))
+    verdict = project.run(sys.executable, "-I", hold, allow_untraced_database=(project.name,))
     reader.join()
     deployer.join()
 

@@ -11,7 +11,7 @@ from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
 from harness.errors import UsageError
-from harness.run.preparation import _files, check, check_server_version
+from harness.run.preparation import _check_start, _files, check, check_server_version, target_of
 
 
 def test_a_server_that_cannot_be_observed_is_refused_with_the_reason() -> None:
@@ -52,3 +52,49 @@ def test_the_rollback_undoes_what_the_upgrade_will_have_done() -> None:
         Path("upgrade from None to b2"),
         Path("downgrade from ('b2',) to a1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "upgrade", "downgrade"),
+    [
+        (MigrationPlan(upgrade="head", downgrade="a1"), "head", "a1"),
+        (MigrationPlan(command="x", upgrade="head"), None, None),
+        (MigrationPlan(command="x", upgrade="b2", downgrade="base"), "b2", "base"),
+        (MigrationPlan(command="x", upgrade="head", alembic_config="a.ini"), "head", None),
+    ],
+)
+def test_where_a_step_leads(step: MigrationPlan, upgrade: str | None, downgrade: str | None) -> None:
+    assert (target_of(step, "upgrade"), target_of(step, "downgrade")) == (upgrade, downgrade)
+
+
+class At:
+    """A database at these revisions, and scripts in which `main@base` is `a1`."""
+
+    def __init__(self, *revisions: str) -> None:
+        self.revisions = revisions
+
+    def current(self) -> tuple[str, ...]:
+        return self.revisions
+
+    def resolve(self, target: str, _direction: str) -> tuple[str, ...]:
+        return ("a1",) if target == "main@base" else (target,)
+
+
+@pytest.mark.parametrize(
+    ("expected", "at"), [(None, ("z9",)), ("a1", ("a1",)), ("base", ()), ("b2, a1", ("a1", "b2"))]
+)
+def test_a_database_where_it_is_expected_passes(expected: str | None, at: tuple[str, ...]) -> None:
+    _check_start(MigrationPlan(command="x", expect_from=expected), cast("DatabaseMigrator", At(*at)))
+
+
+@pytest.mark.parametrize(("at", "said"), [((), "base"), (("a1", "z9"), "a1, z9"), (("z9",), "z9")])
+def test_a_database_elsewhere_is_refused_naming_where_it_is(at: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=f"The database is at {said}, not at a1 as --expect-from says"):
+        _check_start(MigrationPlan(command="x", expect_from="a1"), cast("DatabaseMigrator", At(*at)))
+
+
+def test_with_scripts_a_label_may_be_expected() -> None:
+    step = MigrationPlan(alembic_config="a.ini", expect_from="main@base")
+    _check_start(step, cast("DatabaseMigrator", At("a1")))
+    with pytest.raises(UsageError, match="not at main@base"):
+        _check_start(step, cast("DatabaseMigrator", At("b2")))
