@@ -13,10 +13,16 @@ from dataclasses import dataclass
 
 import psutil
 
+from harness.clock import monotonic
+
 __all__ = ["BackendFinder", "Client", "owners"]
 
 LIKELY_AFTER_S = 1.0
 """How long a session of a new kind has to last before the time alone tells that it is the migration's."""
+
+SHARE = 0.1
+"""Looking up whose connections they are may take this share of a core: a service without a pool makes new
+ones all the time."""
 
 OURS = "mul-"
 
@@ -47,9 +53,13 @@ one has it. A connection whose process cannot be seen is left out."""
 def owners(root: int) -> dict[tuple[str, int], bool]:
     """See `Owners`. A process that lost its parent is still in the session that `root` leads."""
     family = _family(root)
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:  # this system shows them to its administrator alone
+        return {}
     return {
         (found.laddr.ip.removeprefix("::ffff:"), found.laddr.port): found.pid in family
-        for found in psutil.net_connections(kind="tcp")
+        for found in connections
         if found.laddr and found.pid is not None
     }
 
@@ -78,6 +88,7 @@ class BackendFinder:
         self._began_at = 0.0
         self._before: set[tuple[str, str, str | None]] = set()
         self._owned: dict[tuple[int, float | None], bool | None] = {}
+        self._look_after = 0.0
 
     def begin(self, at: float) -> None:
         """The migration's process is about to start, at `at` in run time."""
@@ -101,21 +112,25 @@ class BackendFinder:
                 self._before.add(client.kind)
             elif not client.application.startswith(OURS):
                 fresh.append(client)
-        if root is not None:
-            self._look_up(fresh, root)
+        if root is not None and now >= self._look_after:
+            self._look_up(fresh, root, now)
         found = ((client.pid, self._by(client, announced, now)) for client in fresh)
         return named | {pid: by for pid, by in found if by}
 
-    def _look_up(self, fresh: Iterable[Client], root: int) -> None:
+    def _look_up(self, fresh: Iterable[Client], root: int, now: float) -> None:
         """Once for each session: its process has the connection before there is a session."""
         new = [client for client in fresh if (client.pid, client.started_at) not in self._owned]
+        began = monotonic()
         known = self._owners(root) if any((client.port or 0) > 0 for client in new) else {}
+        self._look_after = now + (monotonic() - began) / SHARE
         for client in new:
             end = (client.address or "", client.port or 0)
             self._owned[client.pid, client.started_at] = known.get(end)
 
     def _by(self, client: Client, announced: bool, now: float) -> str:
-        owned = self._owned.get((client.pid, client.started_at))
+        if (client.pid, client.started_at) not in self._owned:
+            return ""  # not looked up yet
+        owned = self._owned[client.pid, client.started_at]
         if owned:
             return "port"
         lasts_s = now - (client.started_at or now)

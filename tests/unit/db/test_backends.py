@@ -7,6 +7,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from harness.db.backends import BackendFinder, Client, owners
 
 NAME = "mul-migration test"
@@ -75,6 +77,16 @@ def test_connections_are_looked_up_once_for_each_session() -> None:
     for _ in range(3):
         find(found, SHOP, FRESH)
     assert asked == [77]
+
+
+def test_looking_them_up_takes_a_share_of_its_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("harness.db.backends.monotonic", lambda: next(clock) * 0.1)  # a look takes 0.1 s
+    found = finder({("127.0.0.1", 40002 + n): True for n in range(3)})
+    late = [replace(FRESH, pid=2 + n, port=40002 + n, started_at=26.0 + n) for n in range(3)]
+    assert find(found, *late[:1], now=28.0) == {2: "port"}
+    assert find(found, *late[:2], now=28.9) == {2: "port"}
+    assert find(found, *late, now=29.1) == {2: "port", 3: "port", 4: "port"}
 
 
 def test_the_owners_of_this_machines_connections() -> None:
