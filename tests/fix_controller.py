@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ class FakeLoad:
 @dataclass
 class Order:
     command: Sequence[str] = ("alembic", "upgrade", "head")
+    log_file: Path = Path("logs", "migration-1.log")
 
 
 @dataclass

@@ -64,7 +64,8 @@ class Blame:
     `session_seconds` is the sum of their waits. `root` is text naming another session that was the true root
     (a reader idle in its transaction before whom the migration queued), "" when the migration was the root.
     `requests`: requests affected, None when there is no evidence for any, `tied` of them exactly; `tie` as in
-    `Affected`. `provenance`: exact, observed (every p ms), inferred.
+    `Affected`. `provenance`: exact, observed (every p ms), inferred. `running` is what the migration's
+    session was seen to run, or to have run last, during the longest wait; "" where the statement is known.
     """
 
     statement: int | None
@@ -86,6 +87,7 @@ class Blame:
     tied: int = 0
     attempts: tuple[Attempt, ...] = ()
     migration: str = ""
+    running: str = ""
 
     def is_of(self, migration: Migration) -> bool:
         """Whether the statement is that migration's."""
@@ -147,7 +149,15 @@ def _blame(
         tied=affected.tied,
         attempts=_attempts(charges),
         migration=migration.name,
+        running="" if statement is not None else _running(longest, queued),
     )
+
+
+def _running(longest: Charge, queued: Sequence[Charge]) -> str:
+    """The text of the root's query; where the migration itself queued for another session, of its own."""
+    root = longest.wait.root
+    texts = [own.wait.query for own in queued] or ([] if root is None else [root.query])
+    return mask(normalised(texts[0])) if texts else ""
 
 
 def _attempts(charges: Iterable[Charge]) -> tuple[Attempt, ...]:

@@ -95,6 +95,7 @@ def _blame(blamed: Blame, facts: Facts, advice: Mapping[int, Sequence[Advice]]) 
         "root": blamed.root,
         "tie": blamed.tie,
         "provenance": blamed.provenance,
+        "running": blamed.running,
         "advice": "" if best is None else best.safe,
         "rule": None if best is None else best.rule,
     }

@@ -72,6 +72,8 @@ def blamed(blames: Sequence[Json], migrations: Sequence[Json], advice: Sequence[
 def _blame(blame: Json, migrations: Sequence[Json], advice: Sequence[Advice]) -> Blame:
     own = of_phase(migrations, blame)
     statement = named(blame.get("statement"), own, blame.get("revision"))
+    if running := mask(clean(blame.get("running") or "")):
+        statement = f"{statement}; it was seen running {shorten(running, SHORT_SQL)}"
     rules = [a for a in advice if a.statement == statement and a.severity != "ignored"]
     safe = code(blame.get("advice"))
     return Blame(

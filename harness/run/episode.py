@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
@@ -41,6 +42,10 @@ class Order(Protocol):
     @property
     def command(self) -> Sequence[str]:
         """Its command line."""
+
+    @property
+    def log_file(self) -> Path:
+        """Where its output goes."""
 
 
 class Child(Protocol):
@@ -335,7 +340,13 @@ class MigrationEpisode:
             why = self._sessions.why_untraced()
             self._end("untraced", code, f"It ended before it could be stopped: {why}")
         else:
-            self._end("ok" if code == 0 else "failed", code, _said(code))
+            self._end("ok" if code == 0 else "failed", code, self._said(code))
+
+    def _said(self, code: int) -> str:
+        if code == 0 or self._child is None:
+            return ""
+        log = self._child.order.log_file
+        return f"Its process ended with exit code {code}; its output is in {log.parent.name}/{log.name}."
 
     def _went_unseen(self, code: int) -> bool:
         """Whether it ended with sessions that nobody checked: with strangers, or ok without any session."""
@@ -415,7 +426,3 @@ class MigrationEpisode:
             return self._read_tables(self.records)
         except HarnessError:
             return None
-
-
-def _said(code: int) -> str:
-    return "" if code == 0 else f"Its process ended with exit code {code}."

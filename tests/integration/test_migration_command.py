@@ -289,6 +289,7 @@ def test_untraced_it_is_observed_and_what_waits_is_charged_to_it(project: Projec
         [reader.query],
     )
     assert blamed["provenance"].startswith("observed")
+    assert blamed["running"] == "SELECT pg_sleep(?)"
     assert gate(verdict, "lock_wait")["status"] == "fail"
     said = " ".join(verdict["limits"])
     assert "was not traced" in said
@@ -432,7 +433,7 @@ def test_a_command_that_fails_is_told_by_its_exit_code(project: Project) -> None
     verdict = project.run("sh", "-c", "exit 7")
     result = gate(verdict, "migration")
     assert (verdict["migration"]["status"], result["status"]) == ("failed", "fail")
-    assert result["why"] == "Its process ended with exit code 7."
+    assert result["why"] == "Its process ended with exit code 7; its output is in logs/migration-1.log."
 
 
 # where it starts

@@ -24,6 +24,7 @@ from tests.fix_record import (
     steady,
     tied_query,
     trace_of,
+    watched,
 )
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
 
@@ -78,6 +79,24 @@ def test_several_attempts_at_a_statement_are_blamed_together_each_told() -> None
     assert [one.session_seconds for one in found.attempts] == pytest.approx([0.4, 0.7, 0.7])
     assert [one.longest_s for one in found.attempts] == pytest.approx([0.4, 0.4, 0.7])
     assert [one.start_at for one in found.attempts] == [27.1, 28.1, 29.1]
+
+
+def untraced(*waits: Wait) -> Blame:
+    log = events(trace=[], ended_at=36.1)
+    observed = watched(backends=(MIGRATION_PID,))
+    (found,) = facts_of(a_record(waits=waits, events=log, observed=observed)).blame
+    return found
+
+
+def test_of_an_untraced_migration_it_is_told_what_its_session_was_seen_running() -> None:
+    running = Blocker(MIGRATION_PID, "psql", "client backend", "active", "CREATE INDEX i ON documents (id)")
+    found = untraced(a_wait(28.0, 31.0, root=running, chain=(MIGRATION_PID,)), a_wait(29.0, 31.0, pid=601))
+    assert (found.statement, found.running) == (None, "CREATE INDEX i ON documents (id)")
+    reader = Blocker(700, "billing", "client backend", "idle in transaction", "SELECT 1", 42.0)
+    head = a_wait(27.0, 29.0, pid=MIGRATION_PID, mode="AccessExclusiveLock", root=reader, query=ALTER)
+    behind = a_wait(27.5, 29.0, root=reader, chain=(MIGRATION_PID, 700))
+    assert untraced(head, behind).running == ALTER
+    assert the_blame(a_wait(28.0, 31.0)).running == ""
 
 
 # requests

@@ -59,6 +59,10 @@ def test_an_untraced_migration_is_blamed_as_a_whole() -> None:
     untraced = {**verdict["migration"], "traced": False}
     [found] = blamed([{**verdict["blame"][1], "statement": None}], [untraced], ())
     assert found.line.startswith("The migration as a whole, which was not traced. ShareLock on documents: 14")
+    [found] = blamed(
+        [{**verdict["blame"][1], "statement": None, "running": "CREATE INDEX i ON t (a)"}], [untraced], ()
+    )
+    assert "not traced; it was seen running CREATE INDEX i ON t (a). ShareLock" in found.line
 
 
 def test_it_says_what_the_requests_were_tied_by() -> None:
