@@ -1,6 +1,7 @@
 """The reading half of a migration: where the database is, where the scripts lead, what lies between.
 
-`DatabaseMigrator` never migrates and never runs an env.py; `harness.db.migration` does, in another process.
+`DatabaseMigrator` never migrates and never runs an env.py, nor a revision whose names are plain literals;
+`harness.db.migration` does, in another process.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from alembic.util import CommandError, to_tuple
 
 from harness.core.trace import Trace, VersionTable
 from harness.db.alembic_config import as_the_command_sees_it, find_scripts, for_ini, read_config
+from harness.db.revision_file import revisions_unrun
 from harness.db.url import DatabaseUrl
 from harness.db.version_table import read_versions
 from harness.errors import HarnessError, UsageError
@@ -241,7 +243,8 @@ class DatabaseMigrator:
             try:
                 find_scripts(config, self._ini.parent)
                 script = ScriptDirectory.from_config(config)
-                script.get_heads()  # imports every script, here, where their folder is in sight
+                with revisions_unrun():
+                    script.get_heads()  # reads every script, here, where their folder is in sight
             except Exception as error:
                 raise self._broken(source, error) from error
         return script

@@ -1,6 +1,6 @@
-"""a script that cannot be imported"""
+"""a script that cannot be imported, and has to be"""
 
-revision = "a1"
 down_revision = None
 
-import no_such_library  # noqa
+
+from no_such_library import NAME as revision  # noqa
