@@ -10,7 +10,7 @@ from harness.core.blame import Attempt, Blame
 from harness.core.locks import MODES, blocked_by, strongest
 from harness.core.migrations import Migration
 from harness.core.secrets import mask, mask_command
-from harness.core.trace import Lock, RevisionRun, Statement
+from harness.core.trace import Context, Lock, RevisionRun, Statement
 from harness.core.verdict import rounded, safe_text, without_paths
 
 __all__ = ["migration_json"]
@@ -58,6 +58,7 @@ def migration_json(
         "last_commit_at": rounded(migration.last_commit_at),
         "duration_s": rounded(migration.duration_s),
         "process_s": rounded(migration.process_s),
+        "contexts": [_context(context) for context in migration.trace.contexts],
         "revisions": [_revision(migration, run) for run in migration.trace.revisions],
         "statements": [
             {
@@ -75,9 +76,23 @@ def _revisions(names: Sequence[str] | None) -> str | None:
     return None if names is None else ", ".join(names) or "base"
 
 
+def _context(context: Context) -> Json:
+    return {
+        "n": context.number,
+        "database": context.table.database,
+        "version_table": context.table.name,
+        "version_table_schema": context.table.schema,
+        "from": _revisions(context.heads_before),
+        "to": _revisions(context.heads_after),
+        "ok": context.ok,
+        "error": None if context.error is None else safe_text(context.error),
+    }
+
+
 def _revision(migration: Migration, run: RevisionRun) -> Json:
     return {
         "revision": run.revision,
+        "context": run.context,
         "down_revisions": list(run.down_revisions),
         "doc": None if run.doc is None else safe_text(run.doc),
         "started_at": rounded(migration.at(run.started_mono)),
@@ -91,6 +106,7 @@ def _statement(migration: Migration, statement: Statement) -> Json:
         "n": statement.n,
         "attempt_of": statement.attempt_of,
         "revision": statement.revision,
+        "context": statement.context,
         "sql": mask(statement.sql),
         "started_at": rounded(migration.at(statement.started_mono)),
         "duration_s": rounded(statement.duration_s),

@@ -342,6 +342,9 @@ def test_revisions_kept_in_a_table_of_another_name(database: str) -> None:
     migration, _ = upgraded("version_table", variables, 0)
 
     assert (migration["from"], migration["to"], migration["status"]) == ("base", "b2", "ok")
+    (context,) = migration["contexts"]
+    assert (context["version_table_schema"], context["version_table"]) == ("house", "revisions")
+    assert (context["from"], context["to"], context["error"]) == ("base", "b2", None)
     _, said = upgraded("version_table", variables, 4)
     assert "already is at b2" in said
 
@@ -350,7 +353,9 @@ def test_one_schema_after_the_other(database: str) -> None:
     migration, _ = upgraded("schemas_by_search_path", notes_in(database, "anna", "bert"), 0)
 
     assert migration["to"] == "b2"
-    assert [step["revision"] for step in migration["revisions"]] == ["a1", "b2", "a1", "b2"]
+    steps = [(step["context"], step["revision"]) for step in migration["revisions"]]
+    assert steps == [(1, "a1"), (1, "b2"), (2, "a1"), (2, "b2")]
+    assert [statement["context"] for statement in migration["statements"]] == [1, 1, 1, 2, 2, 2]
 
 
 def test_an_env_that_hides_an_error_of_its_migration(database: str) -> None:
