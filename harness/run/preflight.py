@@ -42,13 +42,18 @@ def current_command(words: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def preflight(
-    order: MigrationOrder, migrator: DatabaseMigrator, target: str | None, url: DatabaseUrl, sleep: Sleep
+    order: MigrationOrder,
+    migrator: DatabaseMigrator,
+    target: str | None,
+    url: DatabaseUrl,
+    sleep: Sleep,
+    may_go_untraced: bool = False,
 ) -> None:
     """Run `current` in place of the order's upgrade, and teach `migrator` where the version tables are.
 
     Does nothing where there is no such command; `target` is None where the scripts are not known. Raises
-    GuardError when env.py goes to a database that is not allowed, and UsageError when it does not work, or
-    hides that it does not.
+    GuardError when env.py goes to a database that is not allowed, or no tracer can tell where it goes, and
+    UsageError when it does not work, or hides that it does not.
     """
     words = current_command(order.command)
     if words is None:
@@ -68,6 +73,12 @@ def preflight(
         raise UsageError(
             f"The migration's environment does not work: `{command}` ended with exit code {code}.",
             end_of_log(order.log_file),
+        )
+    if not trace.hello and not may_go_untraced:
+        name = url.resolved().dbname
+        raise GuardError(
+            f"`{command}` cannot be traced, so nobody checks where it goes: {trace.why_incomplete}.",
+            f"If it is meant to migrate {name}, add --allow-untraced-database {name}.",
         )
     if trace.complete:
         _check_that_it_got_there(trace, command, order.log_file)

@@ -22,7 +22,14 @@ from harness.db.url import DatabaseUrl
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
-from harness.run.commands import check_command, check_traceable, command_words, folder_of, prepare_database
+from harness.run.commands import (
+    check_command,
+    check_traceable,
+    command_words,
+    folder_of,
+    may_go_untraced,
+    prepare_database,
+)
 from harness.run.databases import Database, check_databases, find_databases, lock_databases
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
@@ -138,7 +145,7 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         directory.write_json("environment.json", machine.describe(own, identity))
         steps = tuple(_steps(plan, own, found))
         for step in steps:
-            _look_ahead(step, services, directory, sleep)
+            _look_ahead(plan, step, services, directory, sleep)
             _check_start(step.plan, step.migrator)
         _check_there_is_work(plan, steps, directory)
         for step in steps:
@@ -227,7 +234,7 @@ def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
     return start_demo(plan, directory, sleep, port)
 
 
-def _look_ahead(step: Step, services: Services, directory: RunDirectory, sleep: Sleep) -> None:
+def _look_ahead(plan: Plan, step: Step, services: Services, directory: RunDirectory, sleep: Sleep) -> None:
     """Run the environment once, unless it is the reference service's, which is known to work."""
     planned = step.plan
     if planned.command is None and alembic_config(planned).resolve() == REFERENCE_ALEMBIC.resolve():
@@ -235,7 +242,8 @@ def _look_ahead(step: Step, services: Services, directory: RunDirectory, sleep: 
     name = f"preflight-{planned.name}" if planned.name else "preflight"
     order = migration_order(step, "upgrade", services, directory, name)
     target = planned.upgrade if planned.scripts_known else None
-    preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep)
+    untraced = may_go_untraced(plan, planned)
+    preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep, untraced)
 
 
 def migration_order(

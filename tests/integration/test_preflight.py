@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -162,3 +164,19 @@ def test_an_env_that_does_not_end(database: str, tmp_path: Path, monkeypatch: py
 
     with pytest.raises(UsageError, match="had not ended after 2 s"):
         look_ahead(database, environment(tmp_path, SLEEPING), tmp_path)
+
+
+def test_a_wrapper_that_hides_the_environment(database: str, tmp_path: Path) -> None:
+    ini = MIGRATIONS / "settings_module" / "alembic.ini"
+    wrapper = tmp_path / "alembic"
+    wrapper.write_text(f'#!/bin/sh\nunset PYTHONPATH\nexec {sys.executable} -P -m alembic -c {ini} "$@"\n')
+    wrapper.chmod(0o755)
+    order = replace(
+        order_for(database, ini, tmp_path), own_command=(str(wrapper), "upgrade", "head"), folder=ini.parent
+    )
+    migrator, url = DatabaseMigrator(database, alembic_config=ini), DatabaseUrl.parse(database)
+
+    with pytest.raises(GuardError, match="cannot be traced") as caught:
+        preflight(order, migrator, "head", url, time.sleep)
+    assert f"--allow-untraced-database {database.rpartition('/')[2]}" in caught.value.remedy
+    preflight(order, migrator, "head", url, time.sleep, may_go_untraced=True)
