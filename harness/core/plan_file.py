@@ -108,9 +108,10 @@ def parse_plan_file(text: str, path: str) -> PlanFile | None:
         what = str(error).replace("at end of document", end)
         raise UsageError(f"{path} is not valid TOML: {what}.", "Mend that line.") from None
     if posixpath.basename(path) == PYPROJECT:
-        table = table.get("tool", {}).get("migrate-under-load")
-        if table is None:
+        tools = table.get("tool")
+        if not isinstance(tools, dict) or "migrate-under-load" not in tools:
             return None
+        table = tools["migrate-under-load"]
     return _Reading(path).plan_file(table)
 
 

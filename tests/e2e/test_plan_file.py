@@ -61,22 +61,13 @@ def test_harness_plan_needs_no_locustfile(tmp_path: Path) -> None:
     assert "no locustfile" in planned.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[load]\nusers = 500\nspawn-rate = 1", "[load] spawn-rate 1 take 500 s to spawn"),
-        ("[migration]\nlock-timeout = '5s'\nstatement-timeout = '5s'", "[migration] lock-timeout 5s is not"),
-        ("[verdict]\nno-gates = ['latncy']", "[verdict] no-gates latncy: there is no such gate"),
-    ],
-)
-def test_what_only_the_run_can_refuse_is_said_in_the_files_words(
-    tmp_path: Path, text: str, words: str
-) -> None:
-    (tmp_path / "my.toml").write_text(text)
+def test_what_only_the_run_can_refuse_is_said_in_the_files_words(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[verdict]\nno-gates = ['latncy']")
     planned = started(tmp_path, "harness", "plan", "-f", str(LOCUSTFILE), "--plan", "my.toml")
     assert planned.returncode == 2
-    assert planned.stderr.startswith("harness: my.toml: ")
-    assert words in planned.stderr
+    assert planned.stderr.startswith(
+        "harness: my.toml: [verdict] no-gates latncy: there is no such gate. Known gates: errors, "
+    )
     assert planned.stderr.count("\n") == 1
 
 

@@ -118,7 +118,8 @@ def test_a_pyproject_is_a_plan_file_by_its_table() -> None:
         "[tool.migrate-under-load.load]\nusers = 3\n[tool.ruff]\nline-length = 80", "a/pyproject.toml"
     )
     assert file.defaults == {"num_users": 3}
-    assert parse_plan_file("[tool.ruff]\nline-length = 80", "pyproject.toml") is None
+    for text in ("[tool.ruff]\nline-length = 80", "tool = 7", ""):
+        assert parse_plan_file(text, "pyproject.toml") is None
 
 
 @pytest.mark.parametrize(

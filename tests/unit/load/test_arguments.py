@@ -302,3 +302,26 @@ def test_the_database_comes_from_the_variable_that_the_file_names(monkeypatch: p
     monkeypatch.setenv("SHOP_URL", URL)
     assert with_file(text).database_url == URL
     assert with_file(text, MUL_DATABASE_URL="postgresql://b@127.0.0.1/b").database_url != URL
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[load]\nusers = 500\nspawn-rate = 1",
+            "[load] spawn-rate 1 take 500 s to spawn, longer than --warm",
+        ),
+        ("[phases]\nbaseline = '1s'", "[phases] baseline is 1 seconds"),
+        ("[migration]\nlock-timeout = '5s'\nstatement-timeout = '5s'", "[migration] lock-timeout 5s is not"),
+        (SEVERAL + "lock-timeout = 'soon'", "Migration billing: [migration] lock-timeout is 'soon'"),
+    ],
+)
+def test_a_contradiction_in_the_file_is_told_in_its_words(text: str, words: str) -> None:
+    file = parse_plan_file(text, "harness.toml")
+    assert file is not None
+    options: Namespace = parser(file=file).parse_args([], env_vars={})
+    with pytest.raises(UsageError) as refused:
+        plan_from(options, (), file)
+    told = file.in_its_words(refused.value, vars(options))
+    assert told.message.startswith("harness.toml: ")
+    assert words in told.message
