@@ -106,11 +106,12 @@ class Statement:
 @dataclass(frozen=True)
 class VersionTable:
     """Where Alembic keeps the revisions of one schema. `schema` is what env.py gives, None where the search
-    path decides; `oid` is the table's own, None where the tracer could not see it."""
+    path decides; `schema_oid` is that of the schema it is in, None where the tracer could not see it. (The
+    table's own oid would be another after an attempt that was rolled back.)"""
 
     name: str
     schema: str | None = None
-    oid: int | None = None
+    schema_oid: int | None = None
     database: str | None = None
 
 

@@ -17,8 +17,8 @@ _Run = tuple[int, int]
 
 @dataclass(eq=False)
 class _Open:
-    """A context, its end still to come. `seen` are the tables of the version table's name that its
-    transactions had locked."""
+    """A context, its end still to come. `seen` are the schemas of the tables with the version table's name
+    that its transactions had locked."""
 
     told: Context
     database: Database | None = None
@@ -95,9 +95,9 @@ class Contexts:
             if found.told.number != number:
                 continue
             for row in record["locks"]:
-                _, dot, name = (row[5] or "").partition(".")
-                if dot and name == found.told.table.name and row[2] in _TABLES:
-                    found.seen.add(row[0])
+                schema_oid, _, name = (row[5] or "").partition(".")
+                if name == found.told.table.name and row[2] in _TABLES:
+                    found.seen.add(int(schema_oid))
 
     def all(self) -> tuple[Context, ...]:
         """The contexts so far, in the order in which they began.
@@ -110,10 +110,10 @@ class Contexts:
         for context in self._contexts.values():
             others = taken.setdefault(context.database, set())
             own = context.seen - others or context.seen
-            oid = next(iter(own)) if len(own) == 1 else None
+            schema_oid = next(iter(own)) if len(own) == 1 else None
             others |= own
             label = context.database.label if context.database else None
-            table = replace(context.told.table, oid=oid, database=label)
+            table = replace(context.told.table, schema_oid=schema_oid, database=label)
             found.append(replace(context.told, table=table))
         return tuple(found)
 

@@ -12,30 +12,27 @@ from harness.errors import SetupError
 
 __all__ = ["read_versions"]
 
-_NAME_OF = (
-    "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.oid = %s"
-)
+_SCHEMA = "SELECT nspname FROM pg_namespace WHERE oid = %s"
 
 
 def read_versions(url: DatabaseUrl, table: VersionTable) -> tuple[str, ...] | None:
     """The revisions in `table`, sorted; () when there is no such table.
 
-    One whose oid is not known is looked for by its name, on the search path unless it has a schema; None when
-    the search path has none, since env.py's may be another. Raises SetupError when it cannot be read.
+    Where the schema is not known it is looked for on the search path; None when that has none, since env.py's
+    may be another. Raises SetupError when it cannot be read.
     """
     name = sql.Identifier(*filter(None, (table.schema, table.name)))
     with connect(url, application_name="mul-migrator", database=table.database) as connection:
         try:
-            if table.oid is not None:
-                row = connection.execute(_NAME_OF, [table.oid]).fetchone()
+            if table.schema_oid is not None:
+                row = connection.execute(_SCHEMA, [table.schema_oid]).fetchone()
                 if row is None:
                     return ()
-                name = sql.Identifier(*row)
+                name = sql.Identifier(row[0], table.name)
             query = sql.SQL("SELECT version_num FROM {} ORDER BY version_num").format(name)
             return tuple(row[0] for row in connection.execute(query))
         except psycopg.errors.UndefinedTable:
-            return None if table.oid is None and table.schema is None else ()
+            return None if table.schema_oid is None and table.schema is None else ()
         except psycopg.Error as error:
             raise _unreadable(url, name, error) from None
 

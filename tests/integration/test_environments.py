@@ -273,9 +273,9 @@ def check_version_tables(trace: Trace, shape: Shape, names: list[str]) -> None:
     assert {context.table.database for context in trace.contexts} == set(names)
     assert all(context.ok and context.heads_before == () for context in trace.contexts)
     assert {tuple(sorted(context.heads_after or ())) for context in trace.contexts} == {shape.heads}
-    tables = {(context.table.database, context.table.oid) for context in trace.contexts}
+    tables = {(context.table.database, context.table.schema_oid) for context in trace.contexts}
     assert len(tables) == shape.contexts
-    assert None not in {oid for _, oid in tables}
+    assert None not in {schema_oid for _, schema_oid in tables}
 
 
 def test_two_databases_when_both_are_named(logging_server: LoggingServer, tmp_path: Path) -> None:

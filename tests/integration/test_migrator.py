@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from harness.core.trace import VersionTable
+from harness.core.trace_fold import build
 from harness.db.migrator import DatabaseMigrator
 from harness.errors import SetupError, UsageError
 
@@ -143,3 +145,27 @@ def test_a_version_table_that_may_not_be_read_names_the_grant(database: str) -> 
 
     assert "alembic_version" in caught.value.message
     assert 'GRANT SELECT ON "alembic_version" TO "mul_reader"' in caught.value.remedy
+
+
+def test_where_alembic_never_came_to_its_steps_nothing_was_changed(database: str) -> None:
+    hooked = [{"kind": "hello"}, {"kind": "hooked", "library": "alembic"}]
+    silent, untraced = build(hooked), build([])
+    found = migrator(database)
+
+    assert found.tables(untraced) == (None,)  # env.py may keep its table elsewhere
+    assert found.tables(silent) == ((),)
+
+
+def test_version_tables_of_several_schemas(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE SCHEMA anna")
+        connection.execute("CREATE SCHEMA bert")
+        rows = connection.execute("SELECT 'anna'::regnamespace::int8, 'bert'::regnamespace::int8").fetchall()
+    stamp(database, "b2", table="anna.alembic_version")
+    found = migrator(database)
+
+    found.learn(VersionTable("alembic_version", schema_oid=oid) for oid in (*rows[0], 99))
+
+    assert found.tables() == (("b2",), (), ())
+    assert found.current() == ("b2",)
+    assert found.path("c3") == ("a1", "b2", "c3")  # bert has all of it before it

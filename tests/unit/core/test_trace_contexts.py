@@ -56,7 +56,7 @@ def test_the_table_is_known_by_its_lock() -> None:
 
     (context,) = told.trace().contexts
 
-    assert context.table == VersionTable("alembic_version", None, 21, "shop")
+    assert context.table == VersionTable("alembic_version", None, 2200, "shop")
     assert (context.heads_before, context.heads_after, context.ok) == (("a1",), ("b2",), True)
 
 
@@ -71,20 +71,28 @@ def test_two_schemas_in_one_transaction_hold_both_locks() -> None:
     told = Told().context(1).statement(1, anna).end(1, "b2")
     told.context(2).statement(2, anna).statement(2, anna, bert).end(2, "b2")
 
-    assert [table.oid for table in tables(told)] == [21, 31]
+    assert [table.schema_oid for table in tables(told)] == [100, 200]
 
 
 def test_twice_the_same_schema() -> None:
     own = lock(21, "alembic_version")
     told = Told().context(1).statement(1, own).end(1, "a1").context(2).statement(2, own).end(2, "b2")
 
-    assert [table.oid for table in tables(told)] == [21, 21]
+    assert [table.schema_oid for table in tables(told)] == [2200, 2200]
 
 
 def test_what_cannot_be_told_apart_is_not_told() -> None:
-    told = Told().context(1).statement(1, lock(21, "alembic_version"), lock(31, "alembic_version"))
+    anna, bert = lock(21, "alembic_version", 100), lock(31, "alembic_version", 200)
+    told = Told().context(1).statement(1, anna, bert)
 
-    assert [table.oid for table in tables(told)] == [None]
+    assert [table.schema_oid for table in tables(told)] == [None]
+
+
+def test_a_table_made_anew_after_a_rollback_is_the_same() -> None:
+    told = Told().context(1).statement(1, lock(21, "alembic_version")).end(1, error="OperationalError: busy")
+    told.context(2).statement(2, lock(31, "alembic_version")).end(2, "b2")
+
+    assert len(set(tables(told))) == 1
 
 
 def test_a_second_database() -> None:
@@ -93,7 +101,10 @@ def test_a_second_database() -> None:
     told.context(1).statement(1, own).end(1, "a1")
     told.context(2).statement(2, own, backend=8).end(2, "a1")
 
-    assert [(table.database, table.oid) for table in tables(told)] == [("shop", 21), ("archive", 21)]
+    assert [(table.database, table.schema_oid) for table in tables(told)] == [
+        ("shop", 2200),
+        ("archive", 2200),
+    ]
 
 
 def test_the_database_is_that_of_alembics_own_statements() -> None:
