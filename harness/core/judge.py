@@ -229,6 +229,12 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
                 f"Where the {which} leads is known to its command alone: judged is that it"
                 " ended ok and did something. --upgrade REV or --alembic-config would tell."
             )
+        names = {context.table.database for context in migration.trace.contexts}
+        if len(names) > 1:
+            yield (
+                f"The {which} went to {len(names)} databases ({', '.join(sorted(filter(None, names)))}): who"
+                " waits, and what becomes of the schema, is seen in the one that it is guarded for."
+            )
         if migration.trace.blind:
             yield (
                 f"Locks and rewrites of some statements of the {which} are not known:"

@@ -23,6 +23,7 @@ from harness.core.verdict import GateResult, Verdict
 from harness.store import dump_json
 from tests.fix_record import (
     MIGRATION_PID,
+    ZERO,
     a_deadlock,
     a_plan,
     a_record,
@@ -297,6 +298,24 @@ def test_what_an_untraced_migration_leaves_unknown_is_said() -> None:
     assert "Waits are charged to it as a whole" in said
     assert "Session 700 is taken for the upgrade's because it began while that ran" in said
     assert "known to its command alone" in said
+
+
+def test_a_migration_of_several_databases_is_watched_in_one() -> None:
+    def said(*databases: str) -> str:
+        records = trace_records()
+        for run, database in enumerate(databases, 1):
+            one = {"process": 77, "mono": ZERO + 26.0, "backend": 500 + run}
+            timeouts = {"lock_timeout_s": 0.0, "statement_timeout_s": 0.0}
+            records += [
+                {"kind": "conn", **one, **timeouts, "database": database, "database_oid": run},
+                {"kind": "context", **one, "run": run, "version_table": "v", "version_table_schema": None},
+                {"kind": "begin", **one, "k": 90 + run, "run": run, "step": "version", "revision": None,
+                 "sql": "SELECT 1", "prepare": False, "status": "idle"},
+            ]  # fmt: skip
+        return " ".join(judge(a_record(events=events(trace=records))).limits)
+
+    assert "The upgrade went to 2 databases (archive, shop)" in said("shop", "archive")
+    assert "databases (" not in said("shop")
 
 
 def test_one_refused_as_untraced_ends_with_the_code_of_a_guard() -> None:
