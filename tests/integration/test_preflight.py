@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import replace
@@ -119,6 +120,27 @@ def test_schemas_that_are_not_equally_far(database: str, tmp_path: Path) -> None
     assert migrator.currents() == (("b2",), ("a1",))
     assert migrator.path() == ("b2",)
     assert migrator.needs_migration() is True
+
+
+def test_flask_migrate_shows_where_it_is(database: str, tmp_path: Path) -> None:
+    folder = MIGRATIONS / "flask_migrate"
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        connection.execute("INSERT INTO alembic_version VALUES ('a1')")
+    flask = (sys.executable, "-m", "flask", "--app", "shop", "db", "upgrade")
+    order = order_for(database, folder / "migrations" / "alembic.ini", tmp_path)
+    order = replace(order, own_command=flask, folder=folder)
+    migrator = DatabaseMigrator(database)  # the scripts are not known
+
+    preflight(order, migrator, None, DatabaseUrl.parse(database), time.sleep)
+
+    assert migrator.current() == ("a1",)
+    assert "db current" in " ".join(argv_of(order.trace_file))
+
+
+def argv_of(trace: Path) -> list[str]:
+    hello = json.loads(trace.read_text().splitlines()[0])
+    return [str(word) for word in hello["argv"]]
 
 
 def test_a_second_database_that_nobody_named(database: str, tmp_path: Path) -> None:
