@@ -55,6 +55,7 @@ class Shape:
     contexts: int = 1
     exit_code: int = 0
     locked: str | None = "notes"
+    name: str = ""
 
 
 ALEMBIC = (sys.executable, "-P", "-m", "alembic")
@@ -99,10 +100,19 @@ SHAPES = (
         command=(sys.executable, "-m", "flask", "--app", "shop", "db", "upgrade"),
     ),
     # A folder named alembic beside the ini would shadow the library; env.py prints and closes descriptors.
-    Shape("chatty", ("psycopg2", "psycopg"), revisions=("a1",), heads=("a1",), locked=None),
+    Shape(
+        "chatty",
+        ("psycopg2", "psycopg"),
+        revisions=("a1",),
+        heads=("a1",),
+        locked=None,
+        name="prints_beside_a_folder_named_alembic",
+    ),
 )
 CASES = [
-    pytest.param(shape, driver, id=f"{shape.folder}-{driver}") for shape in SHAPES for driver in shape.drivers
+    pytest.param(shape, driver, id=f"{shape.name or shape.folder}-{driver}")
+    for shape in SHAPES
+    for driver in shape.drivers
 ]
 
 
