@@ -14,7 +14,8 @@ from harness.core.accounts import Account, accounts_of_text
 from harness.core.declaration import Declaration
 from harness.core.plan import Plan
 from harness.errors import SetupError, UsageError
-from harness.load.auth import Login
+from harness.load.auth import Auth, Login
+from harness.load.hooks import on_begin
 from harness.load.messages import RunSettings
 
 __all__ = [
@@ -74,6 +75,15 @@ def check_accounts(plan: Plan, users: Sequence[type[Any]], workers: int = 1) -> 
             f"Each user needs an account of its own: give at most {known // workers * workers}.",
         )
     return known
+
+
+@on_begin
+def check_here(settings: RunSettings, users: Sequence[type[Any]]) -> None:
+    """Check once more where the users are, what the master has checked: files and variables may differ."""
+    for user in users:
+        if isinstance(getattr(user, "auth", None), Auth):
+            account = accounts_of(settings).account(1, user.account_name, user.account_password)
+            user.auth.check(account)
 
 
 def first_account(plan: Plan, user: type[Any]) -> Account:

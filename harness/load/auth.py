@@ -19,6 +19,7 @@ from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
+from harness.core.secrets import mask
 from harness.errors import UsageError
 from harness.load.client import MeasuredSession, failure_cause
 
@@ -58,8 +59,8 @@ class LoginError(Exception):
     """No credentials could be had for an account; says why, without a secret."""
 
     def __init__(self, account: Account, cause: str) -> None:
-        super().__init__(f"{account.name} could not log in: {cause}")
-        self.cause = cause
+        self.cause = mask(cause)
+        super().__init__(f"{account.name} could not log in: {self.cause}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 from harness.clock import monotonic, wait_until
 from harness.core.events import Event, Kind
 from harness.core.record import FinalRead
+from harness.errors import SetupError
 from harness.load.messages import (
     LOCAL,
     LiveNumbers,
@@ -45,6 +46,7 @@ class _Worker:
 
     id: str
     joined: bool = False
+    refused: str = ""
     pid: int | None = None
     zero: float = 0.0
     round_trip_s: float = float("inf")
@@ -104,7 +106,7 @@ class LoadControl:
 
         `zero` is the `clock.monotonic()` instant of run time 0. Each worker gets `settings` with an index of
         its own and the number of workers. Writes a WORKER_JOINED event for each that answers, WORKER_LOST for
-        each that does not.
+        each that does not. Raises SetupError when one says that it cannot take part.
         """
         self._stop_watching()
         self._directory, self._run, self._zero = directory, settings.run_id, zero
@@ -115,6 +117,9 @@ class LoadControl:
             own = replace(settings, worker_index=index, worker_count=len(ids))
             self._tell(Message.BEGIN, {"settings": own.as_message()}, name)
         self._wait(lambda: all(w.joined for w in self._present()), _JOIN_S)
+        for worker in self._workers.values():
+            if worker.refused:
+                raise SetupError(f"Worker {worker.id} cannot take part: {worker.refused}")
         self._measure_clocks()
         for worker in self._workers.values():
             if not worker.joined:
@@ -219,6 +224,7 @@ class LoadControl:
         worker = self._of(msg)
         if worker is not None and not worker.lost:
             worker.joined, worker.pid, worker.zero = True, msg.data["pid"], msg.data["zero"]
+            worker.refused = msg.data.get("refused", "")
 
     def _on_pong(self, msg: Any, **_: object) -> None:
         worker = self._of(msg)

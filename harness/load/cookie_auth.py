@@ -134,7 +134,7 @@ class CookieSession(Auth):
     def _page(self, account: Account, path: str, credentials: Credentials, send: Send) -> Credentials:
         response = send("GET", path, headers=credentials.headers_for("GET"))
         if cause := failure_cause(response):
-            raise LoginError(account, f"GET {path}: {cause}")
+            raise LoginError(account, f"GET {path} failed: {cause}")
         cookies = changed(credentials.cookies, response)
         return self._with_token(replace(credentials, cookies=cookies), response)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gevent
@@ -20,6 +20,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness.clock import monotonic, wait_until
 from harness.core.record import FinalRead
+from harness.errors import HarnessError
 from harness.load.collector import LoadControl
 from harness.load.health import Health
 from harness.load.messages import LOCAL, Message, ProbeOrder, RunSettings
@@ -27,7 +28,7 @@ from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
-__all__ = ["LoadWorker", "install", "on_final_read", "on_probe"]
+__all__ = ["LoadWorker", "install", "on_begin", "on_final_read", "on_probe"]
 
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
@@ -36,8 +37,19 @@ FLUSH_S = 1.0
 
 logger = logging.getLogger(__name__)
 
+_checks: list[Callable[[RunSettings, Sequence[type[Any]]], None]] = []
 _readers: list[Callable[[], Iterator[FinalRead]]] = []
 _probers: list[Callable[[ProbeOrder], None]] = []
+
+
+def on_begin(
+    check: Callable[[RunSettings, Sequence[type[Any]]], None],
+) -> Callable[[RunSettings, Sequence[type[Any]]], None]:
+    """Register what checks, in each worker and before any load, whether a run can be made here: it gets the
+    run's settings and the classes of users, and raises HarnessError.
+    """
+    _checks.append(check)
+    return check
 
 
 def on_final_read(reader: Callable[[], Iterator[FinalRead]]) -> Callable[[], Iterator[FinalRead]]:
@@ -118,13 +130,20 @@ class LoadWorker:
         settings = RunSettings.from_message(msg.data["settings"])
         zero = monotonic()
         self._run, self._delivered = settings.run_id, False
+        joined = {"pid": os.getpid(), "zero": zero}
+        try:
+            for check in _checks:
+                check(settings, self._environment.user_classes)
+        except HarnessError as error:
+            self._tell(Message.JOINED, {**joined, "refused": str(error)})
+            return
         recorder.begin(self.id, settings, zero)
         self._health.start()
         valve.open()
         if self._shipping is not None:
             self._shipping.kill(block=False)
         self._shipping = gevent.spawn(self._ship_always)
-        self._tell(Message.JOINED, {"pid": os.getpid(), "zero": zero})
+        self._tell(Message.JOINED, joined)
 
     def _on_ping(self, msg: Any, **_: object) -> None:
         self._tell(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})

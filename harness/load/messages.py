@@ -31,7 +31,7 @@ class Message:
     FINISH = "mul_finish"
 
     # worker → master
-    JOINED = "mul_joined"  # pid, zero (the worker's clock when it began)
+    JOINED = "mul_joined"  # pid, zero (the worker's clock when it began), refused (why it cannot take part)
     PONG = "mul_pong"  # sent (as in the ping), clock (the worker's)
     RECORDS = (
         "mul_records"  # blocks [[stream, bytes]], lines [[file, line]], seconds, sent, latencies, errors

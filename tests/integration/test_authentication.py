@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from random import Random
 from typing import Any
 
 import pytest
 from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
+from harness.clock import monotonic
 from harness.core.accounts import Account
+from harness.load.accounts import Actor
 from harness.load.auth import Auth, Credentials, Login, LoginError, Registration, Send
 from harness.load.client import MeasuredSession
+from harness.load.continuity import control, probe_accounts
 from harness.load.cookie_auth import CookieSession, Csrf
+from harness.load.messages import ProbeOrder, RunSettings
+from harness.load.recorder import recorder
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
 from tests.integration.auth_services import ANN, KEY, Book, Door, serving_sessions, serving_tokens
 
@@ -158,6 +164,28 @@ def test_kind_of_ones_own(token_user: Users) -> None:
             return Credentials({"Authorization": f"bearer {token}"})
 
     assert token_user(Twice()).ask("GET", "/items").json() == {"owner": ANN.name}
+
+
+@pytest.mark.parametrize(("deaf", "outcome"), [(False, "worked"), (True, "failed")])
+def test_login_whose_token_no_longer_works_is_told_from_one_whose_does(
+    token_user: Users, book: Book, deaf: bool, outcome: str
+) -> None:
+    user = token_user(GRANT)
+    user.login.credentials(user.session.unrecorded)
+    recorder.begin("w", RunSettings("run", "run", 1, 1, None, 0, 1, 1), monotonic())
+    control(user.login, "/items")
+    book.deaf = deaf
+    order = ProbeOrder(before=monotonic(), accounts=5, per_second=5.0, within_s=5.0)
+    probe_accounts([Actor(user.login, (), "/items")], order, Random(1))
+    lines = [line for _, line in recorder.take(monotonic()).lines]
+    recorder.end()
+    assert [(line["probe"], line["outcome"]) for line in lines] == [
+        ("fresh_login", "worked"),
+        ("first_use", "worked"),
+        ("old_token", outcome),
+        ("fresh_login", "worked"),
+        ("first_use", outcome),
+    ]
 
 
 @pytest.mark.parametrize("header", [None, "X-CSRFToken"])

@@ -106,6 +106,13 @@ def test_each_user_has_an_account_of_its_own_and_refreshes_its_token(record: dic
     assert {read[0] for read in record["reads"]} == {f"account-{number:04}" for number in range(1, USERS + 1)}
 
 
+def test_what_each_account_logged_in_for_is_used_once_apart_from_the_load(record: dict[str, Any]) -> None:
+    probes = [line for file, line in record["lines"] if file == "probes.ndjson"]
+    for kind in ("fresh_login", "first_use"):
+        said = {line["account"]: line["outcome"] for line in probes if line.get("probe") == kind}
+        assert list(said.values()) == ["worked"] * USERS
+
+
 def test_final_read_finds_exactly_what_the_ledger_says(record: dict[str, Any]) -> None:
     expected: dict[str, dict[str, list[int]]] = {account: {} for account, _, _ in record["reads"]}
     for account, key, kind, version, outcome in record["operations"]:

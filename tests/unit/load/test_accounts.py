@@ -5,9 +5,16 @@ import pytest
 
 from harness.core.plan import Plan
 from harness.errors import SetupError, UsageError
-from harness.load.accounts import AccountPool, accounts_of, check_accounts, first_account, read_accounts
+from harness.load.accounts import (
+    AccountPool,
+    accounts_of,
+    check_accounts,
+    check_here,
+    first_account,
+    read_accounts,
+)
 from harness.load.messages import RunSettings
-from harness.load.token_auth import PasswordGrant
+from harness.load.token_auth import PasswordGrant, SignedJwt
 
 
 def test_workers_share_out_the_accounts_without_overlap() -> None:
@@ -117,6 +124,21 @@ def test_account_that_cannot_log_in_as_declared_is_named(tmp_path: Path) -> None
     path.write_text("username,password\nann,s1\nbob,\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"PasswordGrant needs a password of each account, and bob has none"):
         check_accounts(Plan(users=1, accounts=str(path)), [Person])
+
+
+def test_worker_checks_what_only_it_can_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Signed:
+        auth = SignedJwt("SHOP_KEY")
+        account_name = "person-{}"
+        account_password = ""
+
+    monkeypatch.delenv("SHOP_KEY", raising=False)
+    check_here(_settings("run-1"), [Person, object])
+    with pytest.raises(UsageError, match=r"the key in SHOP_KEY, which is not set"):
+        check_here(_settings("run-1"), [Signed])
+    missing = replace(_settings("run-1"), accounts_file=str(tmp_path / "none.csv"))
+    with pytest.raises(UsageError, match=r"cannot be read"):
+        check_here(missing, [Person])
 
 
 def test_accounts_that_nobody_acts_as_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from harness.core.events import Kind
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, Record
 from harness.core.samples import pack_sample
+from harness.errors import SetupError
 from harness.load import collector
 from harness.load.collector import LoadControl
 from harness.load.messages import Message, ProbeOrder, RunSettings, final_read_line
@@ -29,18 +30,21 @@ SETTINGS = RunSettings("run", "canary", 1, 10, 80.0, 0, 1, 100)
 class PlayedWorker:
     """Answers the master at once, except what is in `silent`; its clock is `clock_s` ahead."""
 
-    def __init__(self, name: str, clock_s: float = 0.0, silent: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, clock_s: float = 0.0, silent: tuple[str, ...] = (), refused: str = ""
+    ) -> None:
         self.id = name
         self.state = STATE_RUNNING
         self.clock_s = clock_s
         self.silent = silent
+        self.refused = refused
         self.heard: list[tuple[str, dict[str, Any]]] = []
 
     def answers(self, kind: str, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         self.heard.append((kind, data))
         clock = monotonic() + self.clock_s
         answers: dict[str, list[tuple[str, dict[str, Any]]]] = {
-            Message.BEGIN: [(Message.JOINED, {"pid": 7, "zero": clock})],
+            Message.BEGIN: [(Message.JOINED, {"pid": 7, "zero": clock, "refused": self.refused})],
             Message.PING: [(Message.PONG, {"sent": data.get("sent"), "clock": clock})],
             Message.PROBE: [(Message.PROBED, {})],
             Message.DRAIN: [(Message.DRAINED, {"left": 0})],
@@ -163,6 +167,12 @@ def test_clocks(stage: Callable[..., Stage]) -> None:
     assert joined["ahead"]["offset_s"] == pytest.approx(-500.0, abs=0.1)
     assert joined["ahead"]["base_at"] == pytest.approx(0.0, abs=0.1)
     assert joined["ahead"]["pid"] == 7
+
+
+def test_a_worker_that_cannot_take_part_is_named_with_its_reason(stage: Callable[..., Stage]) -> None:
+    unable = PlayedWorker("b", refused="accounts.csv cannot be read.")
+    with pytest.raises(SetupError, match=r"Worker b cannot take part: accounts\.csv cannot be read\."):
+        stage(PlayedWorker("a"), unable).begin()
 
 
 def test_a_worker_that_never_begins_is_lost(stage: Callable[..., Stage]) -> None:

@@ -106,7 +106,11 @@ def test_token_in_a_header_of_the_answer() -> None:
             _cookies("s=1"),
             r"GET /login has no CSRF token",
         ),
-        (CookieSession("/login", csrf=Csrf(field="c", page="/no")), _cookies("s=1"), r"GET /no: HTTP 404"),
+        (
+            CookieSession("/login", csrf=Csrf(field="c", page="/no")),
+            _cookies("s=1"),
+            r"GET /no failed: HTTP 404",
+        ),
     ],
 )
 def test_login_that_did_not_work_says_why(auth: CookieSession, response: Response, says: str) -> None:
