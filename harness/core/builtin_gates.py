@@ -294,7 +294,7 @@ def _cannot_tell(found: Continuity, needed: int) -> str:
         if kind.failed:
             return f"{name} failed, but had not worked before the migration either: {found.examples[0]}"
         if kind.unclear and not kind.worked:
-            return f"{name} says nothing: the service limited the rate of every one"
+            return f"{name} says nothing: every one was limited by rate, or not answered in time"
     return ""
 
 

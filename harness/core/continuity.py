@@ -30,7 +30,7 @@ KINDS = (OLD_TOKEN, FRESH_LOGIN, FIRST_USE)
 
 WORKED = "worked"
 FAILED = "failed"
-UNCLEAR = "unclear"  # the service limits rates, so its refusal says nothing
+UNCLEAR = "unclear"  # limited by rate, or not answered in time: that says nothing of the session
 NOT_TRIED = "not_tried"
 
 NO_ACCOUNT = "no account was tried"

@@ -29,7 +29,7 @@ from harness.load.recorder import recorder
 __all__ = ["ACCOUNT_WITHIN_S", "control", "probe_accounts", "try_out"]
 
 ACCOUNT_WITHIN_S = 8.0
-"""How long the probes of one account may take together."""
+"""How long the probes of one account may take together; an overloaded service says nothing of sessions."""
 
 _AGAIN_S = 0.5
 """The pause before a second try of what was not answered, or with a server error."""
@@ -133,7 +133,7 @@ def _probe_account(actor: Actor, before: float) -> None:
                 recorder.probe(actor.login.account.name, kind, outcome, detail)
                 current = _NEXT.get(kind, kind)
     except gevent.Timeout:
-        recorder.probe(actor.login.account.name, current, FAILED, f"no answer within {ACCOUNT_WITHIN_S:g} s")
+        recorder.probe(actor.login.account.name, current, UNCLEAR, f"no answer within {ACCOUNT_WITHIN_S:g} s")
 
 
 _NEXT = {OLD_TOKEN: FRESH_LOGIN, FRESH_LOGIN: FIRST_USE}

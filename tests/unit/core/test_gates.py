@@ -497,7 +497,7 @@ def test_continuity_is_red_when_what_had_worked_does_not_any_more(kind: str) -> 
         ),
         (
             sessions(fresh_login="unclear"),
-            "fresh_login says nothing: the service limited the rate of every one",
+            "fresh_login says nothing: every one was limited by rate, or not answered in time",
         ),
         (
             sessions(old_token="not_tried", fresh_login="not_tried", first_use="not_tried"),
