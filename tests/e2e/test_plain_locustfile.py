@@ -30,7 +30,7 @@ PLAIN = """
     from locust import {client}, constant_pacing, events, task
 
     class Reader({client}):
-        wait_time = constant_pacing(0.3)
+        wait_time = constant_pacing(0.4)
 
         def on_start(self):
             name = f"account-{{random.randint(1, 900):04}}"
