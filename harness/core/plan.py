@@ -322,7 +322,8 @@ class Plan:
         if self.migrates and not all(step.database_url or self.database_url for step in self.steps):
             raise UsageError(
                 f"--host {self.host} is given, but not its database.",
-                "Set MUL_DATABASE_URL, for instance postgresql://user:password@127.0.0.1/shop.",
+                "Set MUL_DATABASE_URL, for instance postgresql://user:password@127.0.0.1/shop: the migration"
+                " is held to that database. Without one there is only --placebo.",
             )
 
     def as_json(self) -> dict[str, Any]:

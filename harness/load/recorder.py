@@ -15,7 +15,6 @@ import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-from weakref import WeakSet
 
 import gevent
 from locust.user import User
@@ -35,6 +34,7 @@ __all__ = ["Batch", "Recorder", "recorder"]
 
 _OK = Outcome.OK
 _OTHER = "other"
+_EVER = float("inf")
 _NAME_LENGTH = 200
 _MOST_USES = 500  # a locustfile may make up classes as it goes
 
@@ -131,7 +131,7 @@ class Recorder:
         self._errors = 0
         self._abandoned_at = float("-inf")
         self.uses: Counter[tuple[str, str, str]] = Counter()
-        self._after_error: WeakSet[gevent.Greenlet] = WeakSet()
+        self._after_error: set[gevent.Greenlet] = set()
         self._taken_started = 0
         self._taken_at = zero
 
@@ -236,7 +236,9 @@ class Recorder:
             return
         if in_flight is not None and in_flight not in self._in_flight:
             return  # it was given up, and is `unfinished`
-        took = _seconds(response_time)
+        took = response_time * 1e-3 if type(response_time) is float and 0.0 <= response_time < _EVER else None
+        if took is None:
+            took = _seconds(response_time, 1e-3)
         if url is None and in_flight is None:
             self.note(_user_class(), BY_HAND, Use.REQUESTS)
         if took is None and not exception:
@@ -245,14 +247,15 @@ class Recorder:
         took = took or 0.0
         now = monotonic()
         began = now - took
-        if (told := _seconds(start_time, 1.0)) is not None:
+        if (told := start_time if type(start_time) is float else _seconds(start_time)) is not None:
             # Not `took`: the event may fire after the task has checked the answer. Less than that is a wall
             # clock that was set back, more than the run's age a time of another clock.
-            began = min(began, now - (time.time() - told))
-            began = began if began >= self._zero else now - took
+            told = now - (time.time() - told)
+            if self._zero <= told < began:
+                began = told
         if began < self._abandoned_at and url is not None:
             return  # only Locust's HTTP sessions send `url`, and theirs was in flight: it is `unfinished`
-        if url is not None and self._repeats_an_error(response, exception):
+        if (exception or self._after_error) and url is not None and self._repeats(exception, response):
             return
         self.started += 1
         self.finished += 1
@@ -263,21 +266,20 @@ class Recorder:
             cause = cause_of(exception, response)
             self._pack(endpoint, began, began, began + took, Outcome.ERROR, cause)
 
-    def _repeats_an_error(self, response: object, exception: object) -> bool:
+    def _repeats(self, exception: object, response: object) -> bool:
         """Whether a request failed only because the connection ended with the user's last answer, a 5xx.
 
         Many servers close the connection after one; what fails on it then is the same failure once more.
         """
         user = gevent.getcurrent()
-        if exception and user in self._after_error and is_dropped(exception):
-            self._after_error.discard(user)
+        after_error = user in self._after_error
+        self._after_error.discard(user)
+        if after_error and is_dropped(exception):
             self.note(_user_class(), "", Use.AFTER_ERROR)
             return True
         status = getattr(response, "status_code", None)
-        if isinstance(status, int) and status >= 500:
+        if exception and isinstance(status, int) and status >= 500:
             self._after_error.add(user)
-        elif self._after_error:
-            self._after_error.discard(user)
         return False
 
     def note(self, user: str, client: str, use: str, count: int = 1) -> None:
@@ -413,8 +415,8 @@ class Recorder:
             self._sockets = _WebSockets(self._sockets.connections)
 
 
-def _seconds(value: object, unit: float = 1e-3) -> float | None:
-    """What a locustfile gave as a time, in seconds; None for what cannot be one."""
+def _seconds(value: object, unit: float = 1.0) -> float | None:
+    """What a locustfile gave as a time in units of so many seconds; None for what cannot be one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value * unit if math.isfinite(value) and value >= 0 else None
