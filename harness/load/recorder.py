@@ -13,6 +13,7 @@ import math
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -40,16 +41,20 @@ _MOST_USES = 500  # a locustfile may make up classes as it goes
 
 
 class _Names(dict[str, int]):
-    """Numbers for names, given out as they are asked for; when they run out, all others share the last."""
+    """Numbers for names, given out as they are asked for; when they run out, all others share the last.
 
-    def __init__(self, first: int, last: int) -> None:
+    A name may be a URL that holds a password; it is `masked` where that may be.
+    """
+
+    def __init__(self, first: int, last: int, masked: Callable[[str], str] = str) -> None:
+        self._masked = masked
         self._new: dict[str, str] = {}
         self._next = first
         self._last = last
 
     def __missing__(self, name: str) -> int:
         number = self[name] = self._next
-        self._new[str(number)] = mask(name) if number < self._last else _OTHER
+        self._new[str(number)] = self._masked(name) if number < self._last else _OTHER
         self._next = min(number + 1, self._last)
         return number
 
@@ -118,7 +123,7 @@ class Recorder:
         self.started = self.finished = self.unfinished = 0
         self._zero = zero
         self._in_flight: dict[int, tuple[str, float, float]] = {}
-        self._endpoints = _Names(0, 0xFFFF)
+        self._endpoints = _Names(0, 0xFFFF, mask)
         self._causes = _Names(1, 0xFF)
         self._accounts = _Names(0, 0xFFFFFFFF)
         self._samples = _Stream(worker, {"endpoints": self._endpoints, "causes": self._causes})

@@ -281,6 +281,13 @@ def test_a_long_name_is_cut_and_a_password_in_it_masked(lasting: Recorder) -> No
     assert names[1] == "GET http://ada:***@127.0.0.1/a"
 
 
+def test_an_account_keeps_its_name_whatever_it_looks_like(recorder: Recorder) -> None:
+    name = "http://ada:s3cr3t@127.0.0.1"
+    recorder.operation(name, uuid.uuid4(), OperationKind.CREATE, 1, 1001.0, 1002.0, OperationOutcome.OK)
+    (block,) = blocks_of(recorder.take(1003.0), "operations")
+    assert block.tables["accounts"] == {"0": name}
+
+
 class Answered:
     """A response with a status."""
 
