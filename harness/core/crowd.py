@@ -129,15 +129,25 @@ def _why(result: GateResult, expression: Expression, now: Crowd, before: Crowd) 
 
 
 def limits_of_crowd(facts: Facts) -> Iterator[str]:
-    """That the load shape moved the users between the phases that are compared."""
-    shape = facts.record.plan.shape
-    if shape is None:
+    """That there were fewer users than asked for, or that a load shape moved them between compared phases."""
+    plan = facts.record.plan
+    before = crowd_in(facts.record.health, facts.timeline.window("baseline"))
+    if before is None:
         return
+    if plan.shape is not None:
+        yield from _moved(plan.shape, before, facts)
+    elif before.fewest < plan.users:
+        yield (
+            f"Only {before.fewest} of {plan.users} users lived in the baseline: one whose on_start fails, or"
+            " that stops itself, is gone for good."
+        )
+
+
+def _moved(shape: str, before: Crowd, facts: Facts) -> Iterator[str]:
     phases = [p.name for p in facts.timeline.phases if p.name not in ("warmup", "drain", "final_read")]
     found = {name: crowd_in(facts.record.health, facts.timeline.window(name)) for name in phases}
     crowds = {name: crowd for name, crowd in found.items() if crowd is not None}
-    before = crowds.get("baseline")
-    if before and any(crowd.grew_from(before) or crowd.shrank_from(before) for crowd in crowds.values()):
+    if any(crowd.grew_from(before) or crowd.shrank_from(before) for crowd in crowds.values()):
         said = ", ".join(f"{crowd} in {name}" for name, crowd in crowds.items())
         yield (
             f"The load shape {shape} moved the number of users: {said}. "

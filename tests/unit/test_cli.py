@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,17 @@ def test_doctor_is_content_with_what_the_demo_needs(
     monkeypatch.delenv("MUL_DATABASE_URL", raising=False)
     assert main(["doctor"]) == 0
     assert "safe6" in capsys.readouterr().out
+
+
+def test_run_becomes_locust_with_every_flag_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    become: list[list[str]] = []
+
+    def execv(_: str, command: list[str]) -> None:
+        become.append(command)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", execv)
+    given = ["-f", "theirs.py", "--gate", "p95 < 1s", "--help", "Shopper"]
+    with pytest.raises(SystemExit):
+        main(["run", *given])
+    assert become == [[sys.executable, "-m", "harness.plug_in", *given]]

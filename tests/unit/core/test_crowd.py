@@ -111,6 +111,13 @@ def test_who_moved_and_how_is_said() -> None:
     assert "100 in migrate" in limits[0]
 
 
+@pytest.mark.parametrize(("lived", "said"), [(30, 0), (29, 1)])
+def test_users_that_are_missing_are_said(lived: int, said: int) -> None:
+    record = replace(a_shape(lived, 30), plan=a_plan(users=30))
+    limits = [limit for limit in judge(record).limits if f"Only {lived} of 30 users lived" in limit]
+    assert len(limits) == said
+
+
 def test_without_a_shape_users_that_left_excuse_nothing() -> None:
     record = replace(a_shape(50, 20), plan=a_plan())
     assert gate(record, "throughput").status == "pass"
