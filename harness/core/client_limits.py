@@ -1,7 +1,7 @@
 """What the clients of a run could not see, or refused to count twice, in sentences for the verdict's limits.
 
-Each sentence stands once and only for what the users really did. `USES` are the workers' counts of that, by
-user class and client; `harness/load/plain_clients.py` and the recorder make them.
+Each sentence stands once, with the names of the user classes, and only for what they really did. The workers
+count that as `Use`s (`harness/load/recorder.py`, `note`).
 """
 
 from __future__ import annotations

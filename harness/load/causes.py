@@ -47,13 +47,22 @@ def cause_of(exception: object, response: object = None) -> str:
     """
     status = getattr(getattr(exception, "response", None), "status_code", None)
     if status:
-        return http_cause(status)
+        return http_cause(status, _body_of(response))
     if isinstance(exception, str) or type(exception).__name__ == "CatchResponseError":
         said = _without_varying(str(exception))
         limited = getattr(response, "status_code", None) == _TOO_MANY
         return (f"HTTP {_TOO_MANY} ({said})" if limited else said)[:_CAUSE_LENGTH]
     inner = getattr(exception, "original", None) or exception
     return type(inner).__name__
+
+
+def _body_of(response: object) -> bytes:
+    """The body of a response as far as it was read: asking for `content` would fetch one that is streamed.
+
+    requests keeps it in `_content`, geventhttpclient in `_cached_content`.
+    """
+    read = getattr(response, "_cached_content", None) or getattr(response, "_content", None)
+    return read if isinstance(read, bytes) else b""
 
 
 def is_dropped(exception: object) -> bool:

@@ -109,3 +109,21 @@ def test_a_connection_that_ended_under_a_request(error: Exception) -> None:
 )
 def test_another_failure(error: object) -> None:
     assert not is_dropped(error)
+
+
+@pytest.mark.parametrize("where", ["_content", "_cached_content"])
+def test_what_the_body_says_of_an_error_is_kept_for_any_client(where: str) -> None:
+    response = _Answer()
+    setattr(response, where, b'{"sqlstate": "42703"}')
+    assert cause_of(HTTPError(), response) == "HTTP 503 (42703)"
+
+
+def test_a_body_that_is_streamed_is_not_fetched_for_its_cause() -> None:
+    class Streamed(_Answer):
+        _content = False  # as requests has it until the body is read
+
+        @property
+        def content(self) -> bytes:
+            raise AssertionError("the task reads the body, not the recorder")
+
+    assert cause_of(HTTPError(), Streamed()) == "HTTP 503"
