@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness import __version__
 from harness.core.plan import Plan
-from harness.environ import variable
+from harness.environ import child_environment, variable
 from harness.errors import HarnessError, UsageError
 
 __all__ = ["main"]
@@ -28,8 +28,6 @@ BROKEN_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line for a person, unless `--debug`."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments[:1] == ["run"]:
-        _run(arguments[1:])
     options = _parsed(_parser(), arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -47,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """The options; of a command that hands flags on to Locust, those in `flags`."""
+    if argv[:1] == ["run"]:  # not parsed here: Locust knows its flags, among them --help
+        return argparse.Namespace(command=_run, flags=argv[1:], debug=False)
     options, others = parser.parse_known_args(argv)
     if others and not hasattr(options, "flags"):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
@@ -154,9 +154,14 @@ def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     trace.set_defaults(command=_trace)
 
 
-def _run(arguments: Sequence[str]) -> NoReturn:
-    """Become Locust, with any locustfile a migration test. Not parsed here: Locust knows its flags."""
-    os.execv(sys.executable, [sys.executable, "-m", "harness.plug_in", *arguments])  # noqa: S606
+def _run(options: argparse.Namespace) -> NoReturn:
+    """Become Locust, with any locustfile a migration test: the one of its flags, else the plan file's."""
+    from harness.run.plan_file import find_plan_file, named_plan_file
+
+    planned = find_plan_file(named_plan_file(options.flags)).locustfile
+    locustfile = variable("LOCUST_LOCUSTFILE") or planned
+    environment = child_environment({"LOCUST_LOCUSTFILE": locustfile} if locustfile else {})
+    os.execve(sys.executable, [sys.executable, "-m", "harness.plug_in", *options.flags], environment)  # noqa: S606
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -268,5 +268,5 @@ def _migration_outcome(pytestconfig: pytest.Config, migration_environment: Mappi
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
     if terminal is not None:
         terminal.ensure_newline()
-        terminal.write_line(f"migration under load: {' '.join(command[3:])}, in {root}/latest")
+        terminal.write_line(f"harness run {' '.join(command[4:])} --run-dir {root}")
     return conduct(command, root, migration_environment)

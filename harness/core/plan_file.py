@@ -140,7 +140,6 @@ class _Reading:
                         defaults[key.dest] = _default(key, value)
                     else:
                         others[key] = value
-        self._check_names([one.name for one, _ in entries])
         named = {str(key): value for key, value in others.items()}
         return PlanFile(
             self._path,
@@ -228,17 +227,6 @@ class _Reading:
             raise self._wrong(
                 f"{section} is {_shown(content)}.", f"It is a section: write [{section}] and keys below it."
             )
-
-    def _check_names(self, names: list[str]) -> None:
-        if len(names) < 2:
-            return
-        if "" in names:
-            raise self._wrong(
-                f"[[migration]] number {names.index('') + 1} has no name.", "Name each of several migrations."
-            )
-        double = next((name for name in names if names.count(name) > 1), None)
-        if double is not None:
-            raise self._wrong(f"two [[migration]]s are called {double!r}.", "Give them different names.")
 
     def _unknown(self, section: str, name: str, known: list[str]) -> UsageError:
         homes = [str(key) for key in KEYS if key.name == name]

@@ -93,7 +93,7 @@ KEYS: tuple[Key, ...] = (
         "load",
         "locustfile",
         PATH,
-        words="What `harness plan` and `pytest --migration-plan` run; `locust` itself takes it as `-f`.",
+        words="For `harness run`, `harness plan` and `pytest --migration-plan`; to `locust` give `-f`.",
     ),
     Key("load", "users", WHOLE, "--users", "How many users drive the service."),
     Key("load", "spawn-rate", NUMBER, "--spawn-rate", "How many users start per second."),

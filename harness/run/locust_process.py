@@ -1,4 +1,4 @@
-"""A run as the person would start it: `locust -f … --headless` in a process of its own."""
+"""A run as the person would start it: `harness run -f … --headless`, in a process of its own."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Outcome:
 
 
 def run_command(locustfile: str, *arguments: str) -> list[str]:
-    """The command line of a run; `-P`, so that nothing in the working folder is taken for Locust."""
-    return [sys.executable, "-P", "-m", "locust", "-f", locustfile, "--headless", *arguments]
+    """The command line of a run, of any locustfile; `-P`: nothing in the working folder shadows a library."""
+    return [sys.executable, "-P", "-m", "harness.plug_in", "-f", locustfile, "--headless", *arguments]
 
 
 def locustfile_of(given: str | None, planned: str | None) -> str | None:

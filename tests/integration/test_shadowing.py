@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.integration
 
-PROGRAM = "import harness, alembic.config; print(alembic.__version__, sys.path == before)"
+PROGRAM = "import harness.db, alembic.config; print(alembic.__version__, sys.path == before)"
 
 
 def run_in(folder: Path, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
@@ -35,5 +35,10 @@ def test_the_library_is_found_past_a_folder_of_migrations(project: Path) -> None
 
 
 def test_nothing_is_imported_where_nothing_shadows(tmp_path: Path) -> None:
-    done = run_in(tmp_path, "import harness; print('alembic' in sys.modules, sys.path == before)")
+    done = run_in(tmp_path, "import harness.db; print('alembic' in sys.modules, sys.path == before)")
     assert done.stdout == "False True\n"
+
+
+def test_a_projects_own_tests_keep_the_projects_own_package(project: Path) -> None:
+    done = run_in(project, "import harness.pytest_plugin; import alembic; print(alembic.__file__)")
+    assert done.stdout.strip() == str(project / "alembic" / "__init__.py")

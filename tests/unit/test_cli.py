@@ -130,15 +130,47 @@ def test_doctor_is_content_with_what_the_demo_needs(
     assert "safe6" in capsys.readouterr().out
 
 
-def test_run_becomes_locust_with_every_flag_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_becomes_locust_with_every_flag_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     become: list[list[str]] = []
 
-    def execv(_: str, command: list[str]) -> None:
+    def execve(_program: str, command: list[str], _environment: object) -> None:
         become.append(command)
         raise SystemExit(0)
 
-    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.chdir(tmp_path)
     given = ["-f", "theirs.py", "--gate", "p95 < 1s", "--help", "Shopper"]
     with pytest.raises(SystemExit):
         main(["run", *given])
     assert become == [[sys.executable, "-m", "harness.plug_in", *given]]
+
+
+@pytest.mark.parametrize(
+    ("plan", "variable", "found"),
+    [
+        ("[load]\nlocustfile = 'load/users.py'", None, "load/users.py"),
+        ("[load]\nlocustfile = 'load/users.py'", "mine.py", "mine.py"),
+        ("", None, None),
+    ],
+)
+def test_run_becomes_locust_with_the_plan_files_locustfile(
+    plan: str, variable: str | None, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr("os.execve", lambda _program, argv, environment: became.append((argv, environment)))
+    monkeypatch.delenv("LOCUST_LOCUSTFILE", raising=False)
+    if variable:
+        monkeypatch.setenv("LOCUST_LOCUSTFILE", variable)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "harness.toml").write_text(plan)
+    main(["run", "--headless", "--users", "3"])
+    [(argv, environment)] = became
+    assert argv[1:] == ["-m", "harness.plug_in", "--headless", "--users", "3"]
+    assert environment.get("LOCUST_LOCUSTFILE") == found
+
+
+def test_run_refuses_a_wrong_plan_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "harness.toml"
+    file.write_text("[load]\nusres = 3")
+    assert main(["run", f"--plan={file}"]) == 2
+    assert "Did you mean users?" in capsys.readouterr().err

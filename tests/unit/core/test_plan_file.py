@@ -143,8 +143,6 @@ def test_a_pyproject_is_a_plan_file_by_its_table() -> None:
         ("[ignore]\ncreate-index = true", ("[ignore] create-index is true", "the reason")),
         ("[ignore]\ncreate-index = ''", ("[ignore] create-index", "the reason")),
         ("[migration]\nname = 'x'", ("[migration] name is for several", "[[migration]]")),
-        ("[[migration]]\nname = 'x'\n[[migration]]\nupgrade = 'h'", ("number 2 has no name",)),
-        ("[[migration]]\nname = 'x'\n[[migration]]\nname = 'x'", ("two [[migration]]s are called 'x'",)),
         ("[load]\nusers = ", ("not valid TOML", "line 2")),
         ("[load]\nusers = 1\nusers = 2", ("not valid TOML", "line 3")),
     ],
