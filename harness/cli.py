@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--format", choices=["terminal", "html", "junit", "markdown"], default="terminal")
     report.set_defaults(command=_report)
 
+    _add_compare(commands)
     _add_trace(commands)
     _add_init(commands)
 
@@ -134,6 +135,28 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     init.set_defaults(command=_init)
 
 
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="what changed between two runs, and whether chance alone may have done it",
+        description=_compare.__doc__,
+        allow_abbrev=False,
+    )
+    compare.add_argument("old", type=Path, metavar="OLD", help="run directory to compare with")
+    compare.add_argument("new", type=Path, metavar="NEW", help="run directory that is compared")
+    compare.add_argument(
+        "--max-slower",
+        default="10% + 5ms",
+        metavar="SHARE",
+        help="how much slower is a regression, such as 25%% or '10%% + 5ms' (the default)",
+    )
+    compare.add_argument("--all", action="store_true", help="show endpoints that did not change, too")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print every number for a program")
+    form.add_argument("--markdown", action="store_true", help="print Markdown for a job summary")
+    compare.set_defaults(command=_compare)
+
+
 def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     trace = commands.add_parser(
         "trace",
@@ -183,6 +206,25 @@ def _analyze(options: argparse.Namespace) -> int:
     verdict, view = analyze(options.run_dir, options.out, gates, no_gates)
     terminal.render(view, terminal.console())
     return verdict.exit_code
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Compare two runs per phase and endpoint: latency, errors and throughput with the chance that noise made
+    the difference. Ends with 1 when something became clearly slower than --max-slower allows or fails more
+    often, with 4 when the runs are too little evidence, else with 0.
+    """
+    from harness.report import comparison, terminal
+    from harness.run.comparing import compare_runs
+    from harness.store import dump_json
+
+    found = compare_runs(options.old, options.new, options.max_slower)
+    if options.json:
+        sys.stdout.write(dump_json(found.as_json()))
+    elif options.markdown:
+        sys.stdout.write(comparison.render_markdown(found, options.all))
+    else:
+        comparison.render_terminal(found, terminal.console(), options.all)
+    return int(found.exit_code)
 
 
 def _report(options: argparse.Namespace) -> int:

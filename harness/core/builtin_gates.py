@@ -24,16 +24,15 @@ from harness.core.generator import BUSY_RATIO, Fitness, fitness
 from harness.core.metrics import METRICS, quantile_samples
 from harness.core.migrations import Migration
 from harness.core.plan import Plan
+from harness.core.resampling import resampled_quantiles
 from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.verdict import GateResult
 
-__all__ = ["BUILT_IN", "BuiltIn"]
+__all__ = ["BUILT_IN", "BuiltIn", "judge_generator"]
 
 HUB_LATE_S = 0.05
 ENDPOINT_EXCESS = 0.05
 ENDPOINT_FAILURES = 5
-RESAMPLES = 1000
-BLOCK_S = 0.5
 CONTINUITY_ACCOUNTS = 3
 
 
@@ -171,31 +170,10 @@ def _excess_interval(facts: Facts, phase: str, expression: Expression) -> tuple[
         return -np.inf, np.inf
     random = np.random.default_rng(facts.record.plan.seed)
     tail = inside(samples, tail_with(samples, recover, quantile_samples(0.95)))
-    observed = _resampled_p95(tail, random)
-    before = _resampled_p95(inside(samples, baseline), random)
+    observed = resampled_quantiles(tail, (0.95,), random)[:, 0]
+    before = resampled_quantiles(inside(samples, baseline), (0.95,), random)[:, 0]
     low, high = np.quantile(observed - (expression.factor * before + expression.value), (0.025, 0.975))
     return float(low), float(high)
-
-
-def _resampled_p95(samples: SampleTable, random: np.random.Generator) -> Floats:
-    """The p95 of the answers that are ok, over resamples of half-second blocks with replacement.
-
-    Requests due in the same moment are slow together, so blocks are drawn and not requests: one stall of the
-    machine is one observation, however many requests it caught (Künsch, The Jackknife and the Bootstrap for
-    General Stationary Observations, 1989).
-    """
-    ok = samples.where(samples.outcome == Outcome.OK)
-    order = np.argsort(ok.latency, kind="stable")
-    latency = ok.latency[order]
-    _, block = np.unique(np.floor(ok.at / BLOCK_S).astype(np.int64), return_inverse=True)
-    block = block[order]
-    count = int(block.max()) + 1
-    resampled = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        drawn = np.bincount(random.integers(count, size=count), minlength=count)
-        reached = np.cumsum(drawn[block])
-        resampled[number] = latency[np.searchsorted(reached, 0.95 * reached[-1])]
-    return resampled
 
 
 # migration
@@ -303,10 +281,11 @@ def _cannot_tell(found: Continuity, needed: int) -> str:
 
 def _generator(_plan: Plan) -> Iterator[Gate]:
     words = f"hub_late_p99 <= {HUB_LATE_S * 1000:g}ms, CPU mostly below {BUSY_RATIO:.0%}, no worker lost"
-    yield Gate("generator", words, "generator", _fit)
+    yield Gate("generator", words, "generator", judge_generator)
 
 
-def _fit(facts: Facts) -> GateResult:
+def judge_generator(facts: Facts) -> GateResult:
+    """Whether the generator kept time, had CPU left, and kept its workers."""
     found = fitness(facts.record.health, facts.judged)
     result = GateResult("", "", "pass", found.late_p99_s, HUB_LATE_S, "s", found.ticks)
     if reasons := "; ".join(_unfit(found, facts)):

@@ -52,6 +52,11 @@ class Facts:
         return None if start is None else start.data.get("run_id")
 
     @property
+    def complete(self) -> bool:
+        """Whether the run walked all its phases to the end."""
+        return any(e.kind == Kind.RUN_END and bool(e.data.get("complete")) for e in self.record.events)
+
+    @property
     def judged(self) -> Window | None:
         """From the baseline's start to the end of the load: all time but the warm-up."""
         baseline = self.timeline.window("baseline")

@@ -66,7 +66,7 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     results = _without_samples(gates, results, facts.record.incomplete_samples)
     results = [_blamed(result, facts) for result in results]
     advice, unadvised = _advice(facts, parse)
-    complete = _complete(record.events)
+    complete = facts.complete
     stop = facts.first(Kind.STOP)
     status = worst(results, complete)
     refused = any(migration.status in ("wrong_database", "untraced") for migration in facts.migrations)
@@ -98,10 +98,6 @@ def _advice(facts: Facts, parse: Parse) -> tuple[dict[int, tuple[Advice, ...]], 
             which = f"{migration.direction}{migration.of}"
             failed.append(f"No advice on the {which}: it could not be computed: {what}.")
     return found, failed
-
-
-def _complete(events: Sequence[Event]) -> bool:
-    return any(event.kind == Kind.RUN_END and bool(event.data.get("complete")) for event in events)
 
 
 def _last_phase(events: Sequence[Event]) -> str | None:

@@ -10,7 +10,7 @@ from harness.report.measures import Measure
 from harness.report.view import View
 from harness.report.words import plural
 
-__all__ = ["render"]
+__all__ = ["escaped", "render", "table"]
 
 _SPECIAL = re.compile(r"[\\`*_\[\]#!|~$@]|:(?=\S)|(?<=[wW]{3})\.|^[-+=]")
 _FINDINGS = 5
@@ -25,12 +25,12 @@ def render(view: View) -> str:
 
 def _lines(view: View) -> Iterator[str]:
     head = view.headline
-    yield f"## {head.mark} {head.word}: {_text(view.title)}"
+    yield f"## {head.mark} {head.word}: {escaped(view.title)}"
     yield ""
-    yield _text(head.sentence)
+    yield escaped(head.sentence)
     yield ""
     yield from _blame(view)
-    yield from _table(
+    yield from table(
         ("Status", "Gate", "Expression", "Observed", "Limit", "Samples", "Why"),
         "lll rrr l",
         (
@@ -50,7 +50,7 @@ def _lines(view: View) -> Iterator[str]:
 def _blame(view: View) -> Iterator[str]:
     """The worst statement with its safe form, and the others that are blamed in a line each."""
     for number, blame in enumerate(view.blame[:_FINDINGS]):
-        yield f"**{_text(blame.statement)}**: {_text(blame.sentence)} {_text(blame.root)}".rstrip()
+        yield f"**{escaped(blame.statement)}**: {escaped(blame.sentence)} {escaped(blame.root)}".rstrip()
         yield ""
         if not number and blame.safe:
             yield "Safe form:"
@@ -65,7 +65,7 @@ def _blame(view: View) -> Iterator[str]:
 def _advice(view: View) -> Iterator[str]:
     found = view.advice_of("finding")
     for advice in found[:_FINDINGS]:
-        yield f"- **{_text(advice.rule)}**, {_text(advice.sentence)}"
+        yield f"- **{escaped(advice.rule)}**, {escaped(advice.sentence)}"
     if len(found) > _FINDINGS:
         yield f"- {plural(len(found) - _FINDINGS, 'more finding')} in the report"
     for severity, what in (("note", "note"), ("ignored", "ignored finding")):
@@ -75,18 +75,18 @@ def _advice(view: View) -> Iterator[str]:
 
 def _evidence(view: View) -> Iterator[str]:
     for schema in view.schema[:_FINDINGS]:
-        yield f"- {'**Red:** ' if schema.red else ''}{_text(schema.sentence)}"
+        yield f"- {'**Red:** ' if schema.red else ''}{escaped(schema.sentence)}"
     for error in view.errors[:_FINDINGS]:
-        yield f"- {_text(error.sentence)}"
+        yield f"- {escaped(error.sentence)}"
     if view.claims:
-        yield f"- Predicted by {_text(view.claims[0].tool)}: {_text(claims_sentence(view.claims))}"
+        yield f"- Predicted by {escaped(view.claims[0].tool)}: {escaped(claims_sentence(view.claims))}"
 
 
 def _facts(view: View) -> Iterator[str]:
     for fact in (*view.findings[:_FINDINGS], *view.facts):
-        yield f"- **{_text(fact.title)}**: {_text(fact.text)}"
+        yield f"- **{escaped(fact.title)}**: {escaped(fact.text)}"
     for limit in view.limits:
-        yield f"- Limit: {_text(limit)}"
+        yield f"- Limit: {escaped(limit)}"
 
 
 def _phases(phases: Sequence[Measure]) -> list[str]:
@@ -95,7 +95,7 @@ def _phases(phases: Sequence[Measure]) -> list[str]:
         for p in phases
     )
     titles = ("Phase", "Duration", "Requests", "Throughput", "Errors", "p50", "p95", "p99", "Max", "Stall")
-    return list(_table(titles, "l rrr rrr rrr", rows)) if phases else []
+    return list(table(titles, "l rrr rrr rrr", rows)) if phases else []
 
 
 def _statements(view: View) -> list[str]:
@@ -104,7 +104,7 @@ def _statements(view: View) -> list[str]:
         for s in view.slowest()
     )
     titles = ("Revision", "Statement", "Started", "Duration", "Longest", "Error")
-    return list(_table(titles, "ll rrr l", rows, raw=(1,))) if view.statements else []
+    return list(table(titles, "ll rrr l", rows, raw=(1,))) if view.statements else []
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -116,18 +116,18 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
             yield ""
 
 
-def _table(
+def table(
     titles: Sequence[str], align: str, rows: Iterable[Sequence[str]], raw: Sequence[int] = ()
 ) -> Iterator[str]:
     """A table; `align` has a letter per column, `raw` are the columns that are Markdown already."""
     yield f"| {' | '.join(titles)} |"
     yield f"|{'|'.join('---:' if letter == 'r' else '---' for letter in align.replace(' ', ''))}|"
     for row in rows:
-        yield f"| {' | '.join(c if n in raw else _text(c) for n, c in enumerate(row))} |"
+        yield f"| {' | '.join(c if n in raw else escaped(c) for n, c in enumerate(row))} |"
     yield ""
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Foreign text on one line, with everything escaped that Markdown, a table or HTML would act on.
 
     An `@` is written as an entity: a backslash does not keep GitHub from notifying the person of that name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.clock import utc_now
 from harness.core.advice import RULES
+from harness.core.plan import Plan
 from harness.core.plan_keys import KEYS
+from harness.store import RunDirectory
 
 
 def test_no_run_directory_is_one_line_and_exit_code_2(
@@ -174,3 +178,37 @@ def test_run_refuses_a_wrong_plan_file(tmp_path: Path, capsys: pytest.CaptureFix
     file.write_text("[load]\nusres = 3")
     assert main(["run", f"--plan={file}"]) == 2
     assert "Did you mean users?" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> tuple[str, str]:
+    """Two runs of nothing: they were interrupted before their load."""
+    made = [RunDirectory.create(Plan(run_root=str(tmp_path)), utc_now()) for _ in range(2)]
+    for directory in made:
+        directory.close()
+    return str(made[0].path), str(made[1].path)
+
+
+def test_runs_that_are_no_evidence_compare_as_undecided(
+    two_runs: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *two_runs]) == 4
+    shown = capsys.readouterr().out
+    assert "The old run is no evidence: it was not completed." in shown
+    assert shown.splitlines()[-1].startswith("? Nothing is decided")
+
+
+def test_a_comparison_for_programs_and_for_a_summary(
+    two_runs: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *two_runs, "--json", "--max-slower", "25%"]) == 4
+    assert json.loads(capsys.readouterr().out)["max_slower"] == "25%"
+    assert main(["compare", *two_runs, "--markdown"]) == 4
+    assert capsys.readouterr().out.startswith("## ? Nothing is decided")
+
+
+def test_comparing_with_what_is_no_run_names_it(
+    two_runs: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", two_runs[0], str(tmp_path / "nothing")]) == 2
+    assert str(tmp_path / "nothing") in capsys.readouterr().err

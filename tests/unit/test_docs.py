@@ -59,7 +59,7 @@ def test_the_help_page_has_the_keys_as_the_program_explains_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["analyze", "report", "doctor", "explain", "trace", "plan", "help", "init"]
+    "command", ["analyze", "compare", "report", "doctor", "explain", "trace", "plan", "help", "init"]
 )
 def test_every_command_is_in_the_readme(command: str) -> None:
     with pytest.raises(SystemExit) as ended:
