@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import secrets
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -31,6 +32,12 @@ from harness.errors import UsageError
 __all__ = ["RunDirectory", "dump_json", "part_of", "read_record"]
 
 T = TypeVar("T")
+
+DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md")
+"""What analysis writes: of no use in the copy of another run."""
+
+BASELINE = "baseline_run"
+"""The folder of that copy."""
 
 STREAMS = {"samples": SAMPLE.size, "operations": OPERATION.size}
 """The streams of packed blocks, each in `<stream>.blocks`, and the bytes of one record."""
@@ -131,6 +138,11 @@ class RunDirectory:
             return cast("IO[Any]", gzip.open(path, "ab"))
         return path.open("ab")
 
+    def keep_baseline_run(self, path: Path) -> None:
+        """Copy the record of the run that gates compare with: judging must not need its directory later."""
+        left_out = shutil.ignore_patterns(*DERIVED, BASELINE, "logs")
+        shutil.copytree(path, self.path / BASELINE, ignore=left_out)
+
     def close(self) -> None:
         """Close every file; a later append opens it again."""
         while self._open:
@@ -143,13 +155,17 @@ def _point_latest(root: Path, name: str) -> None:
     os.replace(temporary, root / "latest")
 
 
-def read_record(path: Path) -> Record:
-    """Read a run directory back; raises UsageError when it is none."""
+def read_record(path: Path, with_baseline: bool = True) -> Record:
+    """Read a run directory back; raises UsageError when it is none.
+
+    `with_baseline`: with the record of the run that its gates compare with.
+    """
     if not (path / "plan.json").is_file():
         raise UsageError(
             f"{path} is not a run directory: it has no plan.json.", "Give a folder such as runs/latest."
         )
     missing: list[str] = []
+    plan = Plan.from_json(_json(path, "plan.json"))
     events = tuple(Event.from_json(line) for line in _lines(path, "events.ndjson", missing))
     bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
     streams = {name: _streams(path, name, events, missing) for name in STREAMS}
@@ -180,6 +196,7 @@ def read_record(path: Path) -> Record:
         database=tuple(_each(path, "database.ndjson", missing, observer_line, watched.lines)),
         schema_before=_evidence(path, "catalog_before.json", missing, schema_state),
         schema_after=_evidence(path, "catalog_after.json", missing, schema_state),
+        baseline=_baseline(path, missing) if with_baseline and plan.baseline_run else None,
         schema_after_rollback=_evidence(path, "catalog_after_rollback.json", missing, schema_state),
         predictions=_evidence(path, "predictions.json", missing, dict) or None,
         elsewhere={name: _watch(path, part_of(name), missing) for name in databases_of(events)},
@@ -213,6 +230,13 @@ def _part(path: Path, part: str, missing: list[str]) -> Part:
         after_rollback=schema("after_rollback"),
         predictions=_evidence(path, f"{part}predictions.json", missing, dict) or None,
     )
+
+
+def _baseline(path: Path, missing: list[str]) -> Record | None:
+    if not (path / BASELINE / "plan.json").is_file():
+        missing.append(f"{BASELINE} is not there")
+        return None
+    return read_record(path / BASELINE, with_baseline=False)
 
 
 def _json(path: Path, name: str) -> dict[str, Any]:

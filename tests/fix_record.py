@@ -7,26 +7,31 @@ The run of `a_record()` has its baseline in [5, 25), its migration's first state
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.core.blocks import Block
 from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
-from harness.core.samples import Outcome, SampleTable
+from harness.core.samples import Outcome, SampleTable, pack_sample
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
 from harness.core.waits import Blocker, Wait
+from harness.store import RunDirectory
 
 __all__ = [
     "ENDPOINT",
     "IMPACT",
     "MIGRATION_PID",
+    "PHASES",
     "ROLLBACK_PHASES",
     "TABLE_OID",
     "ZERO",
@@ -41,6 +46,7 @@ __all__ = [
     "healthy",
     "idle_trace",
     "joined",
+    "on_disk",
     "points",
     "samples",
     "sessions",
@@ -481,6 +487,30 @@ def sessions(until: float = 52.0, /, **after: str) -> tuple[Probe, ...]:
             for kind in kinds
         ),
     )
+
+
+def on_disk(root: Path, plan: Plan | None = None, table: SampleTable | None = None) -> Path:
+    """The directory below `root` of a whole run of the plan, which nobody observed."""
+    plan = replace(plan or a_plan(), run_root=str(root))
+    directory = RunDirectory.create(plan, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    told = [event for event in events(plan) if event.kind != Kind.WORKER_FINAL]
+    final = {"worker": "w1", "samples": 1, "operations": 0, "started": 1, "finished": 1, "unfinished": 0}
+    for event in (*told, Event(53.5, Kind.WORKER_FINAL, final)):
+        directory.append_event(event)
+    directory.write_json("environment.json", {"python": "3.11.9"})
+    table = steady() if table is None else table
+    packed = b"".join(
+        pack_sample(float(at), float(latency), float(service), int(endpoint), int(outcome), 0)
+        for at, latency, service, endpoint, outcome in zip(
+            table.at, table.latency, table.service, table.endpoint, table.outcome, strict=True
+        )
+    )
+    names = {str(number): name for number, name in enumerate(table.endpoints)}
+    directory.append_block("samples", Block("w1", 0, len(table), packed, {"endpoints": names}).encode())
+    for point in healthy():
+        directory.append_line("health.ndjson", asdict(point))
+    directory.close()
+    return directory.path
 
 
 def a_record(plan: Plan | None = None, table: SampleTable | None = None, **changes: Any) -> Record:

@@ -11,7 +11,7 @@ from harness.core.facts import Facts
 from harness.core.plan import Plan
 from harness.core.record import Record
 
-__all__ = ["Condition", "conditions", "doubts"]
+__all__ = ["Condition", "conditions", "conditions_of_plans", "doubts"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,15 @@ class Condition:
 
 def conditions(old: Record, new: Record) -> tuple[Condition, ...]:
     """What differs in the plans and in the environments of two runs."""
-    return (*_of_plans(old.plan, new.plan), *_of_environments(old.environment, new.environment))
+    return (*conditions_of_plans(old.plan, new.plan), *_of_environments(old.environment, new.environment))
+
+
+def conditions_of_plans(old: Plan, new: Plan) -> tuple[Condition, ...]:
+    """What differs in the plans of two runs."""
+    return (
+        *_differing(dict(_load(old)), dict(_load(new)), load=True),
+        *_differing(dict(_order(old)), dict(_order(new))),
+    )
 
 
 def doubts(facts: Facts) -> tuple[str, ...]:
@@ -75,11 +83,6 @@ def _targets(plan: Plan) -> str:
         f"upgrade {step.upgrade}" + (f", downgrade {step.downgrade}" if step.downgrade else "")
         for step in plan.steps
     )
-
-
-def _of_plans(old: Plan, new: Plan) -> Iterator[Condition]:
-    yield from _differing(dict(_load(old)), dict(_load(new)), load=True)
-    yield from _differing(dict(_order(old)), dict(_order(new)))
 
 
 # environments

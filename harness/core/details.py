@@ -46,6 +46,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         "isolation": _isolation(facts),
         "continuity": _continuity(facts),
         "websocket": _websocket(facts),
+        "baseline_run": facts.baseline and facts.baseline.run_id,
         "drills": [],
         "load": _load(facts),
         "environment": without_paths(dict(facts.record.environment)),

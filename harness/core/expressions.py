@@ -5,6 +5,7 @@
 slow_list: p95{phase=migrate,name="GET /documents"} < 800ms
 latency:   p95{phase=migrate} < 3 * p95{phase=baseline} + 50ms
 error_ratio{phase=migrate} < 1% for 2s
+p95{phase=migrate} < 1.1 * p95{run=baseline,phase=migrate}
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 LABELS = ("phase", "name", "run")
+RUNS = ("baseline",)
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _VALUE = rf"{_NUMBER}\s*[A-Za-z%/µ]*"
@@ -109,8 +111,10 @@ def _selector(text: str, selector: str) -> Selector:
     if metric not in METRICS:
         raise UsageError(f"--gate {text!r}: there is no metric {metric!r}.", _known("metrics", METRICS))
     labels = _labels(text, rest.rstrip().removesuffix("}")) if rest else {}
-    if METRICS[metric].phase is None and labels:
-        raise UsageError(f"--gate {text!r}: {metric} is of the whole run.", f"Write {metric} without labels.")
+    if METRICS[metric].phase is None and set(labels) - {"run"}:
+        raise UsageError(
+            f"--gate {text!r}: {metric} is of the whole run.", f"Write {metric} without phase and name."
+        )
     if METRICS[metric].needs in OF_A_MIGRATION and "name" in labels:
         raise UsageError(f"--gate {text!r}: {metric} is of no endpoint.", "Leave the label name out.")
     phase = _phase(text, labels.get("phase"))
@@ -118,7 +122,7 @@ def _selector(text: str, selector: str) -> Selector:
         raise UsageError(
             f"--gate {text!r}: nothing migrates in phase {phase}.", "Write phase=migrate or phase=rollback."
         )
-    return Selector(metric, phase, labels.get("name"))
+    return Selector(metric, phase, labels.get("name"), _run(text, labels.get("run")))
 
 
 def _labels(text: str, inside: str) -> dict[str, str]:
@@ -142,12 +146,13 @@ def _labels(text: str, inside: str) -> dict[str, str]:
 def _label(text: str, label: str) -> str:
     if label not in LABELS:
         raise UsageError(f"--gate {text!r}: there is no label {label!r}.", _known("labels", LABELS))
-    if label == "run":
-        raise UsageError(
-            f"--gate {text!r}: the label run needs another run to compare with, and none can be given yet.",
-            "Compare with {phase=baseline} of the same run.",
-        )
     return label
+
+
+def _run(text: str, run: str | None) -> str | None:
+    if run is not None and run not in RUNS:
+        raise UsageError(f"--gate {text!r}: there is no run {run!r}.", _known("runs", RUNS))
+    return run
 
 
 def _phase(text: str, phase: str | None) -> str | None:

@@ -44,6 +44,8 @@ class Facts:
     attribution: Attribution
     errors: tuple[ErrorClass, ...]
     blame: tuple[Blame, ...]
+    baseline: Facts | None = None
+    """Of the run that gates compare with."""
 
     @property
     def run_id(self) -> str | None:
@@ -136,6 +138,7 @@ def facts_of(record: Record) -> Facts:
         attribution=attribution,
         errors=errors,
         blame=blame(attribution, errors, requests),
+        baseline=None if record.baseline is None else facts_of(record.baseline),
     )
 
 

@@ -103,7 +103,8 @@ def _limit(expression: Expression, facts: Facts) -> Measured:
     found = measure(facts, expression.right)
     if found.value is None:
         phase = expression.right.phase or METRICS[expression.right.metric].phase
-        return replace(found, why=f"{expression.right.metric} of {phase or 'the run'}: {found.why}")
+        of = f"{phase or 'the run'}{' in the baseline run' if expression.right.run else ''}"
+        return replace(found, why=f"{expression.right.metric} of {of}: {found.why}")
     return replace(found, value=expression.factor * found.value + expression.value, why="")
 
 

@@ -9,11 +9,11 @@ from harness.core.advice import RULES
 from harness.core.builtin_gates import BUILT_IN
 from harness.core.expressions import GRAMMAR, LABELS, OPERATORS, Expression, parse
 from harness.core.gate import Gate, expressed
-from harness.core.metrics import METRICS, OF_A_MIGRATION
+from harness.core.metrics import METRICS, OF_A_MIGRATION, Selector
 from harness.core.plan import Plan
 from harness.errors import UsageError
 
-__all__ = ["BUILT_IN", "METRICS", "check_gates", "explain"]
+__all__ = ["BUILT_IN", "METRICS", "asked_of_baseline_run", "check_gates", "explain"]
 
 
 def check_gates(plan: Plan) -> tuple[Gate, ...]:
@@ -49,12 +49,28 @@ def _written(plan: Plan) -> Iterator[Gate]:
         if name in seen:
             raise UsageError(f"Two gates are called {name!r}.", "Give them different names.")
         seen.add(name)
+        _check_runs(plan, text, expression)
         note = f"Gate {name}: the plan's expression replaces the built-in gate." if name in built_in else ""
         yield expressed(name, expression, _no_facts_for(plan, expression), note)
 
 
+def asked_of_baseline_run(plan: Plan) -> tuple[tuple[str, Selector], ...]:
+    """What the plan's gates ask of another run, each with the gate's text."""
+    return tuple(
+        (text, selector) for text in plan.gates for selector in parse(text)[1].selectors if selector.run
+    )
+
+
+def _check_runs(plan: Plan, text: str, expression: Expression) -> None:
+    if plan.baseline_run is None and any(selector.run for selector in expression.selectors):
+        raise UsageError(
+            f"--gate {text!r}: the label run needs another run to compare with, and none is given.",
+            "Give its directory with --baseline-run, or compare with {phase=baseline} of the same run.",
+        )
+
+
 def _no_facts_for(plan: Plan, expression: Expression) -> str:
-    for selector in expression.selectors:
+    for selector in (selector for selector in expression.selectors if selector.run is None):
         metric = METRICS[selector.metric]
         if why := _nothing_to_judge(plan, metric.needs, selector.phase or metric.phase):
             return why
@@ -120,7 +136,7 @@ def explain() -> str:
             f"    {GRAMMAR}",
             "",
             f"Operators: `{' '.join(OPERATORS)}`. Labels: `{' '.join(LABELS)}`. Units: `ms s min % /s`.",
-            "A gate named as a built-in one replaces it.",
+            "`{run=baseline}` is the run of `--baseline-run`. A gate named as a built-in one replaces it.",
             "",
         )
     )

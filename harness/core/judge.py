@@ -22,6 +22,7 @@ from dataclasses import replace
 from harness.core.advice import Advice
 from harness.core.client import broken_before, inside, share_of_errors
 from harness.core.client_limits import limits_of_clients
+from harness.core.conditions import conditions
 from harness.core.crowd import limits_of_crowd, with_equal_crowds
 from harness.core.database_gates import statement_name
 from harness.core.details import details
@@ -200,6 +201,17 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_load(facts)
     yield from limits_of_crowd(facts)
     yield from limits_of_clients(facts)
+    yield from _limits_of_baseline(facts)
+
+
+def _limits_of_baseline(facts: Facts) -> Iterator[str]:
+    """What was not the same in the run that gates compare with."""
+    if facts.baseline is not None:
+        for condition in conditions(facts.baseline.record, facts.record):
+            yield (
+                f"Not the same as in the baseline run: {condition.what}, {safe_text(condition.old)} there,"
+                f" {safe_text(condition.new)} here."
+            )
 
 
 def _limits_of_migrations(facts: Facts) -> Iterator[str]:

@@ -48,11 +48,14 @@ def quantile_samples(q: float) -> int:
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric as a gate asks for it: in which phase, of which endpoint; None is all."""
+    """A metric as a gate asks for it: in which phase, of which endpoint, None is all; and of which run, None
+    is this one.
+    """
 
     metric: str
     phase: str | None = None
     endpoint: str | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,12 @@ def measure(facts: Facts, selector: Selector, window: Window | None = None, enou
     """
     metric = METRICS[selector.metric]
     where = window or window_of(facts, selector)
+    if selector.run is not None:
+        if facts.baseline is None:
+            return Measured(None, None, "the record of the baseline run is not there")
+        facts = facts.baseline
+        if facts.record.missing:
+            return Measured(None, None, f"its record is not whole: {facts.record.missing[0]}")
     if where is None:
         return Measured(None, None, _no_phase(facts, selector.phase or metric.phase))
     if selector.endpoint is not None and selector.endpoint not in facts.record.samples.endpoints:
@@ -112,6 +121,8 @@ def measure(facts: Facts, selector: Selector, window: Window | None = None, enou
 
 def window_of(facts: Facts, selector: Selector) -> Window | None:
     """The window a selector means, None when the run never came to its phase."""
+    if selector.run is not None:
+        return None if facts.baseline is None else window_of(facts.baseline, replace(selector, run=None))
     phase = selector.phase or METRICS[selector.metric].phase
     return Window("run", 0.0, facts.timeline.end_at) if phase is None else facts.timeline.window(phase)
 

@@ -160,6 +160,7 @@ class Plan:
     no_gates: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()  # "RULE: reason": advice that is only noted
+    baseline_run: str | None = None  # run directory that gates with {run=baseline} compare with
 
     # the demo's services
     rows: int = 200_000

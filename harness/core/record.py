@@ -136,6 +136,7 @@ class Record:
     schema_after_rollback: SchemaState | None = None
     predictions: Mapping[str, Any] | None = None
     missing: tuple[str, ...] = ()
+    baseline: Record | None = None  # the run that gates compare with, as it was when this one began
     incomplete_workers: tuple[str, ...] = ()
     incomplete_samples: tuple[str, ...] = ()
     elsewhere: Mapping[str, Watch] = field(default_factory=dict)

@@ -106,6 +106,7 @@ def add_arguments(
     flags.several("--no-gate", "Leave out the gate of this name. Repeatable.")
     flags.several("--require", "Refuse to run unless the gate of this name can judge. Repeatable.")
     flags.several("--ignore", "'RULE: reason': only note what this rule advises. Repeatable.")
+    flags.text("--baseline-run", None, "Run directory that gates with {run=baseline} compare with.")
     flags.text("--run-dir", plan.run_root, "Where run directories are made.")
     flags.switch("--dry-run", "Print the resolved plan and touch nothing.")
 
@@ -226,6 +227,7 @@ def plan_from(
         no_gates=tuple(options.no_gate),
         required=tuple(options.require),
         ignore=tuple(options.ignore),
+        baseline_run=options.baseline_run or None,
         rows=options.rows,
         postgres_bin=options.postgres_bin or None,
         keep_database=options.keep_database,

@@ -22,6 +22,7 @@ from harness.db.url import DatabaseUrl
 from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
+from harness.run.baseline import baseline_folder, check_baseline_run
 from harness.run.commands import (
     check_command,
     check_traceable,
@@ -89,6 +90,7 @@ def check(plan: Plan) -> None:
     """Refuse what is wrong in the plan itself: durations, gates, revisions, hosts. Touches nothing."""
     plan.check()
     check_gates(plan)
+    check_baseline_run(plan)
     if plan.host:
         check_http_host(
             plan.host,
@@ -116,7 +118,10 @@ def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = 
     if plan.migrates:
         for step in plan.steps:
             check_traceable(plan, step)
+    baseline = baseline_folder(plan)  # before `latest`, which may be it, is pointed to the new directory
     directory = RunDirectory.create(plan, utc_now())
+    if baseline is not None:
+        directory.keep_baseline_run(baseline)
     try:
         return _prepared(plan, directory, say, sleep, port)
     except NothingToMigrate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from harness.core.record import Found, HealthPoint, Probe, WebSocketPoint
 from harness.core.samples import pack_sample
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
-from tests.fix_record import a_plan, a_schema, a_wait, watched
+from tests.fix_record import a_plan, a_schema, a_wait, on_disk, watched
 from tests.fix_several import BILLING, SHOP, several_events, several_plan
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -280,3 +281,32 @@ def test_what_is_lost_of_one_of_several_is_named_by_its_file(several: RunDirecto
     several.write_json(f"{part_of(BILLING)}observer.json", asdict(watched(waits=2)))
     missing = read_record(several.path).missing
     assert "2 of 2 lines of migrations/billing/locks.ndjson are not there" in missing
+
+
+def test_the_run_that_gates_compare_with_is_kept_without_what_was_derived(
+    directory: RunDirectory, tmp_path: Path
+) -> None:
+    old = on_disk(tmp_path / "old", a_plan(baseline_run="runs/older"))
+    (old / "verdict.json").write_text("{}")
+    (old / "baseline_run").mkdir()
+    directory.write_json("plan.json", a_plan(baseline_run=str(old)).as_json())
+    directory.keep_baseline_run(old)
+    shutil.rmtree(old)
+    record = read_record(directory.path)
+    assert record.baseline is not None
+    assert (len(record.baseline.samples), record.baseline.missing) == (5200, ())
+    kept = {file.name for file in (directory.path / "baseline_run").iterdir()}
+    assert kept & {"verdict.json", "logs", "baseline_run"} == set()
+    assert read_record(directory.path, with_baseline=False).baseline is None
+
+
+def test_what_is_of_one_migration_of_several_is_kept_too(several: RunDirectory, tmp_path: Path) -> None:
+    several.write_json(f"{part_of(SHOP)}catalog_before.json", asdict(a_schema()))
+    directory = RunDirectory.create(a_plan(run_root=str(tmp_path)), NOW)
+    directory.keep_baseline_run(several.path)
+    assert read_record(directory.path / "baseline_run").parts[SHOP].before == a_schema()
+
+
+def test_a_kept_run_that_is_gone_is_missing(directory: RunDirectory) -> None:
+    directory.write_json("plan.json", a_plan(baseline_run="runs/old").as_json())
+    assert "baseline_run is not there" in read_record(directory.path).missing

@@ -72,7 +72,7 @@ def test_every_metric_can_be_asked_for(metric: str) -> None:
         ("p96 < 1s", "no metric 'p96'", "p95, p99"),
         ("p95{fase=migrate} < 1s", "no label 'fase'", "phase, name, run"),
         ("p95{phase=migrating} < 1s", "no phase 'migrating'", "warmup, baseline"),
-        ("p95{run=last} < 1s", "label run", "phase=baseline"),
+        ("p95{run=last} < 1s", "no run 'last'", "Known runs: baseline"),
         ("p95 < 1parsec", "unit 'parsec'", "ms, s, min"),
         ("p95 < 1", "no unit", "ms, s, min"),
         ("p95 < 5%", "unit '%'", "ms, s, min"),
@@ -82,7 +82,7 @@ def test_every_metric_can_be_asked_for(metric: str) -> None:
         ("errors == 0 for 2s", "no meaning with ==", "Leave it out"),
         ("p95 < 1s for 100ms", "shorter than a slice", "at least 1s"),
         ("p95 < 1s for ever", "not a duration", "250ms"),
-        ("leaks{phase=migrate} == 0", "whole run", "without labels"),
+        ("leaks{phase=migrate} == 0", "whole run", "without phase and name"),
         ("migration_duration{name=x} < 1s", "no endpoint", "name"),
         ("blocked{name=x} < 1s", "no endpoint", "name"),
         ("lock_wait_max{phase=recover} < 1s", "nothing migrates in phase recover", "phase=migrate"),
@@ -101,6 +101,15 @@ def test_what_is_wrong_is_refused_with_what_is_known(text: str, message: str, re
         parse(text)
     assert message in refused.value.message
     assert remedy in refused.value.remedy
+
+
+def test_a_limit_by_another_run() -> None:
+    _, gate = parse("p95{phase=migrate} < 1.1 * p95{run=baseline,phase=migrate}")
+    assert (gate.left.run, gate.right) == (None, Selector("p95", "migrate", run="baseline"))
+
+
+def test_what_is_of_the_whole_run_may_be_of_another_run() -> None:
+    assert parse("leaks <= 1 * leaks{run=baseline}")[1].right == Selector("leaks", run="baseline")
 
 
 @pytest.mark.parametrize("phase", ["migrate", "rollback"])

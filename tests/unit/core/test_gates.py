@@ -23,6 +23,7 @@ from harness.core.verdict import GateResult
 from harness.errors import UsageError
 from tests.fix_record import (
     MIGRATION_PID,
+    PHASES,
     a_deadlock,
     a_plan,
     a_record,
@@ -764,3 +765,56 @@ def test_a_rollback_of_one_of_several_is_judged() -> None:
     back = replace(plan, migrations=(replace(plan.migrations[0], downgrade="0001"), plan.migrations[1]))
     names = [gate.name for gate in check_gates(back) if "phase=rollback" in gate.expression]
     assert {"migration", "lock_wait", "deadlocks", "catalog", "stall"} <= set(names)
+
+
+SLOWER = "slower: p95{phase=migrate} < 1.1 * p95{run=baseline,phase=migrate}"
+
+
+def beside(baseline: Record | None, gate: str = SLOWER, **changes: Any) -> Record:
+    """A run with a gate that compares it with `baseline`."""
+    return a_record(plan=a_plan(baseline_run="runs/main", gates=(gate,)), baseline=baseline, **changes)
+
+
+def test_a_gate_against_another_run_passes_what_is_as_quick() -> None:
+    seen = result(beside(a_record()), "slower")
+    assert seen.status == "pass"
+    assert seen.limit == pytest.approx(0.022)
+
+
+def test_a_gate_against_another_run_is_red_for_what_is_slower() -> None:
+    slow = in_place_of(27.0, 37.0, latency=0.03)
+    assert result(beside(a_record(), table=slow), "slower").status == "fail"
+    assert result(beside(a_record(table=slow), table=slow), "slower").status == "pass"
+
+
+def test_a_migration_may_be_held_to_the_time_of_another() -> None:
+    gate = "longer: migration_duration < 2 * migration_duration{run=baseline}"
+    long = events(trace=trace_of(statement_records(ALTER, 27.0, 33.0, k=1, commit_at=33.0)), ended_at=34.0)
+    assert result(beside(a_record(), gate, events=long), "longer").status == "fail"
+    assert result(beside(a_record(events=long), gate, events=long), "longer").status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "why"),
+    [
+        (None, "the record of the baseline run is not there"),
+        (a_record(missing=("samples.blocks: torn",)), "its record is not whole: samples.blocks: torn"),
+        (a_record(table=steady(rate=10)), "p95 of migrate in the baseline run: needs 200 samples"),
+    ],
+)
+def test_another_run_that_says_nothing_decides_nothing(baseline: Record | None, why: str) -> None:
+    seen = result(beside(baseline), "slower")
+    assert seen.status == "inconclusive"
+    assert why in seen.why
+
+
+def test_asking_another_run_for_a_time_is_asking_it_for_its_own_window() -> None:
+    late = replace(a_record(), events=events(phases={**PHASES, "recover": 40.0}))
+    gate = "p95{run=baseline,phase=recover} < 100ms for 2s"
+    assert result(beside(late, gate), gate).status == "pass"
+
+
+def test_the_label_run_without_a_run_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs another run") as refused:
+        check_gates(a_plan(gates=(SLOWER,)))
+    assert "--baseline-run" in refused.value.remedy
