@@ -120,6 +120,8 @@ class Plan:
     expect_from: str | None = None  # the revision the database must be at before
     placebo: bool = False
     prepare: str | None = None  # a command run before the baseline
+    from_dump: str | None = None  # path of a dump to restore before that
+    recreate_database: bool = False  # drop the database first, and copy it from a template from then on
 
     # what the locustfile's users do, and record besides their samples
     ledger: bool = True  # their writes, read back at the end
@@ -259,8 +261,34 @@ class Plan:
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
+        self._check_starting_point()
         for step in self.steps:
             _check_step(step)
+
+    def _check_starting_point(self) -> None:
+        given = [
+            flag
+            for flag, value in (
+                ("--from-dump", self.from_dump),
+                ("--recreate-database", self.recreate_database),
+            )
+            if value
+        ]
+        if given and self.host is None:
+            raise UsageError(
+                f"{given[0]} is for your own database: the reference service's is made anew for every run.",
+                "Add --host and MUL_DATABASE_URL, or drop it.",
+            )
+        if given and self.database_url is None:
+            raise UsageError(
+                f"{given[0]} is given, but no database.",
+                "Set MUL_DATABASE_URL, for instance postgresql://user:password@127.0.0.1/shop.",
+            )
+        if self.recreate_database and not (self.from_dump or self.prepare):
+            raise UsageError(
+                "--recreate-database would drop the database, and nothing says what it is made from.",
+                "Add --from-dump FILE, made with pg_dump, or --prepare CMD.",
+            )
 
     def _check_rates(self) -> None:
         for flag, rate in (("--target-rate", self.target_rate), ("--spawn-rate", self.spawn_rate)):
@@ -312,7 +340,8 @@ class Plan:
             return
         if self.keep_database:
             raise UsageError(
-                "--keep-database is for the database that the harness starts.", "Drop --host or the flag."
+                "--keep-database is for the database that the harness starts.",
+                "Drop the flag: your own stays as the run leaves it, until a next one re-creates it.",
             )
         if self.migrates and not all(step.alembic_config or step.command for step in self.steps):
             raise UsageError(

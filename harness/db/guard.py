@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -271,14 +272,18 @@ class RunLock:
         self._connection = connection
 
     @classmethod
-    def acquire(cls, url: DatabaseUrl, run_id: str) -> RunLock:
-        """Take the lock for the run `run_id`. Raises UsageError that names the holder when it is taken."""
+    def acquire(cls, url: DatabaseUrl, run_id: str, of: str | None = None) -> RunLock:
+        """Take the lock for the run `run_id`: on the database of `url`, or there on the database `of`, which
+        may be re-created meanwhile. Raises UsageError that names the holder when it is taken.
+        """
         connection = connect(url, application_name=f"mul-run {run_id}")
+        key = LOCK_KEY if of is None else (LOCK_KEY[0], zlib.crc32(of.encode()) >> 1)
         try:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK_KEY).fetchone()
+            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
             if row is None or not row[0]:
+                name = of or url.resolved().dbname
                 raise UsageError(
-                    f"Another run is using the database {url.resolved().dbname}: {_holder(connection)}.",
+                    f"Another run is using the database {name}: {_holder(connection, key)}.",
                     "Wait for it to end, or stop it.",
                 )
         except BaseException:
@@ -299,14 +304,14 @@ class RunLock:
         self.release()
 
 
-def _holder(connection: psycopg.Connection) -> str:
+def _holder(connection: psycopg.Connection, key: tuple[int, int]) -> str:
     row = connection.execute(
         "SELECT a.application_name, a.pid, coalesce(host(a.client_addr), 'a local socket'),"
         " to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
         " FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND l.classid = %s AND l.objid = %s AND l.objsubid = 2",
-        LOCK_KEY,
+        key,
     ).fetchone()
     if row is None:
         return "it ended a moment ago"

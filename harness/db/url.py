@@ -107,6 +107,23 @@ class DatabaseUrl:
             return _compose(f"postgresql+{driver}", options, {k: v for k, v in query.items() if v})
         return _compose(f"postgresql+{driver}", options)
 
+    def at(self, database: str) -> DatabaseUrl:
+        """The same server, user and parameters, but another database."""
+        conninfo = make_conninfo(self._libpq, dbname=database)
+        return DatabaseUrl(
+            conninfo, _compose("postgresql", _mask(_options(Conninfo.parse(conninfo.encode()))))
+        )
+
+    def environment(self) -> dict[str, str]:
+        """libpq's environment variables that say the same, the password included: for a program's process."""
+        given = self._given()
+        variables = {o.keyword.decode(): o.envvar.decode() for o in Conninfo.get_defaults() if o.envvar}
+        return {variables[name]: value for name, value in given.items() if name in variables}
+
+    def without_secrets(self) -> str:
+        """What a program's arguments may show, as libpq's connection string."""
+        return make_conninfo(**{name: value for name, value in self._given().items() if name not in SECRETS})
+
     @property
     def has_password(self) -> bool:
         """Whether the URL itself carries a password, before the @ or as `?password=`."""

@@ -95,6 +95,11 @@ def add_arguments(
         "NAME=VALUE for these commands, or NAME alone: taken from the harness's environment. Repeatable.",
     )
     flags.text("--prepare", None, "A command to run before the baseline: restore, stamp, seed.")
+    flags.text("--from-dump", None, "A dump to restore first: SQL, or pg_dump's custom, directory or tar.")
+    flags.switch(
+        "--recreate-database",
+        "Drop the database and make it anew, from the second run on by copying a template.",
+    )
     flags.text("--lock-timeout", None, "The migration's lock_timeout, as PostgreSQL writes it: 500ms, 2s.")
     flags.text("--statement-timeout", None, "The migration's statement_timeout, likewise.")
     flags.number("--migration-retries", 0, "How often to try again when a lock was not had in time.")
@@ -206,6 +211,8 @@ def plan_from(
         expect_from=options.expect_from or None,
         placebo=options.placebo,
         prepare=options.prepare or None,
+        from_dump=options.from_dump or None,
+        recreate_database=options.recreate_database,
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,

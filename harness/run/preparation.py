@@ -13,7 +13,6 @@ from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.plan import MigrationPlan, Plan
-from harness.core.secrets import mask
 from harness.db.guard import Identity, check_http_host
 from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
@@ -23,18 +22,12 @@ from harness.errors import NothingToMigrate, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
-from harness.run.commands import (
-    check_command,
-    check_traceable,
-    command_words,
-    folder_of,
-    may_go_untraced,
-    prepare_database,
-)
+from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
 from harness.run.databases import Database, check_databases, find_databases, lock_databases
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
+from harness.run.starting_point import StartingPoint, check_starting_point
 from harness.store import RunDirectory
 
 __all__ = [
@@ -99,8 +92,7 @@ def check(plan: Plan) -> None:
             allow_production=plan.allow_production,
         )
     check_databases(plan)
-    if plan.prepare is not None:
-        command_words(plan.prepare)
+    check_starting_point(plan)
     if plan.migrates:
         for step in plan.steps:
             check_command(step)
@@ -140,8 +132,10 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         services = _services(plan, directory, say, sleep, port)
         undo.callback(services.stop)
         own, run_id = services.database_url, directory.run_id
+        start = StartingPoint(plan, services, directory, say, sleep)
+        start.recreate(undo)
         undo.enter_context(lock_databases(find_databases(plan, own, run_id), run_id))
-        _run_prepare_command(plan, services, directory, say)
+        start.fill()
         found = find_databases(plan, own, run_id)  # anew, for the command may have made them anew
         databases = tuple({database.key: database for database in found.values()}.values())
         for database in databases:
@@ -274,15 +268,6 @@ def migration_order(
     )
 
 
-def _run_prepare_command(plan: Plan, services: Services, directory: RunDirectory, say: Say) -> None:
-    if plan.prepare is None:
-        return
-    say(f"preparing: {mask(plan.prepare)}")
-    url = services.database_url
-    environment = {**services.environment, **({"MUL_DATABASE_URL": url} if url else {})}
-    prepare_database(plan.prepare, environment, directory.log("prepare"))
-
-
 def _files(step: MigrationPlan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
     """The script files of what will be run, and of what the rollback will undo."""
     files = migrator.files(step.upgrade)
@@ -313,7 +298,8 @@ def _check_there_is_work(plan: Plan, steps: Sequence[Step], directory: RunDirect
     ]
     raise NothingToMigrate(
         " ".join(f"The database {one}" for one in where),
-        "Restore a database of the release before, or stamp it, with --prepare CMD.",
+        "Start from the release before: --from-dump FILE or --prepare CMD; with --recreate-database every run"
+        " starts there again (harness help same-start).",
     )
 
 

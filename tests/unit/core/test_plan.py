@@ -61,6 +61,11 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({**COMMAND, "upgrade": "safe@head"}, "--upgrade is 'safe@head', which only the migration scripts"),
         ({**COMMAND, "upgrade": "+1"}, "--upgrade"),
         ({**COMMAND, "expect_from": "safe@base"}, "--expect-from"),
+        ({"from_dump": "shop.dump"}, "--from-dump"),
+        ({"prepare": "true", "recreate_database": True}, "--recreate-database"),
+        ({**OWN, "recreate_database": True}, "--recreate-database"),
+        ({**OWN, "placebo": True, "database_url": None, "from_dump": "shop.dump"}, "--from-dump"),
+        ({**OWN, "prepare": "true", "recreate_database": True, "keep_database": True}, "--keep-database"),
     ],
 )
 def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str, Any], flag: str) -> None:

@@ -216,3 +216,25 @@ def test_without_a_host_the_peer_is_the_local_socket() -> None:
 
 def test_what_is_resolved_holds_no_password() -> None:
     assert SECRET not in repr(DatabaseUrl.parse(f"postgresql://app:{SECRET}@localhost/shop").resolved())
+
+
+def test_another_database_of_the_same_server() -> None:
+    url = DatabaseUrl.parse(f"postgresql://app:{SECRET}@127.0.0.1:5433/shop?sslmode=require")
+    other = url.at("postgres")
+    assert conninfo_to_dict(other.libpq()) == {**conninfo_to_dict(url.libpq()), "dbname": "postgres"}
+    assert other.resolved().dbname == "postgres"
+    assert SECRET not in str(other)
+
+
+def test_what_a_program_is_told_by_its_environment_and_by_its_arguments() -> None:
+    url = DatabaseUrl.parse(f"postgresql://app:{SECRET}@127.0.0.1:5433/shop?keepalives=0")
+    assert url.environment() == {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": "5433",
+        "PGUSER": "app",
+        "PGPASSWORD": SECRET,
+        "PGDATABASE": "shop",
+    }
+    shown = conninfo_to_dict(url.without_secrets())
+    assert SECRET not in url.without_secrets()
+    assert (shown["dbname"], shown["keepalives"]) == ("shop", "0")
