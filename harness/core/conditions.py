@@ -11,7 +11,10 @@ from harness.core.facts import Facts
 from harness.core.plan import Plan
 from harness.core.record import Record
 
-__all__ = ["Condition", "conditions", "conditions_of_plans", "doubts"]
+__all__ = ["GATES", "Condition", "conditions", "conditions_of_plans", "doubts"]
+
+GATES = "gates"
+"""What the condition is called that two runs were judged by other gates."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def _order(plan: Plan) -> Iterator[tuple[str, object]]:
     yield "baseline", f"{plan.baseline_s:g} s"
     yield "recovery", f"{plan.recover_s:g} s"
     yield (
-        "gates",
+        GATES,
         "; ".join((*plan.gates, *(f"without {name}" for name in plan.no_gates))) or "the built-in ones",
     )
 

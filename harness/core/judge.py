@@ -22,7 +22,7 @@ from dataclasses import replace
 from harness.core.advice import Advice
 from harness.core.client import broken_before, inside, share_of_errors
 from harness.core.client_limits import limits_of_clients
-from harness.core.conditions import conditions
+from harness.core.conditions import GATES, conditions
 from harness.core.crowd import limits_of_crowd, with_equal_crowds
 from harness.core.database_gates import statement_name
 from harness.core.details import details
@@ -205,9 +205,11 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
 
 
 def _limits_of_baseline(facts: Facts) -> Iterator[str]:
-    """What was not the same in the run that gates compare with."""
+    """What was not the same in the run that gates compare with; gates of its own it need not have."""
     if facts.baseline is not None:
         for condition in conditions(facts.baseline.record, facts.record):
+            if condition.what == GATES:
+                continue
             yield (
                 f"Not the same as in the baseline run: {condition.what}, {safe_text(condition.old)} there,"
                 f" {safe_text(condition.new)} here."

@@ -34,6 +34,9 @@ ACCOUNT_WITHIN_S = 8.0
 _AGAIN_S = 0.5
 """The pause before a second try of what was not answered, or with a server error."""
 
+_PATIENT_TRIES = 20
+"""How often a login is tried again before the load while the service fails: some ten seconds."""
+
 _STILL_GOOD_S = 1.0
 """A token that ends sooner is not tried: it may end on the way."""
 
@@ -60,7 +63,7 @@ def try_out(plan: Plan, users: Sequence[type[Any]], base_url: str) -> Iterator[s
 def _trial(login: Login, path: str | None) -> Iterator[str]:
     name = login.account.name
     try:
-        credentials = login.log_in(login.session.unrecorded)
+        credentials = _first_log_in(login)
     except LoginError as error:
         raise SetupError(f"{error}.", _REMEDY) from None
     if path is None:
@@ -71,6 +74,18 @@ def _trial(login: Login, path: str | None) -> Iterator[str]:
         raise SetupError(f"{name} logged in, but its credentials were refused: {detail}.", _REMEDY)
     if outcome != WORKED:
         yield f"{detail}, for {name}, so no token can be tried on it: set probe_path in the class of users"
+
+
+def _first_log_in(login: Login) -> Credentials:
+    """Patient with server errors: a service whose database was made anew meets each dead connection once."""
+    for _ in range(_PATIENT_TRIES):
+        try:
+            return login.log_in(login.session.unrecorded)
+        except LoginError as error:
+            if not error.cause.startswith("HTTP 5"):
+                raise
+        gevent.sleep(_AGAIN_S)
+    return login.log_in(login.session.unrecorded)
 
 
 _REMEDY = (

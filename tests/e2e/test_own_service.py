@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from harness.clock import utc_now
 from harness.core.plan import Plan
+from harness.db.binaries import find_binaries
 from harness.db.url import DatabaseUrl
 from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
@@ -104,6 +106,28 @@ def test_two_migrations_of_two_services_run_one_after_the_other(runs: Runs, own:
         with psycopg.connect(url) as connection:
             assert connection.execute(OURS).fetchone() == (0,)
     check_that_no_password_is_in(run, own.database_url)
+
+
+def test_a_database_that_is_migrated_already_is_put_back_to_its_dump(runs: Runs, own: Services) -> None:
+    assert own.database_url is not None
+    dump = runs.root / "shop.dump"
+    pg_dump = str(find_binaries().program("pg_dump"))
+    subprocess.run([pg_dump, "--format=custom", f"--file={dump}", own.database_url], check=True)
+    with psycopg.connect(own.database_url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'safe6'")
+    run = runs(
+        *("--host", own.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", "safe@head"),
+        *("--allow-database", "shop", "--from-dump", str(dump), "--recreate-database"),
+        *SHORT[:-2],
+        environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
+    )
+    assert run.process.returncode == 0, run.output
+    assert "restoring shop.dump" in run.output
+    assert run.verdict["migration"]["to"] == "safe6"
+    assert own.died() is None
+    with psycopg.connect(own.database_url) as connection:
+        named = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'shop%' ORDER BY 1")
+        assert named.fetchall() == [("shop",), ("shop_mul_template",)]
 
 
 def check_that_no_password_is_in(run: Run, url: str) -> None:

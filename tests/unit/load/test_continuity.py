@@ -303,6 +303,17 @@ def test_login_that_does_not_work_is_refused_before_the_load(trial: Callable[[Wi
         trial(wire)
 
 
+def test_a_service_that_is_still_reconnecting_before_the_load_is_waited_for(
+    trial: Callable[[Wire], list[str]],
+) -> None:
+    wire = Wire()
+    wire["POST /token"] = [*[Response(503)] * 5, Response(200, {"access_token": "t1"})]
+    assert trial(wire) == []
+    wire["POST /token"] = Response(503)
+    with pytest.raises(SetupError, match="HTTP 503"):
+        trial(wire)
+
+
 def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wire], list[str]]) -> None:
     wire = Wire()
     wire.good = set()
