@@ -150,6 +150,11 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SHARE",
         help="how much slower is a regression, such as 25%% or '10%% + 5ms' (the default)",
     )
+    compare.add_argument(
+        "--relative",
+        action="store_true",
+        help="compare latencies after taking out what changed in the baseline already",
+    )
     compare.add_argument("--all", action="store_true", help="show endpoints that did not change, too")
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print every number for a program")
@@ -217,7 +222,7 @@ def _compare(options: argparse.Namespace) -> int:
     from harness.run.comparing import compare_runs
     from harness.store import dump_json
 
-    found = compare_runs(options.old, options.new, options.max_slower)
+    found = compare_runs(options.old, options.new, options.max_slower, options.relative)
     if options.json:
         sys.stdout.write(dump_json(found.as_json()))
     elif options.markdown:

@@ -4,6 +4,10 @@ A difference is *clear* when every one of 1,000 resamples of half-second blocks 
 sign. That is stricter than a 95 % interval because a comparison looks at a hundred numbers at once, of which
 some leave their interval by chance.
 
+`relative` takes out what changed before anything was migrated, for two runs seldom find a machine equally
+busy: each latency of the old run is multiplied by how much slower the new run's baseline is, the chance of
+that included. The baseline's own latencies then decide nothing.
+
 A longest time (stall, longest wait) and a migration's duration are one observation of each run: no resampling
 says how far chance moves it. They are shown and never decide.
 """
@@ -113,6 +117,7 @@ class Comparison:
     doubts: tuple[str, ...]
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
+    relative: bool = False
 
     @property
     def regressions(self) -> tuple[Row, ...]:
@@ -149,6 +154,7 @@ class Comparison:
             "old": self.old,
             "new": self.new,
             "max_slower": self.threshold.text,
+            "relative": self.relative,
             "exit_code": int(self.exit_code),
             "conditions": [asdict(condition) for condition in self.conditions],
             "doubts": list(self.doubts),
@@ -163,7 +169,7 @@ class Comparison:
         }
 
 
-def compare(old: Facts, new: Facts, threshold: Threshold) -> Comparison:
+def compare(old: Facts, new: Facts, threshold: Threshold, relative: bool = False) -> Comparison:
     """Compare the runs; the resampling is seeded, so the same two always compare alike."""
     return Comparison(
         old=old.run_id or "the old run",
@@ -176,7 +182,8 @@ def compare(old: Facts, new: Facts, threshold: Threshold) -> Comparison:
             for why in doubts(facts)
         ),
         notes=tuple(_notes(old, new)),
-        rows=tuple(_rows(old, new, threshold)),
+        rows=tuple(_rows(old, new, threshold, relative)),
+        relative=relative,
     )
 
 
@@ -191,25 +198,29 @@ def _notes(old: Facts, new: Facts) -> Iterator[str]:
             yield f"Only the {which} run has the phase {', '.join(phases)}."
 
 
-def _rows(old: Facts, new: Facts, threshold: Threshold) -> Iterator[Row]:
+def _rows(old: Facts, new: Facts, threshold: Threshold, relative: bool) -> Iterator[Row]:
     shared = set(old.record.samples.endpoints) & set(new.record.samples.endpoints)
     for phase in JUDGED_PHASES:
         windows = old.timeline.window(phase), new.timeline.window(phase)
         if windows[0] is None or windows[1] is None:
             continue
         for endpoint in (None, *sorted(shared)):
-            yield from _of_clients(old, new, phase, endpoint, threshold)
+            yield from _of_clients(old, new, phase, endpoint, threshold, relative)
         if phase in ("migrate", "rollback"):
             for metric in ("migration_duration", "lock_wait_max"):
                 yield from _unjudged(old, new, Selector(metric, phase))
 
 
 def _of_clients(
-    old: Facts, new: Facts, phase: str, endpoint: str | None, threshold: Threshold
+    old: Facts, new: Facts, phase: str, endpoint: str | None, threshold: Threshold, relative: bool
 ) -> Iterator[Row]:
-    chances = _Chance(old, phase, endpoint, 0), _Chance(new, phase, endpoint, 1)
+    runs = _Chance(old, phase, endpoint, 0), _Chance(new, phase, endpoint, 1)
+    baselines = _Chance(old, "baseline", endpoint, 2), _Chance(new, "baseline", endpoint, 3)
     for metric in RESAMPLED:
-        yield _judged(old, new, Selector(metric, phase, endpoint), chances, threshold)
+        scaled = relative and metric in QUANTILES and phase != "baseline"
+        row = _judged(Selector(metric, phase, endpoint), runs, baselines if scaled else None, threshold)
+        taken_out = relative and metric in QUANTILES and phase == "baseline"
+        yield replace(row, regression=row.regression and not taken_out)
     yield from _unjudged(old, new, Selector("stall", phase, endpoint))
 
 
@@ -220,6 +231,7 @@ class _Chance:
     """
 
     def __init__(self, facts: Facts, phase: str, endpoint: str | None, number: int) -> None:
+        self.facts = facts
         self._random = np.random.default_rng((facts.record.plan.seed, number))
         self._window = facts.timeline.window(phase) or Window(phase, 0.0, 0.0)
         self._samples = inside(facts.record.samples, self._window, endpoint)
@@ -241,16 +253,24 @@ class _Chance:
         return drawn
 
 
-def _judged(
-    old: Facts, new: Facts, selector: Selector, chances: tuple[_Chance, _Chance], threshold: Threshold
-) -> Row:
-    row = _row(selector, measure(old, selector), measure(new, selector), FEW)
+_Pair = tuple[_Chance, _Chance]
+
+
+def _judged(selector: Selector, runs: _Pair, baselines: _Pair | None, threshold: Threshold) -> Row:
+    row = _row(selector, measure(runs[0].facts, selector), measure(runs[1].facts, selector), FEW)
     if row.old is None or row.new is None:
         return row
-    if min(chance.blocks for chance in chances) < LEAST_BLOCKS:
+    if min(run.blocks for run in runs) < LEAST_BLOCKS:
         return replace(row, why=f"needs {LEAST_BLOCKS * BLOCK_S:g} s of the phase")
     metric = selector.metric
-    before, now = (chance.of(metric) for chance in chances)
+    before, now = (run.of(metric) for run in runs)
+    if baselines is not None:
+        bases = [measure(run.facts, replace(selector, phase="baseline")).value for run in baselines]
+        if not bases[0] or not bases[1]:
+            return replace(row, why="too few samples in the baseline")
+        scaled = row.old * bases[1] / bases[0]
+        row = replace(row, old=scaled, change=row.new / scaled - 1 if scaled else None)
+        before = before * baselines[1].of(metric) / baselines[0].of(metric)
     low, high = _interval(_change(metric, before, now))
     judged = replace(row, low=low, high=high, result=UNCLEAR)
     if _always_worse(metric, before, now):

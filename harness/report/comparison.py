@@ -67,6 +67,8 @@ def _before(comparison: Comparison) -> Iterator[str]:
     for condition in comparison.conditions:
         load = " (another load: latencies do not compare)" if condition.load else ""
         yield f"Not the same: {condition.what}: {condition.old} then, {condition.new} now{load}"
+    if comparison.relative:
+        yield "Old latencies after the baseline are multiplied by how much slower the new baseline is."
     yield from comparison.doubts
     yield from comparison.notes
     for row in comparison.shifted:

@@ -20,12 +20,12 @@ def facts(table: SampleTable | None = None, **changes: Any) -> Facts:
     return facts_of(a_record(table=table, **changes))
 
 
-def noisy(seed: int, slower: float = 1.0) -> SampleTable:
+def noisy(seed: int, slower: float = 1.0, everywhere: float = 1.0) -> SampleTable:
     """100 requests per second with exponential latencies of 20 ms in the mean, `slower` in the impact
     window."""
     random = np.random.default_rng(seed)
     return samples(
-        (float(at), float(random.exponential(0.02)) * (slower if 27.0 <= at < 37.0 else 1.0))
+        (float(at), float(random.exponential(0.02)) * (slower if 27.0 <= at < 37.0 else 1.0) * everywhere)
         for at in steady().at
     )
 
@@ -181,6 +181,28 @@ def test_what_changed_before_the_migration_is_told_apart() -> None:
     quicker = facts(steady(latency=0.01))
     assert [r.metric for r in compare(facts(), quicker, TEN).shifted] == ["p50", "p95", "p99"]
     assert compare(facts(), facts(in_impact(steady(27.0, 37.0, latency=0.06))), TEN).shifted == ()
+
+
+def test_a_busier_machine_is_no_regression_of_the_migration() -> None:
+    quick, busy = facts(noisy(1)), facts(noisy(2, everywhere=2.0))
+    assert compare(quick, busy, TEN).exit_code == 1
+    found = compare(quick, busy, TEN, relative=True)
+    assert found.exit_code == 0
+    assert row(found, "p95", "baseline").result == "slower"
+    assert row(found, "p95").result == "no clear difference"
+    assert row(found, "p95").old == pytest.approx(row(found, "p95").new, rel=0.25)
+
+
+def test_a_slower_migration_is_one_on_a_busier_machine_too() -> None:
+    found = compare(facts(noisy(1)), facts(noisy(2, slower=3.0, everywhere=2.0)), TEN, relative=True)
+    assert row(found, "p95").regression
+    assert row(found, "p95").change == pytest.approx(2.0, rel=0.3)
+
+
+def test_without_a_baseline_to_compare_with_nothing_is_relative() -> None:
+    rare = facts(joined(without(steady(), 5.0, 25.0), steady(5.0, 25.0, rate=5.0)))
+    found = row(compare(rare, rare, TEN, relative=True), "p95")
+    assert (found.result, found.why) == ("too few samples", "too few samples in the baseline")
 
 
 def test_conditions_come_with_the_comparison() -> None:
