@@ -89,6 +89,8 @@ KEYS: tuple[Key, ...] = (
         words="The environment variable that holds the URL of your database, if not MUL_DATABASE_URL.",
     ),
     Key("service", "prepare", COMMAND, "--prepare"),
+    Key("service", "from-dump", PATH, "--from-dump"),
+    Key("service", "recreate-database", SWITCH, "--recreate-database"),
     Key(
         "load",
         "locustfile",
@@ -128,6 +130,7 @@ KEYS: tuple[Key, ...] = (
     Key("verdict", "gates", TEXTS, "--gate"),
     Key("verdict", "no-gates", TEXTS, "--no-gate"),
     Key("verdict", "require", TEXTS, "--require"),
+    Key("verdict", "baseline-run", PATH, "--baseline-run"),
     Key("verdict", "run-dir", PATH, "--run-dir"),
     Key("safety", "hosts", TEXTS, "--allow-host"),
     Key("safety", "databases", TEXTS, "--allow-database"),
