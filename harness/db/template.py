@@ -42,6 +42,7 @@ _LONGEST = 63 - len(_TEMPLATE)
 """Bytes of a name: PostgreSQL cuts off what exceeds 63 (https://www.postgresql.org/docs/current/limits.html)."""
 
 _MARK = "migrate-under-load starting point"
+_UNFINISHED = "migrate-under-load copy in the making"
 _FREE_WITHIN_S = 10.0
 _FILE_COPY_SINCE = 150_000
 
@@ -127,11 +128,13 @@ class Recreated:
                 )
         if not role["rolsuper"]:
             self._check_may_end_sessions(role["rolname"])
-        if self._find(self.template) and not self.made_from():
-            raise UsageError(
-                f"--recreate-database: there is a database {self.template}, which the harness did not make.",
-                "Drop or rename it.",
-            )
+        for name, mark in ((self.template, _MARK), (self._new, _UNFINISHED)):
+            found = self._find(name)
+            if found and not (found["comment"] or "").startswith(mark):
+                raise UsageError(
+                    f"--recreate-database: there is a database {name}, which the harness did not make.",
+                    "Drop or rename it.",
+                )
 
     def _check_may_end_sessions(self, role: str) -> None:
         found = self._connection.execute(
@@ -210,6 +213,7 @@ class Recreated:
             options.append(sql.SQL("STRATEGY file_copy"))  # all is written when it ends, none in the baseline
         words = sql.SQL(" ").join(options)
         self._run("CREATE DATABASE {} TEMPLATE {} {}", self._new, sql.Identifier(template), words)
+        self._run("COMMENT ON DATABASE {} IS {}", self._new, sql.Literal(_UNFINISHED))
 
     def _swap_in(self, like: Row) -> None:
         """Nothing is dropped before the new one is ready, so what cannot be done costs nothing."""
@@ -218,6 +222,7 @@ class Recreated:
             self._grants(like)
         self._drop(self.name)
         self._rename(self._new, self.name)
+        self._run("COMMENT ON DATABASE {} IS NULL", self.name)
 
     def _settings(self, source: str) -> None:
         """`FROM CURRENT` takes a value as it is: lists such as search_path need no quoting of ours."""

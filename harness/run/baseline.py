@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.core.conditions import conditions_of_plans, doubts
-from harness.core.facts import Facts, facts_of
+from harness.core.facts import Facts
 from harness.core.gates import asked_of_baseline_run
 from harness.core.metrics import measure
 from harness.core.plan import Plan
 from harness.errors import UsageError
-from harness.store import read_record
+from harness.run.comparing import facts_at
 
 __all__ = ["baseline_folder", "check_baseline_run"]
 
@@ -51,14 +51,9 @@ def check_baseline_run(plan: Plan) -> None:
 
 def _facts(flag: str, folder: Path) -> Facts:
     try:
-        return facts_of(read_record(folder, with_baseline=False))
+        return facts_at(folder)
     except UsageError as error:
         raise UsageError(f"{flag}: {error.message}", error.remedy) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{flag} cannot be read: {type(error).__name__}.",
-            "Give another run directory; this one is damaged.",
-        ) from error
 
 
 def _check_evidence(flag: str, facts: Facts) -> None:

@@ -5,13 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.core.compare import Comparison, Threshold, compare
-from harness.core.facts import facts_of
+from harness.core.facts import Facts, facts_of
+from harness.errors import UsageError
 from harness.store import read_record
 
-__all__ = ["compare_runs"]
+__all__ = ["compare_runs", "facts_at"]
+
+
+def facts_at(path: Path) -> Facts:
+    """The facts of a run directory, without those of the run it was compared with itself.
+
+    Raises UsageError when it is none, or is damaged.
+    """
+    try:
+        return facts_of(read_record(path, with_baseline=False))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {type(error).__name__}.",
+            "Give another run directory; this one is damaged.",
+        ) from error
 
 
 def compare_runs(old: Path, new: Path, max_slower: str, relative: bool = False) -> Comparison:
-    """Compare two run directories from their files alone; raises UsageError when one is none."""
+    """Compare two run directories from their files alone; raises as `facts_at` does."""
     threshold = Threshold.parse(max_slower)
-    return compare(facts_of(read_record(old)), facts_of(read_record(new)), threshold, relative)
+    return compare(facts_at(old), facts_at(new), threshold, relative)

@@ -65,7 +65,7 @@ class StartingPoint:
         self._sleep = sleep
         self._url = services.database_url and DatabaseUrl.parse(services.database_url)
         self._contents = None if plan.from_dump is None else _contents(plan.from_dump, plan)
-        self._digest = "none" if self._contents is None else dump_digest(self._contents.dump)
+        self._digest = self._read_dump()
 
     def fill(self) -> None:
         """Restore the dump into the empty database, and run the command; raises a HarnessError."""
@@ -100,6 +100,13 @@ class StartingPoint:
                 began = monotonic()
                 database.copy()
                 self._say(f"{name} is at its starting point after {monotonic() - began:.1f} s")
+
+    def _read_dump(self) -> str:
+        """The digest of the dump; SQL is read in any case, for what it may not hold."""
+        if self._contents is None or (self._contents.dump.archive and not self._plan.recreate_database):
+            return "none"
+        self._say(f"reading {self._contents.dump.path.name}")
+        return dump_digest(self._contents.dump)
 
     def _make(self, url: DatabaseUrl, database: Recreated) -> None:
         why = "there is no template yet" if database.made_from() is None else "the dump or --prepare changed"

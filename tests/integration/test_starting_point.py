@@ -305,10 +305,11 @@ def test_sessions_that_may_not_be_ended_are_refused_by_name(shop: Shop) -> None:
     assert f'GRANT pg_signal_backend TO "{role}"' in found.value.remedy
 
 
-def test_a_template_that_is_somebody_elses_is_left_alone(shop: Shop) -> None:
-    shop.sql(f"CREATE DATABASE {shop.name}_mul_template", "postgres")
-    refused(shop, UsageError, "which the harness did not make")
-    assert "_mul_template" in shop.databases()
+@pytest.mark.parametrize("suffix", ["_mul_template", "_mul_new"])
+def test_a_database_of_such_a_name_that_is_somebody_elses_is_left_alone(shop: Shop, suffix: str) -> None:
+    shop.sql(f"CREATE DATABASE {shop.name}{suffix}", "postgres")
+    refused(shop, UsageError, f"{suffix}, which the harness did not make")
+    assert suffix in shop.databases()
 
 
 def test_a_run_that_is_using_the_database_is_not_disturbed(shop: Shop) -> None:

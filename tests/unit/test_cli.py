@@ -212,3 +212,6 @@ def test_comparing_with_what_is_no_run_names_it(
 ) -> None:
     assert main(["compare", two_runs[0], str(tmp_path / "nothing")]) == 2
     assert str(tmp_path / "nothing") in capsys.readouterr().err
+    (Path(two_runs[1]) / "plan.json").write_text("{")
+    assert main(["compare", *two_runs]) == 2
+    assert f"{two_runs[1]} cannot be read" in capsys.readouterr().err
