@@ -76,7 +76,7 @@ def _words(command: object) -> str:
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
     """Each of several migrations; waits, database, ledger, isolation, continuity, WebSocket and load: of
-    these, a part without one known number was not measured.
+    these, a part without one known number was not measured. And the run that gates compare with.
     """
     for migration in verdict.get("migrations") or ():
         if migration.get("name"):
@@ -100,6 +100,8 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
         facts: Json = verdict.get(key) or {}
         measured = any(value is not None and value != [] for value in facts.values())
         yield Fact(title, sentence(facts) if measured else "Not measured.")
+    if verdict.get("baseline_run"):
+        yield Fact("Baseline", f"Gates with {{run=baseline}} compare with {clean(verdict['baseline_run'])}.")
 
 
 def findings(verdict: Json) -> Iterator[Fact]:

@@ -18,6 +18,12 @@ def test_each_part_of_the_run_has_its_sentence() -> None:
     assert told["Load"].startswith("30 users on 1 worker, 79.6/s sent of 80/s asked for; 4,712 requests")
 
 
+def test_the_run_that_gates_compare_with_is_named() -> None:
+    told = {fact.title: fact.text for fact in run_facts({**sample.red_verdict(), "baseline_run": "run-7"})}
+    assert told["Baseline"] == "Gates with {run=baseline} compare with run-7."
+    assert "Baseline" not in {fact.title for fact in run_facts(sample.red_verdict())}
+
+
 def test_a_part_without_a_known_number_was_not_measured() -> None:
     told = {fact.title: fact.text for fact in run_facts({"ledger": {"lost": None, "offenders": []}})}
     assert set(told.values()) == {"Not measured."}
