@@ -119,6 +119,8 @@ def _groups(operations: Iterable[Operation]) -> dict[str, _Group]:
     for operation in operations:
         item = _ITEM.fullmatch(operation.path)
         base = item["collection"] if item else operation.path.rstrip("/")
+        if not base:
+            continue
         group = groups.setdefault(whole.get(base, base), _Group())
         if item is None:
             group.of_all[operation.method] = operation

@@ -14,19 +14,20 @@ from harness.core.bodies import CanaryText, NewId, holds
 
 __all__ = ["Given", "ci_job", "locustfile", "plan_file", "source"]
 
+DEFAULT_HOST = "http://127.0.0.1:8000"
 WIDTH = 100
 INDENT = "    "
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a person said, or what stands for it until they do."""
+    """What a person said: the service's base URL, None where it is not known, the path of alembic.ini, and
+    the database that may be migrated, if they named one.
+    """
 
-    host: str
-    alembic_config: str
-    database: str
-    host_known: bool = True
-    database_known: bool = True
+    host: str | None
+    alembic_config: str = "alembic.ini"
+    database: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,40 +171,44 @@ def _decisions(texts: Iterable[str]) -> Iterator[str]:
 
 def plan_file(shape: ApiShape, given: Given) -> str:
     """The plan file; every key of it is explained by `harness explain plan-file`."""
-    unknown = "  # DECIDE: the base URL of your service" if not given.host_known else ""
-    database = "" if given.database_known else "  # DECIDE: the name of your database, allowed to be migrated"
+    host = given.host or DEFAULT_HOST
     lines = [
         "# How `locust -f locustfile.py --headless` runs here; `harness plan` prints all of it.",
         "# The database is given as MUL_DATABASE_URL, never here.",
         "",
         "[service]",
-        f"host = {_quoted(given.host)}{unknown}",
+        f"host = {_quoted(host)}{'' if given.host else '  # DECIDE: the base URL of your service'}",
         "",
         "[load]",
         'locustfile = "locustfile.py"',
+        *(['accounts = "accounts.csv"'] if shape.auth.needs_accounts else []),
         "users = 30",
         "target-rate = 80  # requests per second; DECIDE: what the service serves on a busy day",
-        *(['accounts = "accounts.csv"'] if shape.auth.needs_accounts else []),
         "",
         "[migration]",
         f"alembic-config = {_quoted(given.alembic_config)}",
         'upgrade = "head"',
         "",
         "[safety]",
-        f"databases = [{_quoted(given.database)}]{database}",
+        f"databases = [{_quoted(given.database)}]"
+        if given.database
+        else "databases = []  # DECIDE: the name of the database that may be migrated",
     ]
-    host = urlsplit(given.host).hostname or ""
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        lines.append(f"hosts = [{_quoted(host)}]")
+    name = urlsplit(host).hostname or ""
+    if name not in ("127.0.0.1", "localhost", "::1"):
+        lines.append(f"hosts = []  # DECIDE: {_quoted(name)}, if the load may go there")
     return "\n".join(lines) + "\n"
 
 
 def ci_job(shape: ApiShape, given: Given) -> str:
     """A GitHub Actions workflow that runs the migration under load on every pull request."""
-    health = f"{given.host.rstrip('/')}{shape.health or '/'}"
-    fails = "f" if shape.health else ""  # without a health path any answer will do
+    host = given.host or DEFAULT_HOST
     return CI_JOB.format(
-        database=given.database, alembic_config=given.alembic_config, health=health, fails=fails
+        database=given.database or "shop",
+        alembic_config=given.alembic_config,
+        port=urlsplit(host).port or 8000,
+        health=f"{host.rstrip('/')}{shape.health or '/'}",
+        fails="f" if shape.health else "",  # without a health path any answer will do
     )
 
 
@@ -240,7 +245,7 @@ jobs:
           git worktree add ../released origin/${{{{ github.base_ref }}}}
           cd ../released && alembic -c {alembic_config} upgrade head
       # DECIDE: how your service is started. It is the release that runs today, not the one of this change.
-      - run: cd ../released && nohup uvicorn app.main:app --port 8000 > ../service.log 2>&1 &
+      - run: cd ../released && nohup uvicorn app.main:app --port {port} > ../service.log 2>&1 &
       - run: curl -{fails}sS -o /dev/null --retry 30 --retry-connrefused --retry-delay 1 {health}
       - run: locust -f locustfile.py --headless
       - if: always()

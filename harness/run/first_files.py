@@ -21,7 +21,6 @@ from harness.run.http import open_url
 __all__ = ["FirstFiles", "first_files", "next_steps", "read_document", "write_files"]
 
 LARGEST = 50 * 2**20
-DEFAULT_HOST = "http://127.0.0.1:8000"
 LOCUSTFILE, PLAN_FILE, CI_JOB = "locustfile.py", "harness.toml", ".github/workflows/migration.yml"
 AT_FASTAPI = "FastAPI serves it at /openapi.json."
 
@@ -46,13 +45,12 @@ def first_files(
     """The files for the service of a document; `source` is the document's URL or file."""
     shape = shape_of(document)
     served = urlsplit(source)
-    asked = f"{served.scheme}://{served.netloc}" if served.scheme in ("http", "https") else None
-    host = asked or document.server
+    host = document.server
+    if served.scheme in ("http", "https"):
+        host = f"{served.scheme}://{served.netloc.rpartition('@')[2]}"  # no password goes into a file
     if host is not None and document.prefix:
-        host = host.removesuffix(document.prefix)  # the paths begin with it already
-    given = Given(
-        host or DEFAULT_HOST, alembic_config, database or "shop", host is not None, database is not None
-    )
+        host = host.rstrip("/").removesuffix(document.prefix)  # the paths begin with it already
+    given = Given(host, alembic_config, database)
     texts = {LOCUSTFILE: locustfile(shape), PLAN_FILE: plan_file(shape, given)}
     return FirstFiles(texts | ({CI_JOB: ci_job(shape, given)} if ci else {}), shape, given)
 
@@ -146,5 +144,5 @@ def next_steps(files: FirstFiles) -> Iterator[str]:
         yield f"{decide} places say DECIDE: look at them first."
     yield "Then, with the service running on the database that is to be migrated:"
     yield ""
-    yield f"    export MUL_DATABASE_URL=postgresql://USER:PASSWORD@127.0.0.1/{files.given.database}"
+    yield f"    export MUL_DATABASE_URL=postgresql://USER:PASSWORD@127.0.0.1/{files.given.database or 'shop'}"
     yield "    locust -f locustfile.py --headless"

@@ -78,6 +78,21 @@ def test_plan_refuses_a_wrong_file_in_one_line(tmp_path: Path, capsys: pytest.Ca
     assert shown.count("\n") == 1
 
 
+def test_init_writes_the_files_and_prints_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = {"openapi": "3.1.0", "paths": {"/items": {"get": {"responses": {}}}}}
+    (tmp_path / "api.json").write_text(json.dumps(document))
+    assert main(["init", "--openapi", "api.json", "--no-ci"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("wrote locustfile.py\nwrote harness.toml\n")
+    assert printed.splitlines()[-1].strip() == "locust -f locustfile.py --headless"
+    assert main(["init", "--openapi", "api.json", "--no-ci"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["init", "--openapi", "api.json", "--no-ci", "--force"]) == 0
+
+
 def test_explain_a_rule_says_when_it_fires_and_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "create-index"]) == 0
     shown = capsys.readouterr().out

@@ -179,6 +179,10 @@ def test_service_with_only_plain_reads_has_pages_alone() -> None:
     assert (shape.resources, shape.pages, shape.auth.kind) == ([], ["/a", "/b"], None)
 
 
+def test_path_that_is_only_an_id_is_no_collection() -> None:
+    assert _shape({"/{id}": {"get": answers(ITEM)}}).left_out == {}
+
+
 def test_names_are_not_those_that_a_user_has_already_and_each_is_used_once() -> None:
     paths = crud("/tasks") | crud("/v1/items") | crud("/v2/items") | crud("/import")
     assert [one.name for one in _shape(paths).resources] == ["tasks_", "items", "items_2", "import_"]

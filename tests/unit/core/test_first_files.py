@@ -12,7 +12,7 @@ from harness.core.plan_file import parse_plan_file
 from tests.unit.core.api_documents import FORM, LOGIN, answers, crud, document, takes
 
 GIVEN = Given("http://127.0.0.1:8000", "alembic.ini", "shop")
-UNSURE = Given("http://127.0.0.1:8000", "alembic.ini", "shop", host_known=False, database_known=False)
+UNSURE = Given(None)
 
 
 def _shape(**changed: Any) -> ApiShape:
@@ -107,10 +107,11 @@ def test_plan_file_says_what_is_not_known() -> None:
     assert text.count("DECIDE") == 3
 
 
-def test_service_on_another_host_is_allowed_by_name() -> None:
-    table = tomllib.loads(plan_file(_shape(), Given("https://staging.example", "alembic.ini", "shop")))
-    assert table["safety"]["hosts"] == ["staging.example"]
-    assert "hosts" not in tomllib.loads(plan_file(_shape(), GIVEN))["safety"]
+def test_what_nobody_allowed_is_not_allowed() -> None:
+    text = plan_file(_shape(), Given("https://staging.example"))
+    assert tomllib.loads(text)["safety"] == {"databases": [], "hosts": []}
+    assert 'hosts = []  # DECIDE: "staging.example", if the load may go there\n' in text
+    assert tomllib.loads(plan_file(_shape(), GIVEN))["safety"] == {"databases": ["shop"]}
 
 
 def test_accounts_that_must_be_listed_are_in_a_file() -> None:

@@ -261,6 +261,7 @@ def test_a_gate_of_ones_own_on_the_hub_puts_nothing_in_doubt() -> None:
             {"events": events(stop="service died", stop_at=30.0)},
             "The run ended early, 30.0 s after its start: service died.",
         ),
+        ({"plan": a_plan(undeclared=("Shopper.items has no delete declared.",))}, "no delete declared"),
         ({"incomplete_workers": ("w1",)}, "Operations of 1 accounts are missing"),
         ({"events": tuple(e for e in events() if e.kind != Kind.WORKER_FINAL)}, "Workers w1 were lost"),
     ],

@@ -10,6 +10,8 @@ from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
 from harness.core.canary import make_text
 from harness.core.declaration import Declaration
+from harness.core.ledger import judge_ledger
+from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.record import FinalRead, Found
 from harness.load import final_read
 from harness.load.accounts import Actor
@@ -151,6 +153,18 @@ def test_record_that_the_list_leaves_out_is_asked_for_by_its_id() -> None:
     assert [found.key for found in read.found] == [str(KEYS[0]), str(KEYS[1])]
     assert shelf.paths[-2:] == ["/items/1", "/items/2"]
     assert read.error is None
+
+
+def test_record_that_neither_list_nor_id_shows_is_lost() -> None:
+    _wrote(ITEMS, 0, 1)
+    read = _read(Shelf([_mine(0)]), ITEMS)
+    written = [
+        Operation("account-0001", str(KEYS[n]), OperationKind.CREATE, 1, 1.0, 2.0, OperationOutcome.OK)
+        for n in (0, 1)
+    ]
+    judged = judge_ledger(written, [read])
+    assert (judged.lost, [offender.key for offender in judged.offenders]) == (1, [str(KEYS[1])])
+    assert judge_ledger(written[:1], [read]).lost == 0
 
 
 def test_without_a_list_what_was_acknowledged_is_read_by_its_id() -> None:

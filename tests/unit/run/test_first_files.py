@@ -42,7 +42,14 @@ def test_document_is_read_from_a_url_and_its_host_is_the_services(monkeypatch: p
     url = "http://127.0.0.1:9000/openapi.json"
     files = first_files(read_document(url), url)
     assert files.given.host == "http://127.0.0.1:9000"
-    assert files.given.host_known
+
+
+def test_password_of_the_url_is_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    _served(monkeypatch, json.dumps(TREE).encode())
+    url = "http://user:hunter2@127.0.0.1:9000/openapi.json"
+    files = first_files(read_document(url), url)
+    assert files.given.host == "http://127.0.0.1:9000"
+    assert not [name for name, text in files.texts.items() if "hunter2" in text]
 
 
 @pytest.mark.parametrize(
