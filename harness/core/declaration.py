@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -121,7 +121,7 @@ class Declaration:
         """What is not done or not judged, because it is not declared: sentences without a subject."""
         return tuple(self._limits())
 
-    def _limits(self) -> Any:
+    def _limits(self) -> Iterator[str]:
         absent = [operation for operation in OPERATIONS if operation not in self.does]
         if absent:
             yield f"has no {', '.join(absent)} declared: that is neither done nor judged"
@@ -150,7 +150,7 @@ class Declaration:
             )
         if self.update_method not in ("PUT", "PATCH", "POST"):
             raise UsageError(f"{where} updates by {self.update_method!r}.", "Give PUT, PATCH or POST.")
-        if not self.does:
+        if set(self.does) <= {"read"}:  # nobody knows the id of anything
             raise UsageError(f"{where} does nothing.", "Give it a create body, or leave it out.")
         if self.writes and not {"list", "read"} & set(self.does):
             raise UsageError(

@@ -100,8 +100,10 @@ class _Reading:
             numbered = paging is not None and paging.kind is PlaceKind.NUMBER and place != 1
             answer = self._get(f"{resource.path}{query}", _ABSENT if numbered else frozenset())
             records = [] if answer is None else records_of(answer, resource.list_in)
-            new = [record for record in records if str(record.get(resource.key)) not in seen]
-            seen.update(str(record.get(resource.key)) for record in new)
+            if any(resource.key not in record for record in records):
+                raise ShapeError(f"no {resource.key!r} in a record of the list")
+            new = [record for record in records if str(record[resource.key]) not in seen]
+            seen.update(str(record[resource.key]) for record in new)
             yield from new
             place = paging.following(place, answer, records, resource.key) if paging else None
             if not new or place is None:

@@ -211,7 +211,6 @@ class Records:
         known = self.known[key]
         version = known.version or 0
         self._forget(known.id)
-        self._acknowledged.ids.pop(key, None)
         self._user.withdraw(resource, known.id)
         outcome = self._user.write(
             OperationKind.DELETE,
@@ -223,8 +222,9 @@ class Records:
             expect=_DELETED,
         )
         if outcome is OperationOutcome.FAIL:
-            self._acknowledged.ids[key] = known.id
             self.known[key] = known if resource.version is None else Known(known.id, None)
+        else:
+            self._acknowledged.ids.pop(key, None)
 
     def _body(
         self, declared: Mapping[str, Any], key: uuid.UUID, version: int, record_id: str
@@ -308,10 +308,13 @@ def answer_of(response: FastResponse) -> Any:
 
 def _id_in(response: FastResponse, resource: Declaration) -> str:
     """The id that the service gave a new record: in its answer, else at the end of `Location`."""
-    location = str(response.headers.get("Location") or "").rstrip("/") if response.headers else ""
-    if location and not response.content:
-        return location.rsplit("/", 1)[-1]
-    return str(record_in(answer_of(response), resource.key)[resource.key])
+    try:
+        return str(record_in(answer_of(response), resource.key)[resource.key])
+    except ShapeError:
+        location = str(response.headers.get("Location") or "").rstrip("/") if response.headers else ""
+        if location:
+            return location.rsplit("/", 1)[-1]
+        raise
 
 
 def _version_in(response: FastResponse, resource: Declaration) -> int:

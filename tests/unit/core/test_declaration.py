@@ -76,6 +76,7 @@ def test_what_is_not_declared_is_said() -> None:
         ("/items", {"without": {"erase"}}, "is without 'erase'"),
         ("/items", {"update_method": "put"}, "updates by 'put'"),
         ("/items", {"without": {"list", "read"}}, "does nothing"),
+        ("/items", {"without": {"list"}}, "does nothing"),
         ("/items", {"create": {"a": 1}, "without": {"list", "read"}}, "neither list nor read"),
         ("/items", {"version": "v", "without": {"read"}}, "a version, but no read"),
         ("/items", {"page": "from/to"}, "Shopper.: page is 'from/to'"),

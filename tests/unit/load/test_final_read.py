@@ -259,6 +259,11 @@ def test_answer_of_unknown_shape_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     assert _read(Shelf([])).error == "GET /documents: no list among 'ok'"
 
 
+def test_list_without_the_id_that_was_declared_is_said() -> None:
+    resource = Declaration("/items/", key="uuid", create={"title": canary}, page="skip/limit")
+    assert _read(Shelf([_mine(0)]), resource).error == "GET /items/: no 'uuid' in a record of the list"
+
+
 def test_record_without_the_version_that_was_declared_is_said() -> None:
     item = {"id": "a", "title": make_text("account-0001", "run-1", 1)}
     assert _read(Shelf([item])).error == "GET /documents: no whole number 'version' in a record"

@@ -132,6 +132,13 @@ def test_id_may_be_told_by_location_alone(person: Person) -> None:
     assert known.id == "9"
 
 
+def test_location_tells_the_id_that_an_answer_leaves_out(person: Person) -> None:
+    records = person.records(ITEMS)
+    person.answers = [answer(201, {"ok": True}, Location="http://127.0.0.1/items/9")]
+    records.create()
+    assert [known.id for known in records.known.values()] == ["9"]
+
+
 def test_answer_without_an_id_is_warned_of_once_and_the_write_is_in_the_ledger(
     person: Person, caplog: pytest.LogCaptureFixture
 ) -> None:
