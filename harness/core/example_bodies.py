@@ -126,6 +126,8 @@ def _carries_canary(node: Schema) -> bool:
     """Whether it is free text with enough room."""
     if _type(node) != "string" or {"format", "enum", "const", "pattern"} & node.keys():
         return False
+    if node.get("readOnly"):  # it stands in answers alone
+        return False
     return int(node.get("maxLength") or CANARY_ROOM) >= CANARY_ROOM
 
 

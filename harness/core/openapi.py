@@ -185,13 +185,15 @@ class Document:
         return found | {name: self.plain(node, where) for name, node in own.items()}
 
     def required(self, schema: Schema, where: str, depth: int = 0) -> list[str]:
-        """The properties that an object must have."""
+        """The properties that a request must send: those that are `readOnly` stand in answers alone."""
         inherited = [
             name
             for part in (_list(schema.get("allOf")) if depth < DEEPEST else ())
             for name in self.required(self.follow(part, where), where, depth + 1)
         ]
-        return list(dict.fromkeys([*inherited, *map(str, _list(schema.get("required")))]))
+        properties = self.properties(schema, where, depth)
+        named = dict.fromkeys([*inherited, *map(str, _list(schema.get("required")))])
+        return [name for name in named if not properties.get(name, {}).get("readOnly")]
 
     def plain(self, node: Any, where: str, depth: int = 0) -> Schema:
         """The schema without alternatives: of `anyOf` and `oneOf` the first that is not null."""

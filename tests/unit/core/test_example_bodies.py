@@ -75,6 +75,7 @@ def test_only_required_fields_are_sent_and_an_optional_text_where_none_of_them_b
     properties: dict[str, Any] = {
         "price": {"type": "integer"},
         "colour": {"type": "string", "enum": ["red"]},
+        "slug": {"type": "string", "readOnly": True},
         "note": {"type": "string"},
         "comment": {"type": "string"},
     }

@@ -105,6 +105,11 @@ def test_properties_are_those_of_all_parts() -> None:
     assert read.required(whole, "GET /a") == ["title", "price"]
 
 
+def test_what_stands_in_answers_alone_is_not_required_of_a_request() -> None:
+    schema = {"required": ["id", "title"], "properties": {"id": {"readOnly": True}, "title": {}}}
+    assert document({"/a": {"get": {}}}).required(schema, "POST /a") == ["title"]
+
+
 def test_first_alternative_that_is_not_null_counts() -> None:
     read = document({"/a": {"get": {}}})
     schema = {"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 9}], "title": "Name"}
