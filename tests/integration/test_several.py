@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.migration, pytest.mark.quiet]
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 SAFE = MIGRATIONS / "safe" / "alembic.ini"
+OTHER_TABLE = MIGRATIONS / "version_table" / "alembic.ini"
 FAILING = MIGRATIONS / "failing" / "alembic.ini"
 
 AT_A1 = """
@@ -97,8 +98,12 @@ def _name(url: str) -> str:
     return DatabaseUrl.parse(url).resolved().dbname
 
 
+def _sqlalchemy(url: str) -> str:
+    return DatabaseUrl.parse(url).sqlalchemy()
+
+
 def _environment(url: str) -> tuple[tuple[str, str], ...]:
-    return (("TEST_DATABASE_URL", DatabaseUrl.parse(url).sqlalchemy()), ("PYTHONDONTWRITEBYTECODE", "1"))
+    return (("TEST_DATABASE_URL", _sqlalchemy(url)), ("PYTHONDONTWRITEBYTECODE", "1"))
 
 
 def a_step(name: str, url: str, ini: Path = SAFE, **changes: Any) -> MigrationPlan:
@@ -174,6 +179,20 @@ def check_the_blame(finished: Finished) -> None:
     (blamed,) = finished.verdict.as_json()["blame"]
     assert (blamed["migration"], blamed["revision"], blamed["relation"]) == (BILLING, "b2", "notes")
     assert "in billing: ALTER TABLE notes" in finished.view.headline.sentence
+
+
+def test_two_histories_of_one_database_need_two_version_tables_and_no_more(
+    databases: tuple[str, str], run: Run
+) -> None:
+    shop, _ = databases
+    with psycopg.connect(shop) as connection:
+        connection.execute("DROP TABLE notes, alembic_version")
+    second = a_step("stars", shop, OTHER_TABLE, environment=(("DATABASE_URL", _sqlalchemy(shop)),))
+    finished = run(shop, a_step("notes", shop, upgrade="a1"), second)
+    told = [(m["name"], m["status"], m["from"], m["to"]) for m in finished.verdict.as_json()["migrations"]]
+    assert told == [("notes", "ok", "base", "a1"), ("stars", "ok", "base", "b2")]
+    assert gate(finished, "migration").status == "pass"
+    assert "elsewhere" not in finished.verdict.as_json()["waits"]
 
 
 def test_none_is_started_after_one_that_failed(databases: tuple[str, str], run: Run) -> None:
