@@ -29,6 +29,7 @@ from tests.fix_record import (
 __all__ = [
     "BILLING",
     "BILLING_PID",
+    "BILLING_URL",
     "SHOP",
     "a_watch",
     "episode",

@@ -7,11 +7,25 @@ from typing import cast
 
 import pytest
 
+from harness.clock import utc_now
+from harness.core.facts import migrations_in
 from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
-from harness.errors import UsageError
-from harness.run.preparation import _check_start, _files, check, check_server_version, target_of
+from harness.errors import NothingToMigrate, UsageError
+from harness.run.databases import Database
+from harness.run.preparation import (
+    Step,
+    _check_start,
+    _check_there_is_work,
+    _files,
+    _steps,
+    check,
+    check_server_version,
+    target_of,
+)
+from harness.store import RunDirectory, read_record
+from tests.fix_several import BILLING, BILLING_URL, SHOP, several_plan
 
 
 def test_a_server_that_cannot_be_observed_is_refused_with_the_reason() -> None:
@@ -98,3 +112,59 @@ def test_with_scripts_a_label_may_be_expected() -> None:
     _check_start(step, cast("DatabaseMigrator", At("a1")))
     with pytest.raises(UsageError, match="not at main@base"):
         _check_start(step, cast("DatabaseMigrator", At("b2")))
+
+
+class Arrived:
+    """A migrator of a database that is at a revision, which some of the targets have left behind."""
+
+    def __init__(self, revision: str, needs: bool) -> None:
+        self.revision, self.needs = revision, needs
+
+    def current(self) -> tuple[str, ...]:
+        return (self.revision,)
+
+    def needs_migration(self, _target: str) -> bool:
+        return self.needs
+
+
+def two_steps(*needs: bool) -> list[Step]:
+    identity = Identity("1", 5, 180000, "shop")
+    return [
+        Step(
+            MigrationPlan(name, upgrade="b2"),
+            Database("" if name == SHOP else name, "postgresql://a@127.0.0.1/x", identity),
+            "postgresql://a@127.0.0.1/x",
+            cast("DatabaseMigrator", Arrived("b2", needed)),
+            (identity,),
+        )
+        for name, needed in zip((SHOP, BILLING), needs, strict=True)
+    ]
+
+
+def test_a_run_of_several_begins_if_one_of_them_has_something_to_do(tmp_path: Path) -> None:
+    directory = RunDirectory.create(several_plan(run_root=str(tmp_path)), utc_now())
+    _check_there_is_work(several_plan(), two_steps(False, True), directory)
+    assert not (directory.path / "events.ndjson").exists()
+
+
+def test_a_run_of_several_that_have_nothing_to_do_names_each(tmp_path: Path) -> None:
+    directory = RunDirectory.create(several_plan(run_root=str(tmp_path)), utc_now())
+    with pytest.raises(NothingToMigrate) as nothing:
+        _check_there_is_work(several_plan(), two_steps(False, False), directory)
+    assert "The database of shop already is at b2" in str(nothing.value)
+    assert "The database of billing already is at b2: upgrade b2 has nothing to do." in str(nothing.value)
+    migrations = migrations_in(read_record(directory.path))
+    assert [(m.name, m.database, m.status) for m in migrations] == [
+        (SHOP, "", "nothing"),
+        (BILLING, BILLING, "nothing"),
+    ]
+
+
+def test_none_of_several_may_go_to_the_database_of_another() -> None:
+    shop, billing, archive = (Identity("1", oid, 180000, f"db{oid}") for oid in (5, 6, 7))
+    found = {
+        "postgresql://a@127.0.0.1/shop": Database("", "…", shop, further=(billing, archive)),
+        BILLING_URL: Database(BILLING, "…", billing, further=(shop, archive)),
+    }
+    steps = list(_steps(several_plan(), "postgresql://a@127.0.0.1/shop", found))
+    assert [step.allowed for step in steps] == [(shop, archive), (billing, archive)]
