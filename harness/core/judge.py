@@ -254,12 +254,13 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
 
 
 def _limits_of_order(facts: Facts) -> Iterator[str]:
-    """The migrations that were not started, and after which one."""
+    """The migrations that were not started, and why where one before them is the reason."""
     for phase, what in (("migrate", "upgrade"), ("rollback", "rollback")):
         began, left = facts.in_phase(phase), facts.not_started(phase)
         if left and (began or phase == "migrate"):
-            after = f": {began[-1].name}, before it, did not end ok" if began else ""
-            yield f"The {what} of {' and of '.join(left)} was not started{after}."
+            bad = [migration.name for migration in began if migration.status not in ("ok", "nothing")]
+            why = f": {bad[-1]}, before it, did not end ok" if bad else ""
+            yield f"The {what} of {' and of '.join(left)} was not started{why}."
 
 
 def _limits_of_observer(facts: Facts) -> Iterator[str]:

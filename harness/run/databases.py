@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from harness.core.plan import Plan
 from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
 from harness.db.url import DatabaseUrl
 
-__all__ = ["Database", "check_databases", "find_databases", "lock_databases"]
+__all__ = ["Database", "check_databases", "distinct", "find_databases", "lock_databases"]
 
 UNNAMED = "migration"
 """The key of the database of an only migration that has no name, where the run's own is another."""
@@ -75,9 +75,14 @@ def find_databases(plan: Plan, own: str | None, run_id: str) -> dict[str, Databa
     return found
 
 
-def lock_databases(databases: dict[str, Database], run_id: str) -> ExitStack:
+def distinct(found: Mapping[str, Database]) -> tuple[Database, ...]:
+    """Each of the databases that URLs lead to once, the run's own first."""
+    return tuple({database.key: database for database in found.values()}.values())
+
+
+def lock_databases(databases: Iterable[Database], run_id: str) -> ExitStack:
     """Hold the run lock of each database until the stack is closed; raises UsageError for one in use."""
     with ExitStack() as held:
-        for database in {database.key: database for database in databases.values()}.values():
+        for database in databases:
             held.callback(RunLock.acquire(DatabaseUrl.parse(database.url), run_id).release)
         return held.pop_all()

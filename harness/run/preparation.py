@@ -23,7 +23,7 @@ from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
 from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
-from harness.run.databases import Database, check_databases, find_databases, lock_databases
+from harness.run.databases import Database, check_databases, distinct, find_databases, lock_databases
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
@@ -134,10 +134,10 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         own, run_id = services.database_url, directory.run_id
         start = StartingPoint(plan, services, directory, say, sleep)
         start.recreate(undo)
-        undo.enter_context(lock_databases(find_databases(plan, own, run_id), run_id))
+        undo.enter_context(lock_databases(distinct(find_databases(plan, own, run_id)), run_id))
         start.fill()
         found = find_databases(plan, own, run_id)  # anew, for the command may have made them anew
-        databases = tuple({database.key: database for database in found.values()}.values())
+        databases = distinct(found)
         for database in databases:
             check_server_version(database.identity)
         identity = databases[0].identity if own is not None else None

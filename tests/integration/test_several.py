@@ -21,7 +21,7 @@ from harness.db.guard import RunLock
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, UsageError
-from harness.run.databases import check_databases, find_databases, lock_databases
+from harness.run.databases import check_databases, distinct, find_databases, lock_databases
 from harness.run.preparation import prepare
 from harness.run.session import Finished, Session
 from tests.fix_controller import FakeLoad
@@ -224,7 +224,7 @@ def test_two_urls_of_one_database_are_one_and_each_database_is_held(databases: t
     found = find_databases(Plan(migrations=migrations), shop, "run")
     assert [found[url].key for url in (shop, again, billing)] == ["", "", BILLING]
     with (
-        lock_databases(found, "run"),
+        lock_databases(distinct(found), "run"),
         pytest.raises(UsageError, match=f"using the database {_name(billing)}"),
     ):
         RunLock.acquire(DatabaseUrl.parse(billing), "another")

@@ -484,6 +484,12 @@ def test_migrations_that_were_not_started_are_told_with_the_one_before_them() ->
     assert "The upgrade of billing was not started: shop, before it, did not end ok." in verdict.limits
 
 
+def test_migrations_that_a_stopped_run_did_not_come_to_are_laid_to_nobody() -> None:
+    verdict = judge(several(episode(1, SHOP, begin=25.0, start=27.0)))
+    assert "The upgrade of billing was not started." in verdict.limits
+    assert verdict.status == "inconclusive"
+
+
 def test_what_is_not_known_of_one_of_several_is_told_by_its_name() -> None:
     watch = a_watch(observed=watched(backends=(BILLING_PID,), log_read=False))
     untraced = episode(2, BILLING, begin=28.2, start=30.0, trace=[])
