@@ -68,10 +68,6 @@ class Facts:
         """The migrations of `migrate` or `rollback` that began, in order."""
         return tuple(m for m in self.migrations if m.phase == phase)
 
-    def migration(self, phase: str, name: str = "") -> Migration | None:
-        """The migration of that name, in `migrate` or `rollback`."""
-        return next((m for m in self.in_phase(phase) if m.name == name), None)
-
     def schemas(self, migration: Migration) -> tuple[SchemaState | None, SchemaState | None]:
         """The schema's state before and after a migration."""
         record, part = self.record, self.record.parts.get(migration.name)
@@ -99,7 +95,8 @@ class Facts:
 
     def not_started(self, phase: str) -> tuple[str, ...]:
         """The names of the migrations that a phase never came to, in the order they would have run."""
-        steps = self.record.plan.steps if self.record.plan.several else ()
+        plan = self.record.plan
+        steps = plan.steps if plan.several and plan.migrates else ()
         wanted = (
             [s.name for s in steps] if phase == "migrate" else [s.name for s in steps[::-1] if s.downgrade]
         )

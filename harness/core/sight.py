@@ -28,7 +28,7 @@ def why_unseen(facts: Facts, phase: str) -> str:
     migrations = facts.in_phase(phase)
     for database in dict.fromkeys(migration.database for migration in migrations) or ("",):
         if why := _why_unwatched(facts, window, database):
-            return f"of the database of {database}: {why}" if database else why
+            return f"{database}: {why}" if database else why
     if not migrations or not migrations[0].name:
         known = any(migration.backends for migration in migrations)
         return "" if known else "none of the migration's sessions is known"

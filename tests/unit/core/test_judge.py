@@ -40,7 +40,7 @@ from tests.fix_record import (
     watched,
     without,
 )
-from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several
+from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several, several_plan
 
 SCHEMA = json.loads(Path(harness.__file__).with_name("verdict.schema.json").read_text(encoding="utf-8"))
 
@@ -488,6 +488,11 @@ def test_migrations_that_a_stopped_run_did_not_come_to_are_laid_to_nobody() -> N
     verdict = judge(several(episode(1, SHOP, begin=25.0, start=27.0)))
     assert "The upgrade of billing was not started." in verdict.limits
     assert verdict.status == "inconclusive"
+
+
+def test_a_placebo_of_several_did_not_come_to_none_of_them() -> None:
+    verdict = judge(a_record(several_plan(placebo=True)))
+    assert not [limit for limit in verdict.limits if "not started" in limit]
 
 
 def test_what_is_not_known_of_one_of_several_is_told_by_its_name() -> None:

@@ -217,7 +217,7 @@ def test_no_loss_is_not_told_where_accounts_were_not_read() -> None:
 
 
 def test_the_defaults_of_client_metrics_are_the_migration() -> None:
-    assert facts_of(a_record(a_plan(placebo=True))).migration("migrate") is not None
+    assert facts_of(a_record(a_plan(placebo=True))).in_phase("migrate")
     assert {METRICS[name].phase for name in ("p95", "stall", "throughput")} == {"migrate"}
 
 
@@ -241,4 +241,4 @@ def test_what_several_migrations_did_is_added_up() -> None:
 def test_waits_are_unknown_where_one_of_the_databases_was_not_watched() -> None:
     found = measure(facts_of(several(elsewhere={BILLING: Watch()})), Selector("blocked"))
     assert found.value is None
-    assert found.why == "of the database of billing: nobody watched the database's waits"
+    assert found.why == "billing: nobody watched the database's waits"
