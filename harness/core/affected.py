@@ -18,7 +18,7 @@ from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Window
 from harness.core.traceparent import Tie, parse, worker_crc
 
-__all__ = ["Affected", "Requests", "in_any"]
+__all__ = ["Affected", "Requests", "in_any", "share_in"]
 
 ENOUGH_SAMPLES = 100
 """Answers of an endpoint in the baseline that its own p99 needs; with fewer the one of all is taken."""
@@ -124,6 +124,15 @@ def in_any(samples: SampleTable, intervals: Sequence[tuple[float, float]]) -> Bo
     some = following < len(ends)
     overlaps[some] = starts[following[some]] <= samples.end[some]
     return overlaps
+
+
+def share_in(samples: SampleTable, intervals: Sequence[tuple[float, float]]) -> Floats:
+    """How much of each sample's `[intended start, end]` lies in the intervals, 0–1."""
+    within = np.zeros(len(samples))
+    for start, end in zip(*_united(intervals), strict=True):
+        within += np.maximum(0.0, np.minimum(samples.end, end) - np.maximum(samples.at, start))
+    share: Floats = within / np.maximum(samples.end - samples.at, 1e-9)
+    return share
 
 
 def _united(intervals: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:

@@ -175,7 +175,7 @@ def _explained(phase: str, seconds: float, facts: Facts) -> str:
         return f"{name} made a session wait for {format_duration(waited_s)}"
     errors = [error for error in facts.errors if error.statement is not None and error.phase == phase]
     if errors:
-        return f"{errors[0].count} errors of the class {errors[0].name!r} began with the migration"
+        return f"{errors[0].count} requests of the class {errors[0].name!r} began with the migration"
     if unseen := why_unseen(facts, phase):
         return f"whether a wait in the database explains it is not known: {unseen}"
     said = f" (the longest was {format_duration(waited_s)})" if waited_s else ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.affected import Affected, Requests, in_any
+from harness.core.affected import Affected, Requests, in_any, share_in
 from harness.core.samples import Outcome, SampleTable
 from harness.core.timeline import Window
 from tests.fix_record import joined, samples, steady, tied_query
@@ -23,6 +23,13 @@ def test_a_sample_overlaps_intervals_that_touch_its_time() -> None:
     intervals = [(8.0, 9.0), (1.5, 2.5), (2.0, 3.0), (7.0, 8.5)]
     assert in_any(table, intervals).tolist() == [True, True, True, False]
     assert in_any(table, []).tolist() == [False] * 4
+
+
+def test_the_share_of_a_sample_counts_no_moment_twice() -> None:
+    table = samples([(1.0, 1.0), (3.0, 0.5), (6.0, 4.0), (11.0, 1.0)])
+    intervals = [(8.0, 9.0), (1.5, 2.5), (2.0, 3.0), (7.0, 8.5)]
+    assert share_in(table, intervals).tolist() == [0.5, 0.0, 0.5, 0.0]
+    assert share_in(table, []).tolist() == [0.0] * 4
 
 
 def test_each_endpoint_is_slow_by_its_own_measure() -> None:

@@ -195,6 +195,16 @@ def starving(count: int = 6) -> SampleTable:
     return joined(steady(), failed)
 
 
+def slow(count: int = 6) -> SampleTable:
+    """The same requests, answered ok after long."""
+    return joined(steady(), samples((29.055 + n / 100, 1.9, Outcome.OK, "GET /health") for n in range(count)))
+
+
+def test_requests_that_are_slow_while_the_crowd_waits_starve_too() -> None:
+    found = the_class(table=slow(), waits=crowd(5))
+    assert (found.name, found.count, found.statement) == (POOL_EXHAUSTED, 6, ("0002", 3))
+
+
 def test_requests_that_wait_for_no_lock_starve_when_the_pool_is_empty() -> None:
     found = the_class(table=starving(), waits=crowd(5))
     assert (found.name, found.sqlstate, found.source) == (POOL_EXHAUSTED, None, "clients and waits")
@@ -208,6 +218,7 @@ def test_requests_that_wait_for_no_lock_starve_when_the_pool_is_empty() -> None:
         (starving(4), crowd(5)),  # too few to be sure
         (starving(), [replace(wait, query="SELECT 1") for wait in crowd(5)]),  # nobody knows who waited
         (joined(steady(), samples([(29.5, 1.2)] * 6)), crowd(5)),  # the endpoint waited itself
+        (slow(), [replace(wait, ended_at=29.7) for wait in crowd(5)]),  # slow long before and after
     ],
 )
 def test_without_the_evidence_there_is_no_exhausted_pool(table: SampleTable, waits: list[Wait]) -> None:
