@@ -47,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """The options; of a command that hands flags on to Locust, those in `flags`."""
-    if argv[:1] == ["run"]:  # not parsed here: Locust knows its flags, among them --help
-        return argparse.Namespace(command=_run, flags=argv[1:], debug=False)
+    debug = list(argv[:1]) == ["--debug"]
+    command, *flags = [*argv[debug:], ""]
+    if command == "run":  # not parsed here: Locust knows its flags, among them --help
+        return argparse.Namespace(command=_run, flags=flags[:-1], debug=debug)
     options, others = parser.parse_known_args(argv)
     if others and not hasattr(options, "flags"):
         parser.error(f"unrecognized arguments: {' '.join(others)}")

@@ -161,7 +161,9 @@ def test_run_becomes_locust_with_every_flag_as_it_is(tmp_path: Path, monkeypatch
     given = ["-f", "theirs.py", "--gate", "p95 < 1s", "--help", "Shopper"]
     with pytest.raises(SystemExit):
         main(["run", *given])
-    assert become == [[sys.executable, "-m", "harness.plug_in", *given]]
+    with pytest.raises(SystemExit):
+        main(["--debug", "run", *given])
+    assert become == [[sys.executable, "-m", "harness.plug_in", *given]] * 2
 
 
 @pytest.mark.parametrize(
