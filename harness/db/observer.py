@@ -134,7 +134,7 @@ class Observer:
                     self._watch(server)
             except (HarnessError, psycopg.Error) as error:
                 self._say(_reason(error))
-            self._lost()
+                self._lost()
             if not self._over:
                 self._obey(RECONNECT_EVERY_S)
         self._finish()
@@ -355,8 +355,6 @@ class Observer:
 
     def _lost(self) -> None:
         """The connection is gone, or could not be had."""
-        if self._over:
-            return
         self._keep(self._fold.lost(POLL_INTERVAL_S))
         if self._gap_from is None:
             self._gap_from = self.now if self._looked_at is None else self._looked_at

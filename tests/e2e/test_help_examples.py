@@ -25,9 +25,13 @@ from tests.fix_scaffold import INI, Scaffold, running_scaffold
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-EXAMPLES = {
-    topic: re.findall(r"^```sh\n(.*?)^```$", page(topic), re.MULTILINE | re.DOTALL) for topic in topics()
-}
+
+def _blocks(topic: str, language: str) -> list[str]:
+    """The fenced blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page(topic), re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = {topic: _blocks(topic, "sh") for topic in topics()}
 
 SHORT = {"MUL_WARMUP_TIME": "2s", "MUL_BASELINE_TIME": "5s", "MUL_RECOVER_TIME": "5s", "MUL_PROBE_TIME": "0s"}
 
@@ -53,8 +57,8 @@ databases = ["shop"]
 class Project:
     """The folders of somebody's project, and what its commands find in their environment.
 
-    `bare` has the files that pages name, `planned` a plan file too, `new` only Alembic's; `checkout` is one
-    of this repository.
+    `bare` has the files that pages name, `planned` a plan file too, `new` only Alembic's, `several` the plan
+    file of the page on several services; `checkout` is one of this repository.
     """
 
     root: Path
@@ -64,6 +68,8 @@ class Project:
     def folder(self, topic: str) -> Path:
         """The folder that the commands of a page are run in."""
         commands = "\n".join(EXAMPLES[topic])
+        if topic == "several-services":
+            return self.root / "several"
         for sign, name in (("harness init", "new"), ("harness plan", "planned"), ("harness.toml", "planned")):
             if sign in commands:
                 return self.root / name
@@ -73,10 +79,12 @@ class Project:
         """Run a block of a page, with this service and database in place of the page's."""
         script = script.replace("http://127.0.0.1:8000/openapi.json", self.scaffold.openapi)
         script = script.replace("http://127.0.0.1:8000", self.scaffold.host)
-        script = script.replace("postgresql://app@127.0.0.1/shop", self.scaffold.database_url)
-        own = {"MUL_DATABASE_URL": self.scaffold.database_url} if folder.name != "checkout" else {}
+        url = self.scaffold.database_url
+        for name in ("shop", "billing"):
+            script = script.replace(f"postgresql://app@127.0.0.1/{name}", url.replace("/shop", f"/{name}"))
+        own = {"MUL_DATABASE_URL": url} if folder.name != "checkout" else {}
         return subprocess.run(
-            ["bash", "-uo", "pipefail", "-c", script],
+            ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder,
             env={**self.environment, **own},
             stdin=subprocess.DEVNULL,
@@ -98,17 +106,22 @@ def scaffold(postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory)
 def project(scaffold: Scaffold, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project, with what one real run and its copies left behind."""
     root = tmp_path_factory.mktemp("project")
-    for name in ("bare", "planned", "new", "checkout"):
+    for name in ("bare", "planned", "new", "several", "checkout", "several/billing"):
         (root / name).mkdir()
         (root / name / "alembic.ini").write_text(INI.read_text().replace("%(here)s", str(INI.parent)))
     (root / "checkout" / "locustfiles").symlink_to(ROOT / "locustfiles")
     project = Project(root, scaffold, _environment(scaffold))
-    _fill(root / "bare")
-    _fill(root / "planned")
+    for name in ("bare", "planned", "several"):
+        _fill(root / name)
     (root / "planned" / "harness.toml").write_text(PLAN.format(host=scaffold.host))
+    (several,) = re.findall(
+        r"^```toml\n(.*?)^```$.*?^```sh", page("several-services"), re.MULTILINE | re.DOTALL
+    )
+    (root / "several" / "harness.toml").write_text(several)
     made = project.run("locust -f locustfile.py --headless --upgrade harmless", root / "planned")
     assert (root / "planned" / "runs" / "latest" / "verdict.json").is_file(), made.stdout
-    project.run("alembic downgrade released", root / "planned")
+    back = project.run("alembic downgrade released", root / "planned")
+    assert back.returncode == 0, back.stdout
     shutil.copytree(root / "planned" / "runs", root / "bare" / "runs", symlinks=True)
     for earlier in EARLIER:
         shutil.copytree(root / "bare" / "runs" / "latest", root / "bare" / "runs" / earlier)
@@ -135,8 +148,7 @@ def _environment(scaffold: Scaffold) -> dict[str, str]:
 
 def _fill(folder: Path) -> None:
     """The files that the pages name."""
-    locustfile = re.findall(r"^```python\n(.*?)^```$", page("own-service"), re.MULTILINE | re.DOTALL)[0]
-    (folder / "locustfile.py").write_text(locustfile)
+    (folder / "locustfile.py").write_text(_blocks("own-service", "python")[0])
     (folder / "accounts.csv").write_text("\n".join(["username,password", *(f"a{n},s" for n in range(50))]))
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
@@ -149,6 +161,8 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("topic", [topic for topic, blocks in EXAMPLES.items() if blocks])
 def test_the_commands_of_a_page_work(topic: str, project: Project) -> None:
     for script in EXAMPLES[topic]:
-        done = project.run(script, project.folder(topic))
-        judging = re.search(r"^harness (analyze|compare)", script, re.MULTILINE)
-        assert done.returncode in ((0, 1, 4) if judging else (0,)), f"{script}\n{done.stdout}"
+        judging = re.match(r"harness (analyze|compare)", script)
+        for command in script.splitlines() if judging else [script]:
+            done = project.run(command, project.folder(topic))
+            assert done.returncode in ((0, 1, 4) if judging else (0,)), f"{command}\n{done.stdout}"
+            assert "Traceback" not in done.stdout

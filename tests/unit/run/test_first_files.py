@@ -130,7 +130,7 @@ def test_ci_job_may_be_left_out(file: Path) -> None:
 def test_next_steps_end_with_the_command(file: Path) -> None:
     files = first_files(read_document(str(file)), str(file), database="store")
     steps = list(next_steps(files))
-    assert steps[0].endswith("places say DECIDE: look at them first.")
+    assert steps[0].startswith("Look for DECIDE first: ")
     assert steps[-2].endswith("postgresql://USER:PASSWORD@127.0.0.1/store")
     assert steps[-1].strip() == "locust -f locustfile.py --headless"
 

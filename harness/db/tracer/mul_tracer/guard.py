@@ -21,9 +21,10 @@ def check(found: str, name: str | None = None) -> None:
     if wanted is None or found in wanted.split(","):
         return
     emit("wrong_database", expected=wanted, found=found, database=name)
+    where = f"{name} {found}" if name else found
     sys.stderr.write(
         "migrate-under-load: stopped before the first statement: a connection goes to database"
-        f" {name or ''} {found} (system identifier:oid), which is no guarded database ({wanted})\n"
+        f" {where} (system identifier:oid), which is no guarded database ({wanted})\n"
     )
     sys.stderr.flush()
     os._exit(EXIT_CODE)
