@@ -141,7 +141,8 @@ def next_steps(files: FirstFiles) -> Iterator[str]:
     """What a person does now, line by line."""
     decide = sum(text.count("DECIDE") for text in files.texts.values())
     if decide:
-        yield f"Look for DECIDE first: {decide} {'places need' if decide > 1 else 'place needs'} what only you know."
+        places = "places need" if decide > 1 else "place needs"
+        yield f"Look for DECIDE first: {decide} {places} what only you know."
     yield "Then, with the service running on the database that is to be migrated:"
     yield ""
     yield f"    export MUL_DATABASE_URL=postgresql://USER:PASSWORD@127.0.0.1/{files.given.database or 'shop'}"
