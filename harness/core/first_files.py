@@ -248,7 +248,7 @@ jobs:
       # DECIDE: how your service is started. It is the release that runs today, not the one of this change.
       - run: cd ../released && nohup uvicorn app.main:app --port {port} > ../service.log 2>&1 &
       - run: curl -{fails}sS -o /dev/null --retry 30 --retry-connrefused --retry-delay 1 {health}
-      # 0 pass, 1 fail, 4 inconclusive: `harness help ci` has how to make 4 a warning and to compare with main.
+      # 0 pass, 1 fail, 4 inconclusive: `harness help ci` makes 4 a warning, and compares with main.
       - run: locust -f locustfile.py --headless
       - if: always()
         run: if [ -e runs/latest ]; then cat runs/latest/summary.md >> "$GITHUB_STEP_SUMMARY"; fi

@@ -56,10 +56,14 @@ _log = logging.getLogger(__name__)
 
 
 class LoginError(Exception):
-    """No credentials could be had for an account; says why, without a secret."""
+    """No credentials could be had for an account; says why, without a secret.
 
-    def __init__(self, account: Account, cause: str) -> None:
+    `status` is that of the answer, 0 where there was none or another is to blame.
+    """
+
+    def __init__(self, account: Account, cause: str, status: int = 0) -> None:
         self.cause = mask(cause)
+        self.status = status
         super().__init__(f"{account.name} could not log in: {self.cause}")
 
 
@@ -118,7 +122,8 @@ class Registration:
         expect = self.exists.union(_SUCCESS)
         response = send(self.method, self.path, expect=expect, **body)
         if cause := failure_cause(response, expect):
-            raise LoginError(account, f"{self.method} {self.path} did not create it: {cause}")
+            cause = f"{self.method} {self.path} did not create it: {cause}"
+            raise LoginError(account, cause, response.status_code)
 
     def _json(self, account: Account) -> Any:
         return account.fill(self.json or {"username": "{name}", "password": "{password}"})
@@ -208,7 +213,7 @@ def answered_json(account: Account, response: FastResponse, what: str) -> dict[s
     if response.status_code == 429:
         cause = RATE_LIMITED
     if cause:
-        raise LoginError(account, cause)
+        raise LoginError(account, cause, response.status_code)
     try:
         answer = response.json()
     except ValueError:

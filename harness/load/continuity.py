@@ -82,7 +82,7 @@ def _first_log_in(login: Login) -> Credentials:
         try:
             return login.log_in(login.session.unrecorded)
         except LoginError as error:
-            if not error.cause.startswith("HTTP 5"):
+            if error.status < 500:
                 raise
         gevent.sleep(_AGAIN_S)
     return login.log_in(login.session.unrecorded)
@@ -196,7 +196,7 @@ def _log_in(login: Login) -> Credentials:
     try:
         return login.log_in(send)
     except LoginError as error:
-        if error.cause == RATE_LIMITED or error.cause.startswith("HTTP 4"):
+        if error.cause == RATE_LIMITED or 400 <= error.status < 500:
             raise
     gevent.sleep(_AGAIN_S)
     return login.log_in(send)

@@ -134,7 +134,7 @@ class CookieSession(Auth):
     def _page(self, account: Account, path: str, credentials: Credentials, send: Send) -> Credentials:
         response = send("GET", path, headers=credentials.headers_for("GET"))
         if cause := failure_cause(response):
-            raise LoginError(account, f"GET {path} failed: {cause}")
+            raise LoginError(account, f"GET {path} failed: {cause}", response.status_code)
         cookies = changed(credentials.cookies, response)
         return self._with_token(replace(credentials, cookies=cookies), response)
 
@@ -158,7 +158,7 @@ class CookieSession(Auth):
         if cause := failure_cause(response, self._expected):
             if response.status_code == 200 and not self.json:
                 cause = "HTTP 200: the form was shown again, so it was refused (or give expect=)"
-            raise LoginError(account, cause)
+            raise LoginError(account, cause, response.status_code)
         if self._to_login(response):
             raise LoginError(account, f"{self._what(response)}, a redirect back to the login page")
 

@@ -13,7 +13,7 @@ from harness.core.plan import Plan
 from harness.errors import SetupError
 from harness.load import continuity
 from harness.load.accounts import Actor
-from harness.load.auth import Auth, Login, NoAuth
+from harness.load.auth import Auth, Login, NoAuth, Registration
 from harness.load.client import MeasuredSession
 from harness.load.continuity import control, probe_accounts, try_out
 from harness.load.messages import ProbeOrder
@@ -312,6 +312,16 @@ def test_a_service_that_is_still_reconnecting_before_the_load_is_waited_for(
     wire["POST /token"] = Response(503)
     with pytest.raises(SetupError, match="HTTP 503"):
         trial(wire)
+
+
+def test_an_account_that_cannot_be_created_yet_is_waited_for(
+    trial: Callable[[Wire], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Person, "auth", PasswordGrant("/token", register=Registration("/signup")))
+    wire = Wire()
+    wire["POST /signup"] = [Response(500), Response(201)]
+    assert trial(wire) == []
+    assert wire.calls == ["POST /signup", "POST /signup", "POST /token", "GET /items"]
 
 
 def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wire], list[str]]) -> None:
