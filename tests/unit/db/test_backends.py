@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from harness.db.backends import BackendFinder, Client, owners
+from harness.db.backends import BackendFinder, Client
 
 NAME = "mul-migration test"
 SHOP = Client(1, "app", "shop", "127.0.0.1", 40001, started_at=2.0)
@@ -87,13 +85,3 @@ def test_looking_them_up_takes_a_share_of_its_time_only(monkeypatch: pytest.Monk
     assert find(found, *late[:1], now=28.0) == {2: "port"}
     assert find(found, *late[:2], now=28.9) == {2: "port"}
     assert find(found, *late, now=29.1) == {2: "port", 3: "port", 4: "port"}
-
-
-def test_the_owners_of_this_machines_connections() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as ours,
-    ):
-        end = ours.getsockname()
-        assert owners(os.getpid())[end] is True
-        assert owners(1 << 22)[end] is False  # no process has this number

@@ -88,27 +88,7 @@ def test_what_is_known_without_looking_at_a_python(words: tuple[str, ...], why: 
     assert bool(found) == bool(why)
 
 
-@pytest.mark.parametrize(
-    ("option", "why"), [("-B", ""), ("-I", "with -I it ignores PYTHONPATH"), ("-sE", "with -sE it ignores")]
-)
-def test_a_python_is_started_to_see_whether_the_tracer_says_hello(
-    option: str, why: str, tmp_path: Path
-) -> None:
-    found = why_untraceable((sys.executable, option, "-m", "alembic"), tmp_path, PATH)
-    assert why in found
-    assert bool(found) == bool(why)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_shebang_that_leads_nowhere_is_said(tmp_path: Path) -> None:
     program(tmp_path, "alembic", "#!/gone/bin/python\n")
     with pytest.raises(UsageError, match=r"\./alembic is run by /gone/bin/python, which cannot be started"):
         why_untraceable(("./alembic", "upgrade", "head"), tmp_path, PATH)
-
-
-def test_a_folder_called_alembic_is_no_alembic(tmp_path: Path) -> None:
-    (tmp_path / "alembic").mkdir()
-    (tmp_path / "alembic" / "__init__.py").touch()
-    with pytest.raises(UsageError, match="has no Alembic"):
-        why_untraceable((sys.executable, "-m", "alembic"), tmp_path, PATH)
-    assert why_untraceable((sys.executable, "deploy.py"), tmp_path, PATH) == ""
