@@ -173,12 +173,14 @@ def test_login_whose_token_no_longer_works_is_told_from_one_whose_does(
     user = token_user(GRANT)
     user.login.credentials(user.session.unrecorded)
     recorder.begin("w", RunSettings("run", "run", 1, 1, None, 0, 1, 1), monotonic())
-    control(user.login, "/items")
-    book.deaf = deaf
-    order = ProbeOrder(before=monotonic(), accounts=5, per_second=5.0, within_s=5.0)
-    probe_accounts([Actor(user.login, (), "/items")], order, Random(1))
-    lines = [line for _, line in recorder.take(monotonic()).lines]
-    recorder.end()
+    try:
+        control(user.login, "/items")
+        book.deaf = deaf
+        order = ProbeOrder(before=monotonic(), accounts=5, per_second=5.0, within_s=5.0)
+        probe_accounts([Actor(user.login, (), "/items")], order, Random(1))
+        lines = [line for _, line in recorder.take(monotonic()).lines]
+    finally:
+        recorder.end()
     assert [(line["probe"], line["outcome"]) for line in lines] == [
         ("fresh_login", "worked"),
         ("first_use", "worked"),

@@ -198,10 +198,14 @@ def test_further_databases_are_those_of_the_same_server(postgres: EmbeddedServer
 
 
 def test_a_further_database_that_says_prod(postgres: EmbeddedServer, database: str) -> None:
-    postgres.create_database("prod_archive")
+    name = database.rpartition("/")[2].replace("test_", "prod_")
+    postgres.create_database(name)
     with connect(DatabaseUrl.parse(database), "mul-test") as connection:
-        with pytest.raises(GuardError, match="prod_archive looks like production"):
-            identify_further(connection, ["prod_archive"])
-        (found,) = identify_further(connection, ["prod_archive"], allow_production=True)
+        try:
+            with pytest.raises(GuardError, match=f"{name} looks like production"):
+                identify_further(connection, [name])
+            (found,) = identify_further(connection, [name], allow_production=True)
+        finally:
+            connection.execute(f"DROP DATABASE {name}".encode())
 
-    assert found.database == "prod_archive"
+    assert found.database == name

@@ -366,8 +366,16 @@ def test_an_env_that_hides_an_error_of_its_migration(database: str) -> None:
     assert "moons" in said
 
 
-def test_two_databases_of_one_env(postgres: EmbeddedServer, database: str) -> None:
-    archive = postgres.create_database(database.rpartition("/")[2].replace("test_", "archive_"))
+@pytest.fixture
+def archive(postgres: EmbeddedServer, database: str) -> Iterator[str]:
+    """A second database, dropped like the first."""
+    name = database.rpartition("/")[2].replace("test_", "archive_")
+    yield postgres.create_database(name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_two_databases_of_one_env(database: str, archive: str) -> None:
     variables = notes_in(database, "public")
     variables["ARCHIVE_URL"] = notes_in(archive, "public")["DATABASE_URL"]
     variables["SHOP_URL"] = variables["DATABASE_URL"]
