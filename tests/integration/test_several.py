@@ -27,7 +27,7 @@ from harness.run.session import Finished, Session
 from tests.fix_controller import FakeLoad
 from tests.fix_several import BILLING, SHOP
 
-pytestmark = [pytest.mark.integration, pytest.mark.migration, pytest.mark.quiet]
+pytestmark = [pytest.mark.integration, pytest.mark.migration]
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 SAFE = MIGRATIONS / "safe" / "alembic.ini"
@@ -77,6 +77,7 @@ Run = Callable[..., Finished]
 def run(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs migrations through a session with phases of a moment, and judges what was recorded."""
     monkeypatch.setattr("harness.run.controller.IMPACT_MINIMUM_S", 0.5)
+    monkeypatch.setattr("harness.run.episode.IMPACT_TAIL_S", 0.2)
 
     def run(own: str, *migrations: MigrationPlan) -> Finished:
         urls = (own, *(one.database_url for one in migrations if one.database_url))
@@ -136,6 +137,7 @@ def waiting(url: str, age: str) -> int:
     return int(row[0])
 
 
+@pytest.mark.quiet
 def test_they_run_there_in_order_and_back_in_reverse_each_on_its_own_database(
     databases: tuple[str, str], run: Run
 ) -> None:
