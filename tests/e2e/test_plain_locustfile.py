@@ -1,7 +1,7 @@
 """A plain locustfile with one more line tells a harmless migration from a blocking one.
 
-The reference service is driven as somebody's own. With both of Locust's HTTP clients, ten times each, and the
-tally printed: `pytest -n0 -m slow tests/e2e/test_plain_locustfile.py -s`.
+The reference service is driven as somebody's own. Each migration ten times, five with each of Locust's HTTP
+clients, and the tally printed: `pytest -n0 -m slow tests/e2e/test_plain_locustfile.py -s`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def test_a_blocking_migration_ends_with_1(runs: Runs, own: OwnService) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_ten_of_ten_of_each(runs: Runs, own: OwnService) -> None:
+def test_ten_of_ten_of_each_migration(runs: Runs, own: OwnService) -> None:
     tally: Counter[tuple[str, str, int]] = Counter()
     for (target, rows), client in product((HARMLESS, BLOCKING), ("HttpUser", "FastHttpUser")):
         for _ in range(5):

@@ -387,7 +387,7 @@ KILLED = (
 
 
 @pytest.mark.parametrize(("made", "step", "when"), KILLED)
-def test_a_run_killed_at_any_step_leaves_a_start_for_the_next(
+def test_a_run_stopped_at_any_step_leaves_a_start_for_the_next(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, made: bool, step: str, when: str
 ) -> None:
     shop.sql(f"ALTER DATABASE {shop.name} SET work_mem = '7MB'")
