@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.server
 import shlex
 import site
+import subprocess
 import sys
 import threading
 import time
@@ -193,6 +194,24 @@ def test_it_runs_in_their_interpreter(project: Project) -> None:
     trace = next(project.folder.glob("runs/latest/logs/migration-1.trace"))
     assert '"library":"alembic"' in trace.read_text()
     assert f'"argv":["{python}"' in trace.read_text()
+
+
+def test_with_an_older_alembic_and_sqlalchemy_it_is_traced_as_with_ours(project: Project) -> None:
+    older = project.folder / "older"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    wanted = ("alembic==1.8.1", "sqlalchemy==1.4.54", "psycopg2-binary")
+    subprocess.run([*pip, "--no-compile", "--target", str(older), *wanted], check=True, timeout=120)
+    url = DatabaseUrl.parse(project.database).sqlalchemy("psycopg2")
+    python = environment_at(project.folder / "theirs", str(older))
+
+    verdict = project.run(python, *UPGRADE, migration_environment=(("TEST_DATABASE_URL", url),))
+
+    migration = verdict["migration"]
+    assert (migration["status"], migration["traced"]) == ("ok", True), verdict["limits"]
+    assert revisions(verdict) == ["a1", "b2", "c3", "d4"]
+    assert any(found["locks"] for found in migration["statements"])
+    trace = next(project.folder.glob("runs/latest/logs/migration-1.trace"))
+    assert '"library":"alembic","version":"1.8.1"' in trace.read_text()
 
 
 def test_a_python_script_without_alembic_is_guarded_by_its_driver(project: Project) -> None:
