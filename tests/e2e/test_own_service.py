@@ -86,48 +86,39 @@ database-url-variable = "BILLING_DATABASE_URL"
 """
 
 
-def test_two_migrations_of_two_services_run_one_after_the_other(runs: Runs, own: Services) -> None:
+def test_two_migrations_run_one_after_the_other_from_a_dump(runs: Runs, own: Services) -> None:
+    """The database of the first is migrated already, and put back to its dump."""
     assert own.database_url is not None
     assert own.server is not None
     billing = own.server.create_database("billing")
-    plan = runs.root / "harness.toml"
-    plan.write_text(TWO_MIGRATIONS.format(shop=REFERENCE_ALEMBIC, billing=SAFE))
-    urls = {"MUL_DATABASE_URL": own.database_url, "BILLING_DATABASE_URL": billing}
-    run = runs(
-        *("--host", own.host, "--probe-time", "0s", *SHORT[:-2]),
-        environment={**own.environment, **urls, "TEST_DATABASE_URL": DatabaseUrl.parse(billing).sqlalchemy()},
-    )
-    assert run.process.returncode == 0, run.output
-    told = [(m["name"], m["to"], m["traced"]) for m in run.verdict["migrations"]]
-    assert told == [("shop", "safe6", True), ("billing", "d4", True)]
-    assert run.verdict["waits"]["elsewhere"]["billing"]["complete"]
-    assert "the schema of shop went from v1 to safe6" in run.output
-    for url in (own.database_url, billing):
-        with psycopg.connect(url) as connection:
-            assert connection.execute(OURS).fetchone() == (0,)
-    check_that_no_password_is_in(run, own.database_url)
-
-
-def test_a_database_that_is_migrated_already_is_put_back_to_its_dump(runs: Runs, own: Services) -> None:
-    assert own.database_url is not None
     dump = runs.root / "shop.dump"
     pg_dump = str(find_binaries().program("pg_dump"))
     subprocess.run([pg_dump, "--format=custom", f"--file={dump}", own.database_url], check=True)
     with psycopg.connect(own.database_url, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'safe6'")
+    plan = runs.root / "harness.toml"
+    plan.write_text(TWO_MIGRATIONS.format(shop=REFERENCE_ALEMBIC, billing=SAFE))
+    urls = {"MUL_DATABASE_URL": own.database_url, "BILLING_DATABASE_URL": billing}
     run = runs(
-        *("--host", own.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", "safe@head"),
-        *("--allow-database", "shop", "--from-dump", str(dump), "--recreate-database"),
-        *SHORT[:-2],
-        environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
+        *("--host", own.host, "--from-dump", str(dump), "--recreate-database", *SHORT[:-2]),
+        *("--probe-time", "0s"),
+        environment={**own.environment, **urls, "TEST_DATABASE_URL": DatabaseUrl.parse(billing).sqlalchemy()},
     )
+    assert run.process.returncode == 0, run.output
     assert "restoring shop.dump" in run.output
-    assert run.gate("migration")["status"] == "pass", run.output
-    assert run.verdict["migration"]["to"] == "safe6"
+    told = [(m["name"], m["to"], m["traced"]) for m in run.verdict["migrations"]]
+    assert told == [("shop", "safe6", True), ("billing", "d4", True)]
+    assert run.verdict["waits"]["elsewhere"]["billing"]["complete"]
+    assert "the schema of shop went from v1 to safe6" in run.output
     assert own.died() is None
-    with psycopg.connect(own.database_url) as connection:
-        named = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'shop%' ORDER BY 1")
-        assert named.fetchall() == [("shop",), ("shop_mul_template",)]
+    for url in (own.database_url, billing):
+        with psycopg.connect(url) as connection:
+            assert connection.execute(OURS).fetchone() == (0,)
+            named = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'shop%' ORDER BY 1"
+            )
+            assert named.fetchall() == [("shop",), ("shop_mul_template",)]
+    check_that_no_password_is_in(run, own.database_url)
 
 
 def check_that_no_password_is_in(run: Run, url: str) -> None:
