@@ -36,23 +36,30 @@ class Scaffold:
         """What its env.py and the harness need to find the database."""
         return {"DATABASE_URL": self.database_url, "MUL_DATABASE_URL": self.database_url}
 
+    def alembic(self, *arguments: str) -> None:
+        """Migrate its database as its team would; fails with the command's output."""
+        command = [sys.executable, "-m", "alembic", "-c", str(INI), *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+
 
 @contextmanager
 def running_scaffold(database_url: str, log: Path) -> Iterator[Scaffold]:
     """The service at its released schema."""
     environment = {**os.environ, "DATABASE_URL": database_url}
-    alembic = [sys.executable, "-m", "alembic", "-c", str(INI), "upgrade", "released"]
-    subprocess.run(alembic, env=environment, check=True, timeout=60)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uvicorn = [sys.executable, "-m", "uvicorn", "--app-dir", str(SCAFFOLD), "main:app", "--port", str(port)]
+    scaffold = Scaffold(f"http://127.0.0.1:{port}", database_url)
+    scaffold.alembic("upgrade", "released")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*uvicorn, "--log-level", "warning"], env=environment, stdout=output, stderr=output
         )
     try:
-        scaffold = Scaffold(f"http://127.0.0.1:{port}", database_url)
         healthy = wait_until(lambda: process.poll() is not None or _answers(scaffold), HEALTHY_WITHIN_S)
         assert healthy, log.read_text()
         assert process.poll() is None, log.read_text()
