@@ -5,24 +5,23 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-import threading
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 import pytest
 from psycopg import sql
 
 from harness.clock import utc_now, wait_until
-from harness.core.blocks import read_blocks
+from harness.core.blocks import Block, read_blocks
 from harness.core.plan import Plan
 from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
@@ -63,6 +62,7 @@ databases = ["shop"]
 """
 
 LOCUST = f"""
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,7 +82,16 @@ def overheard(message):
     return data
 
 Message.serialize = overheard
+begin = subprocess.Popen.__init__
+
+def watched(process, args, *more, **options):
+    with Path("commands").open("a") as file:
+        print(args if isinstance(args, str) else " ".join(map(str, args)), file=file)
+    begin(process, args, *more, **options)
+
+subprocess.Popen.__init__ = watched
 """
+"""Keeps what Locust's processes tell each other, and the command line of every process that they start."""
 
 MIGRATE = f"""
 import os
@@ -130,13 +139,13 @@ class Heard:
 
     run: Run
     pages: dict[str, bytes] = field(default_factory=dict)
-    arguments: dict[str, bytes] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
     messages: bytes = b""
 
 
 @pytest.fixture(scope="module")
 def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Heard:
-    """One run with the web page and a worker process, looked at while it goes on."""
+    """One run with the web page and a worker process, whose pages are read while it goes on."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "harness.toml").write_text(PLAN)
     (folder / "locustfile.py").write_text(LOCUST)
@@ -167,15 +176,14 @@ def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFac
         start_new_session=True,
     )
     heard = Heard(Run(process, folder / "runs"))
-    watching = threading.Thread(target=_watch, args=(process.pid, prepare.name, heard.arguments))
-    watching.start()
     try:
         assert wait_until(lambda: "recover" in heard.run.phases(), 90), process.poll()
-        for path in ("", "migration/", "migration/status", "stats/requests", "logs", "tasks", "exceptions"):
+        for path in PAGES:
             heard.pages[path] = _page(f"http://127.0.0.1:{port}/{path}")
-    finally:
         heard.run.wait(90)
-        watching.join()
+    finally:
+        _end(process)
+    heard.commands = tuple((folder / "commands").read_text().splitlines())
     heard.messages = (folder / "messages").read_bytes()
     return heard
 
@@ -200,20 +208,47 @@ def test_no_secret_is_on_the_terminal(heard: Heard) -> None:
     assert _found({"output": heard.run.output.encode()}) == {}
 
 
-def test_no_secret_is_in_a_web_page(heard: Heard) -> None:
-    assert b"warmup_time" in heard.pages[""]
-    assert _found(heard.pages) == {}
+PAGES = {
+    "": b"warmup_time",
+    "migration/": b"<title>",
+    "migration/status": b"recover",
+    "stats/requests": b"/documents",
+    "logs": b"preparing: ",
+    "tasks": b"Shopper",
+    "exceptions": b'"exceptions"',
+}
+"""The pages of a run, and what shows that each was answered with what it is for."""
 
 
-def test_no_secret_is_in_the_arguments_of_a_process(heard: Heard) -> None:
-    assert any(b"migrate.py" in arguments for arguments in heard.arguments.values())
-    assert _found(heard.arguments) == {}
+@pytest.mark.parametrize("path", PAGES)
+def test_no_secret_is_in_a_web_page(path: str, heard: Heard) -> None:
+    page = heard.pages[path]
+    assert PAGES[path] in page
+    assert _found({path: page}) == {}
+
+
+def test_no_secret_is_in_the_command_line_of_a_process_that_a_run_starts(heard: Heard) -> None:
+    own = [command for command in heard.commands if "prepare.py" not in command]  # that is the person's
+    assert len(own) == len(heard.commands) - 1
+    for started in ("harness.db.observer", "migrate.py"):
+        assert any(started in command for command in own), heard.commands
+    assert _found({command: command.encode() for command in own}) == {}
 
 
 def test_no_secret_is_in_what_locusts_processes_tell_each_other(heard: Heard) -> None:
     assert b"spawn" in heard.messages
     assert b"warmup_time" in heard.messages
     assert _found({"messages": heard.messages}) == {}
+
+
+def test_a_secret_would_be_found_in_packed_files(tmp_path: Path) -> None:
+    said = f"{API_KEY} and {API_KEY}".encode()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "lines.ndjson.gz").write_bytes(gzip.compress(said))
+    (tmp_path / "samples.blocks").write_bytes(Block("worker", 0, 1, said).encode())
+    assert not [file for file in tmp_path.rglob("*.*") if API_KEY.encode() in file.read_bytes()]
+    found = _found(dict(_contents(tmp_path)))
+    assert found == {name: {API_KEY.encode()} for name in ("logs/lines.ndjson.gz", "samples.blocks")}
 
 
 def _found(contents: Mapping[str, bytes]) -> dict[str, set[bytes]]:
@@ -234,33 +269,20 @@ def _contents(directory: Path) -> Iterator[tuple[str, bytes]]:
             yield str(file.relative_to(directory)), data
 
 
-def _watch(pid: int, exempt: str, arguments: dict[str, bytes]) -> None:
-    """Collect the command lines of all processes that the run starts, but the person's own command."""
-    root = psutil.Process(pid)
-    while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
-        for process in (root, *_children(root)):
-            try:
-                words = process.cmdline()
-            except psutil.Error:
-                continue
-            if not any(exempt in word for word in words):
-                arguments[f"{process.pid} {len(words)}"] = " ".join(words).encode()
-        threading.Event().wait(0.05)
-
-
-def _children(root: psutil.Process) -> list[psutil.Process]:
-    try:
-        return list[psutil.Process](root.children(recursive=True))
-    except psutil.Error:
-        return []
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what is left of a run, whatever became of it."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
 
 
 def _page(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            body: bytes = answer.read()
-    except urllib.error.HTTPError as error:
-        body = error.read()
+    """What is answered; raises HTTPError for anything but a page."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        body: bytes = answer.read()
     return body
 
 
