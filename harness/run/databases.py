@@ -47,7 +47,7 @@ def _wanted(plan: Plan, own: str | None) -> Iterator[tuple[str, str]]:
 
 def check_databases(plan: Plan) -> None:
     """Refuse (GuardError) every database of the plan that its flags do not name."""
-    for url in dict.fromkeys(url for _, url in _wanted(plan, plan.database_url)):
+    for url in dict.fromkeys(url for _, url in _wanted(plan, plan.service_database_url)):
         check_database(
             DatabaseUrl.parse(url),
             started_by_us=False,
