@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from harness.core.durations import format_duration
 from harness.core.facts import Facts
+from harness.core.migrations import Migration
 from harness.core.observation import BLIND_S, LogEntry
 from harness.core.record import Watch
 from harness.core.timeline import Window
@@ -29,11 +30,18 @@ def why_unseen(facts: Facts, phase: str) -> str:
     for database in dict.fromkeys(migration.database for migration in migrations) or ("",):
         if why := _why_unwatched(facts, window, database):
             return f"{database}: {why}" if database else why
-    if not migrations or not migrations[0].name:
-        known = any(migration.backends for migration in migrations)
-        return "" if known else "none of the migration's sessions is known"
-    silent = [migration.name for migration in migrations if not migration.backends]
-    return f"none of the sessions of {silent[0]} is known" if silent else ""
+    if not migrations:
+        return "none of the migration's sessions is known"
+    return next((why for migration in migrations if (why := _why_unknown(migration))), "")
+
+
+def _why_unknown(migration: Migration) -> str:
+    """Why a wait for the migration could be taken for one for somebody else; a guessed session may be
+    somebody else's."""
+    if migration.backends - migration.guessed:
+        return ""
+    sessions = f"the sessions of {migration.name}" if migration.name else "the migration's sessions"
+    return f"none of {sessions} is known{' for sure' if migration.guessed else ''}"
 
 
 def _why_unwatched(facts: Facts, window: Window, database: str) -> str:

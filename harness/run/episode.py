@@ -405,7 +405,8 @@ class MigrationEpisode:
         """Where only the command knows the target, any work of its counts; None where none was seen."""
         if self._expected is None:
             after = {one for held in tables for one in held or ()}
-            did = after != self._before or self._sessions.ran_statements or self._sessions.strangers
+            sure = self._sessions.strangers & self._sessions.sure  # another's may begin by chance meanwhile
+            did = after != self._before or self._sessions.ran_statements or sure
             return True if did else None
         return reached(self.direction, self._expected, tables)
 

@@ -301,6 +301,24 @@ def test_what_an_untraced_migration_leaves_unknown_is_said() -> None:
     assert "known to its command alone" in said
 
 
+@pytest.mark.parametrize(
+    ("by", "status", "why"),
+    [
+        ("time", "inconclusive", "none of the migration's sessions is known for sure"),
+        ("name", "pass", ""),
+        ("port", "pass", ""),
+    ],
+)
+def test_no_wait_behind_a_session_that_is_only_guessed_proves_nothing(by: str, status: str, why: str) -> None:
+    """The migration's own session may be another one, and nobody looked who waited for that."""
+    seen = BackendSeen(26.0, 700, by)
+    record = a_record(
+        events=events(trace=[]), database=(*points(), seen), observed=watched(backends=(700,)), waits=()
+    )
+    waits = gate(judge(record), "lock_wait")
+    assert (waits.status, waits.why) == (status, why)
+
+
 def test_a_migration_of_several_databases_is_watched_in_one() -> None:
     def said(*databases: str) -> str:
         records = trace_records()

@@ -313,6 +313,15 @@ def test_where_that_is_allowed_it_goes_on_and_its_impact_begins_with_its_process
     assert notes.of(Kind.MIGRATION_END)[0]["reached"] is True
 
 
+def test_a_session_that_only_time_tells_is_no_proof_that_it_did_anything(
+    clock: FakeClock, notes: Notes
+) -> None:
+    """Somebody's pgAdmin may have begun while a command ran that did nothing."""
+    episode = _episode(clock, notes, [FakeChild([*RUNNING], 0)], target=None, seen=lambda: {900: "time"})
+    _walk(episode, clock)
+    assert (episode.status, notes.of(Kind.MIGRATION_END)[0]["reached"]) == ("ok", None)
+
+
 def test_a_session_that_its_tracer_tells_of_a_little_later_is_no_stranger(
     clock: FakeClock, notes: Notes
 ) -> None:
