@@ -180,6 +180,7 @@ def _migration(
         records,
         unreadable=int(told.get("unreadable") or 0),
         relfilenodes=relfilenodes or None,
+        database_oid=first.data.get("database_oid"),
         seen_backends=strangers,
     )
     trace = replace(trace, statements=with_attempts(_with_held(s, held, zero) for s in trace.statements))

@@ -31,21 +31,26 @@ def build(
     *,
     unreadable: int = 0,
     relfilenodes: Mapping[int, int] | None = None,
+    database_oid: int | None = None,
     seen_backends: Iterable[int] = (),
 ) -> Trace:
     """Fold all records into a trace. See `TraceFold` and `TraceFold.trace` for the arguments."""
-    fold = TraceFold(relfilenodes)
+    fold = TraceFold(relfilenodes, database_oid)
     for record in records:
         fold.add(record)
     return fold.trace(seen_backends=seen_backends, unreadable=unreadable)
 
 
 class TraceFold:
-    """`relfilenodes` maps the oid of a table to its file node before the migration. The tracer itself lists
-    all relations when it connects, the newest 20,000 of them."""
+    """`relfilenodes` maps the oid of a table to its file node before the migration, in the database of
+    `database_oid`; unless given, the first that it goes to. The tracer itself lists all relations when it
+    connects, the newest 20,000 of them."""
 
-    def __init__(self, relfilenodes: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self, relfilenodes: Mapping[int, int] | None = None, database_oid: int | None = None
+    ) -> None:
         self._relfilenodes = relfilenodes
+        self._database_oid = database_oid
         self._databases: dict[tuple[str | None, int | None], Database] = {}
         self._backends: dict[tuple[int, int], Backend] = {}
         self._statements: list[OpenStatement] = []
@@ -180,9 +185,11 @@ class TraceFold:
         return self._backends[key]
 
     def _database(self, system: str | None, oid: int | None) -> Database:
-        """The file nodes given belong to the migration's first database."""
+        """The file nodes given are those of one database; another has the same oids for other tables."""
         if (system, oid) not in self._databases:
-            self._databases[system, oid] = Database(None if self._databases else self._relfilenodes)
+            first = self._database_oid is None and not self._databases
+            ours = first or (oid is not None and oid == self._database_oid)
+            self._databases[system, oid] = Database(self._relfilenodes if ours else None)
         return self._databases[system, oid]
 
     # revisions

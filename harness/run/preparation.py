@@ -321,10 +321,13 @@ def _end(cause: str, complete: bool) -> list[Noted]:
     return [(Kind.STOP, {"cause": cause}), (Kind.RUN_END, {"complete": complete})]
 
 
-def known_as(step: Step, several: bool) -> dict[str, str]:
-    """What tells the events of a migration from those of others: its name, and another database's key."""
-    key = step.database.key
-    return {**({"name": step.plan.name} if several else {}), **({"database": key} if key else {})}
+def known_as(step: Step, several: bool) -> dict[str, Any]:
+    """What tells the events of a migration from those of others: its name, and another database's key; and
+    the oid of its own database, for its tracer may tell of further ones.
+    """
+    key, oid = step.database.key, step.database.identity.database_oid
+    name = {"name": step.plan.name} if several else {}
+    return {**name, **({"database": key} if key else {}), "database_oid": oid}
 
 
 def _nothing(number: int, step: Step, revisions: list[str], several: bool) -> list[Noted]:
