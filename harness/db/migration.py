@@ -278,17 +278,19 @@ def expectation(*identities: Identity) -> str:
     return ",".join(f"{found.system_identifier}:{found.database_oid}" for found in identities)
 
 
-def terminate_backends(url: DatabaseUrl, pids: Sequence[int]) -> int:
-    """`pg_terminate_backend` for those of `pids` that are clients of this database; returns how many there
-    were. Raises SetupError when the database does not answer or the role may not do it."""
+def terminate_backends(url: DatabaseUrl, pids: Sequence[int], databases: Sequence[str] = ()) -> int:
+    """`pg_terminate_backend` for those of `pids` that are clients of this database, or of other `databases`
+    of its server; returns how many there were. Raises SetupError when the database does not answer or the
+    role may not do it."""
     if not pids:
         return 0
     try:
         with connect(url, application_name="mul-terminate") as connection:
             found = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE pid = ANY(%s) AND datname = current_database() AND backend_type = 'client backend'",
-                [list(pids)],
+                " WHERE pid = ANY(%s) AND backend_type = 'client backend'"
+                " AND (datname = current_database() OR datname = ANY(%s))",
+                [list(pids), list(databases)],
             ).fetchall()
     except psycopg.Error as error:
         user = url.resolved().user

@@ -231,6 +231,6 @@ def _folder(planned: MigrationPlan) -> Path:
 def _terminate(step: Step, pids: Sequence[int]) -> None:
     """End the migration's backends; a database that does not answer has none left to end."""
     try:
-        terminate_backends(DatabaseUrl.parse(step.url), pids)
+        terminate_backends(DatabaseUrl.parse(step.url), pids, [other.database for other in step.allowed])
     except SetupError as error:
         log.warning("The migration's backends could not be ended: %s", error)

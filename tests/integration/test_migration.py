@@ -329,6 +329,20 @@ def test_stopping_what_hears_nothing(database: str, tmp_path: Path) -> None:
     assert wait_until(lambda: not _alive(url, child.backend_pids), within=5)
 
 
+def test_a_backend_in_a_further_database_is_ended_only_where_that_is_named(
+    database: str, postgres: EmbeddedServer
+) -> None:
+    url = DatabaseUrl.parse(database)
+    with psycopg.connect(postgres.url) as further:  # PostgreSQL's own database, `postgres`
+        pids = [further.info.backend_pid]
+
+        assert terminate_backends(url, pids) == 0
+        assert further.execute("SELECT 1").fetchone() == (1,)
+
+        assert terminate_backends(url, pids, ["archive", further.info.dbname]) == 1
+        assert wait_until(lambda: not _alive(url, pids), within=5)
+
+
 def _alive(url: DatabaseUrl, pids: Sequence[int]) -> int:
     with connect(url, application_name="test") as connection:
         row = connection.execute(
