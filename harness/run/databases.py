@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from harness.core.plan import Plan
 from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
 from harness.db.url import DatabaseUrl
 
-__all__ = ["Database", "check_databases", "distinct", "find_databases", "lock_databases"]
+__all__ = ["Database", "check_databases", "distinct", "find_databases", "lock_databases", "lock_further"]
 
 UNNAMED = "migration"
 """The key of the database of an only migration that has no name, where the run's own is another."""
@@ -85,4 +85,19 @@ def lock_databases(databases: Iterable[Database], run_id: str) -> ExitStack:
     with ExitStack() as held:
         for database in databases:
             held.callback(RunLock.acquire(DatabaseUrl.parse(database.url), run_id).release)
+        return held.pop_all()
+
+
+def lock_further(allowed: Iterable[tuple[str, Sequence[Identity]]], run_id: str) -> ExitStack:
+    """Likewise those that migrations may change besides their own; `allowed` are, for each migration, its URL
+    and all that it may go to, its own first. Several that may go to the same share the lock.
+    """
+    further: dict[tuple[str, int], DatabaseUrl] = {}
+    for text, [_, *others] in allowed:
+        for other in others:
+            key = other.system_identifier, other.database_oid
+            further.setdefault(key, DatabaseUrl.parse(text).at(other.database))
+    with ExitStack() as held:
+        for url in further.values():
+            held.callback(RunLock.acquire(url, run_id).release)
         return held.pop_all()

@@ -23,7 +23,14 @@ from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
 from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
-from harness.run.databases import Database, check_databases, distinct, find_databases, lock_databases
+from harness.run.databases import (
+    Database,
+    check_databases,
+    distinct,
+    find_databases,
+    lock_databases,
+    lock_further,
+)
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
@@ -143,6 +150,7 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         identity = databases[0].identity if own is not None else None
         directory.write_json("environment.json", machine.describe(own, identity))
         steps = tuple(_steps(plan, own, found))
+        undo.enter_context(lock_further([(step.url, step.allowed) for step in steps], run_id))
         for step in steps:
             _look_ahead(plan, step, services, directory, sleep)
             _check_start(step.plan, step.migrator)

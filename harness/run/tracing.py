@@ -40,6 +40,7 @@ from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, NothingToMigrate, SetupError
 from harness.run.commands import prepare_database, run_command
 from harness.run.episode import MigrationEpisode
+from harness.run.databases import lock_further
 from harness.run.ignoring import check_ignored, ignored_by
 from harness.run.preflight import preflight
 from harness.run.preparation import alembic_config, check_server_version
@@ -108,6 +109,8 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
             _seed(database, directory.log("seed"))
         if plan.prepare is not None:
             prepare_database(plan.prepare, database.environment, directory.log("prepare"))
+        allowed = _identities(plan, database, directory)  # after the command, which may have made them anew
+        undo.enter_context(lock_further([(database.text, allowed)], directory.run_id))
         migrator = DatabaseMigrator(database.url, alembic_config=config)
         tracing = _Tracing(plan, directory, database, migrator, expectation(*allowed), sleep)
         if not reference:
