@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence, Set
 
-__all__ = ["reached"]
+from harness.core.trace import Trace
+
+__all__ = ["elsewhere", "reached"]
 
 
 def reached(direction: str, expected: Set[str], tables: Sequence[Collection[str] | None]) -> bool | None:
@@ -17,6 +19,15 @@ def reached(direction: str, expected: Set[str], tables: Sequence[Collection[str]
     if False in answers:
         return False
     return None if None in answers or not answers else True
+
+
+def elsewhere(trace: Trace, own: str) -> str:
+    """What tells that a migration never came to its `own` database, but to others that it may go to as well;
+    "" when it did, or when it is not known where it went."""
+    visited = {context.table.database or own for context in trace.contexts}
+    if not visited or own in visited:
+        return ""
+    return f"went to {' and '.join(sorted(visited))} alone, never to {own}, the database that it is meant for"
 
 
 def _is_there(direction: str, expected: Set[str], held: Set[str]) -> bool:

@@ -135,8 +135,9 @@ class MigrationEpisode:
     not go on with a session of which no tracer tells, since nobody has checked which database that is in.
     `read_schema` is called with `before` and `after`. `ignored` gives the rules that the files of its
     revisions say to ignore, with their reasons; `tables` what each version table holds afterwards, as far as
-    the tracer's records tell where they are. `known_as` is what tells it from others of the run in its first
-    event: its name and its database. `records` are those of the tracer, of all attempts.
+    the tracer's records tell where they are; `elsewhere` says, from the same, when it never came to its own
+    database. `known_as` is what tells it from others of the run in its first event: its name, its database.
+    `records` are those of the tracer, of all attempts.
     """
 
     def __init__(
@@ -162,7 +163,8 @@ class MigrationEpisode:
         must_announce: bool = False,
         ignored: Callable[[], Mapping[str, str]] = dict,
         tables: Callable[[Sequence[Mapping[str, Any]]], Tables] | None = None,
-        known_as: Mapping[str, str] | None = None,
+        elsewhere: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _: "",
+        known_as: Mapping[str, Any] | None = None,
     ) -> None:
         self.direction = direction
         self.status = "running"
@@ -182,6 +184,7 @@ class MigrationEpisode:
         self._must_announce = must_announce
         self._read_ignored = ignored
         self._read_tables = tables or self._one_table
+        self._went_elsewhere = elsewhere
         self._failure = ""
         self._known_as = dict(known_as or {})
         self._ignored: Mapping[str, str] = {}
@@ -377,9 +380,12 @@ class MigrationEpisode:
         tables = self._tables_after()
         after = None if tables is None else sorted({one for held in tables for one in held or ()})
         is_there = None if tables is None else self._reached(tables)
+        why_elsewhere = self._went_elsewhere(self.records) if status == "ok" else ""
+        if why_elsewhere:
+            is_there, message = False, f"It ended ok, but it {why_elsewhere}."
         if status == "ok" and is_there is False and self._failure:
             message = f"It ended with exit code 0, but {self._failure}: env.py hides the error."
-        if status == "ok" and self._did_nothing(after):
+        if status == "ok" and not why_elsewhere and self._did_nothing(after):
             status, message = "nothing", "It ended ok, but ran no statement and left the revision as it was"
         self.ended = True
         self.status = status

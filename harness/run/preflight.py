@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.clock import Sleep, wait_until
+from harness.core.reached import elsewhere
 from harness.core.secrets import mask
 from harness.core.trace import Trace
 from harness.core.trace_fold import build
+from harness.db.guard import Identity
 from harness.db.migration import MigrationChild, MigrationOrder, terminate_backends
 from harness.db.migrator import DatabaseMigrator
 from harness.db.url import DatabaseUrl
@@ -48,17 +50,20 @@ def preflight(
     url: DatabaseUrl,
     sleep: Sleep,
     may_go_untraced: bool = False,
+    allowed: Sequence[Identity] = (),
 ) -> None:
     """Run `current` in place of the order's upgrade, and teach `migrator` where the version tables are.
 
-    Does nothing where there is no such command; `target` is None where the scripts are not known. Raises
-    GuardError when env.py goes to a database that is not allowed, or no tracer can tell where it goes, and
-    UsageError when it does not work, or hides that it does not.
+    Does nothing where there is no such command; `target` is None where the scripts are not known; `allowed`
+    are the databases that the order may go to, its own first. Raises GuardError when env.py goes to another,
+    or not to its own, or no tracer can tell where it goes, and UsageError when it does not work, or hides
+    that it does not.
     """
     words = current_command(order.command)
     if words is None:
         return
-    code, trace = _run(replace(order, own_command=words, folder=order.cwd), url, sleep)
+    names = [identity.database for identity in allowed]
+    code, trace = _run(replace(order, own_command=words, folder=order.cwd), url, names, sleep)
     command = mask(" ".join(words[words.index("alembic") if "alembic" in words else 0 :]))
     if trace.wrong_database is not None:
         raise GuardError(
@@ -82,6 +87,7 @@ def preflight(
         )
     if trace.complete:
         _check_that_it_got_there(trace, command, order.log_file)
+        _check_that_it_goes_to_its_own(trace, names)
 
 
 def _check_that_it_got_there(trace: Trace, command: str, log: Path) -> None:
@@ -99,7 +105,16 @@ def _check_that_it_got_there(trace: Trace, command: str, log: Path) -> None:
         )
 
 
-def _run(order: MigrationOrder, url: DatabaseUrl, sleep: Sleep) -> tuple[int, Trace]:
+def _check_that_it_goes_to_its_own(trace: Trace, names: Sequence[str]) -> None:
+    """That others may be migrated besides does not put them in its place."""
+    if names and (why := elsewhere(trace, names[0])):
+        raise GuardError(
+            f"The migration's environment {why}.",
+            "Have env.py read MUL_DATABASE_URL, or set that variable to the database it goes to.",
+        )
+
+
+def _run(order: MigrationOrder, url: DatabaseUrl, names: Sequence[str], sleep: Sleep) -> tuple[int, Trace]:
     child = MigrationChild(order)
     child.start()
     try:
@@ -107,7 +122,7 @@ def _run(order: MigrationOrder, url: DatabaseUrl, sleep: Sleep) -> tuple[int, Tr
         code = child.poll()
         records = child.records()
     finally:
-        child.stop(lambda pids: terminate_backends(url, pids), sleep=sleep)
+        child.stop(lambda pids: terminate_backends(url, pids, names), sleep=sleep)
     if code is None:
         raise UsageError(
             f"`{mask(' '.join(order.command))}` had not ended after {PREFLIGHT_WITHIN_S:g} s.",

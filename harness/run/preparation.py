@@ -250,7 +250,7 @@ def _look_ahead(plan: Plan, step: Step, services: Services, directory: RunDirect
     order = migration_order(step, "upgrade", services, directory, name)
     target = planned.upgrade if planned.scripts_known else None
     untraced = may_go_untraced(plan, planned)
-    preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep, untraced)
+    preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep, untraced, step.allowed)
 
 
 def migration_order(

@@ -13,6 +13,7 @@ from typing import Any
 from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
 from harness.core.plan import MigrationPlan
+from harness.core.reached import elsewhere
 from harness.core.record import FinalRead
 from harness.core.trace_fold import build
 from harness.core.verdict import Verdict
@@ -157,6 +158,7 @@ class Session:
             terminate=partial(_terminate, step),
             revisions=step.migrator.current,
             tables=lambda records: step.migrator.tables(build(records)),
+            elsewhere=lambda records: elsewhere(build(records), step.database.identity.database),
             relfilenodes=lambda: read_relfilenodes(DatabaseUrl.parse(step.url)),
             read_schema=lambda when: self._write_schema(step, direction, when),
             observe=partial(self._observing.migrating, key),

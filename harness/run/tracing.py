@@ -20,6 +20,7 @@ from harness.core.events import Event, Kind
 from harness.core.facts import migrations_in
 from harness.core.migrations import Migration
 from harness.core.plan import Plan
+from harness.core.reached import elsewhere
 from harness.core.review import advice_on
 from harness.core.trace_fold import build
 from harness.db.catalog import read_schema
@@ -39,8 +40,8 @@ from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, NothingToMigrate, SetupError
 from harness.run.commands import prepare_database, run_command
-from harness.run.episode import MigrationEpisode
 from harness.run.databases import lock_further
+from harness.run.episode import MigrationEpisode
 from harness.run.ignoring import check_ignored, ignored_by
 from harness.run.preflight import preflight
 from harness.run.preparation import alembic_config, check_server_version
@@ -104,7 +105,6 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
         undo.callback(directory.close)
         database = _given(plan, reference) if plan.database_url else _embedded(plan, undo)
         undo.enter_context(RunLock.acquire(database.url, directory.run_id))
-        allowed = _identities(plan, database, directory)
         if reference and not plan.database_url and plan.upgrade != BASE:
             _seed(database, directory.log("seed"))
         if plan.prepare is not None:
@@ -112,7 +112,7 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
         allowed = _identities(plan, database, directory)  # after the command, which may have made them anew
         undo.enter_context(lock_further([(database.text, allowed)], directory.run_id))
         migrator = DatabaseMigrator(database.url, alembic_config=config)
-        tracing = _Tracing(plan, directory, database, migrator, expectation(*allowed), sleep)
+        tracing = _Tracing(plan, directory, database, migrator, allowed, sleep)
         if not reference:
             tracing.look_ahead()
         _check_there_is_work(plan, migrator)
@@ -190,13 +190,14 @@ class _Tracing:
         directory: RunDirectory,
         database: _Database,
         migrator: DatabaseMigrator,
-        expected: str,
+        allowed: tuple[Identity, ...],
         sleep: Sleep,
     ) -> None:
         self._plan = plan
         self._directory = directory
         self._database = database
         self._migrator = migrator
+        self._allowed = allowed
         self._sleep = sleep
         self._zero = monotonic()
         self._order = MigrationOrder(
@@ -207,7 +208,7 @@ class _Tracing:
             trace_file=directory.path / "logs" / "migration.trace",
             log_file=directory.log("migration"),
             environment=database.environment,
-            expect_database=expected,
+            expect_database=expectation(*allowed),
         )
         watch = Order(directory.path, database.text, self._zero, None, {}, self._order.application_name)
         self._observer = ObserverChild(watch, directory.log("observer"))
@@ -218,7 +219,8 @@ class _Tracing:
         order = replace(
             self._order, trace_file=logs / "preflight.trace", log_file=self._directory.log("preflight")
         )
-        preflight(order, self._migrator, self._plan.upgrade, self._database.url, self._sleep)
+        url, allowed = self._database.url, self._allowed
+        preflight(order, self._migrator, self._plan.upgrade, url, self._sleep, allowed=allowed)
 
     def run(self) -> None:
         """Until the migration has ended; an interruption ends it."""
@@ -246,15 +248,18 @@ class _Tracing:
         return at
 
     def _episode(self) -> MigrationEpisode:
-        url, plan = self._database.url, self._plan
+        url, plan, own = self._database.url, self._plan, self._allowed[0]
+        names = [identity.database for identity in self._allowed]
         return MigrationEpisode(
             1,
             "upgrade",
             plan.upgrade,
             child=lambda _: MigrationChild(self._order),
-            terminate=lambda pids: terminate_backends(url, pids),
+            terminate=lambda pids: terminate_backends(url, pids, names),
             revisions=self._migrator.current,
             tables=lambda records: self._migrator.tables(build(records)),
+            elsewhere=lambda records: elsewhere(build(records), own.database),
+            known_as={"database_oid": own.database_oid},
             resolve=lambda: self._migrator.resolve(plan.upgrade),
             ignored=lambda: ignored_by(self._migrator.files(plan.upgrade)),
             relfilenodes=lambda: read_relfilenodes(url),

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness.db.guard import connect, identify
+from harness.db.guard import connect, identify, identify_further
 from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import DatabaseMigrator
 from harness.db.url import DatabaseUrl
@@ -24,6 +24,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.migration]
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 A1 = "revision = 'a1'\ndown_revision = None\ndef upgrade(): pass\ndef downgrade(): pass\n"
 BROKEN = "raise RuntimeError('no settings for ' + 'this environment')\n"
+PLAIN = """
+import os
+from alembic import context
+from sqlalchemy import create_engine
+with create_engine(os.environ["{variable}"]).connect() as connection:
+    context.configure(connection=connection)
+    context.run_migrations()
+"""
 HIDDEN = """
 import os
 from alembic import context
@@ -149,6 +157,19 @@ def test_a_second_database_that_nobody_named(database: str, tmp_path: Path) -> N
 
     assert "postgres" in caught.value.message
     assert "--allow-database" in caught.value.remedy
+
+
+def test_an_env_that_goes_to_a_further_database_alone(database: str, tmp_path: Path) -> None:
+    """That one may be migrated besides: an env.py that names it has forgotten the one that is meant."""
+    ini = environment(tmp_path, PLAIN.format(variable="ARCHIVE_URL"))
+    url = DatabaseUrl.parse(database)
+    with connect(url, application_name="test") as connection:
+        allowed = (identify(connection), *identify_further(connection, ["postgres"]))
+    order = replace(order_for(database, ini, tmp_path), expect_database=expectation(*allowed))
+    migrator = DatabaseMigrator(database, alembic_config=ini)
+
+    with pytest.raises(GuardError, match=f"went to postgres alone, never to {allowed[0].database}"):
+        preflight(order, migrator, "head", url, time.sleep, allowed=allowed)
 
 
 def test_an_env_that_does_not_work(database: str, tmp_path: Path) -> None:

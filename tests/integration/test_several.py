@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,8 +80,8 @@ def run(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("harness.run.controller.IMPACT_MINIMUM_S", 0.5)
     monkeypatch.setattr("harness.run.episode.IMPACT_TAIL_S", 0.2)
 
-    def run(own: str, *migrations: MigrationPlan) -> Finished:
-        urls = (own, *(one.database_url for one in migrations if one.database_url))
+    def run(own: str, *migrations: MigrationPlan, also: tuple[str, ...] = ()) -> Finished:
+        urls = (own, *also, *(one.database_url for one in migrations if one.database_url))
         plan = Plan(
             host=host,
             database_url=own,
@@ -217,6 +218,37 @@ def test_each_is_held_to_its_own_database(databases: tuple[str, str], run: Run) 
     )  # its env.py goes to the other's, which may be migrated
     with pytest.raises(GuardError, match=rf"another database than \S+/{_name(billing)}"):
         run(shop, a_step(SHOP, shop), astray)
+
+
+def test_a_further_database_does_not_take_the_place_of_ones_own(
+    databases: tuple[str, str], run: Run, tmp_path: Path
+) -> None:
+    shop, archive = databases
+    words = f"went to {_name(archive)} alone, never to {_name(shop)}"
+    astray = a_step("", archive)  # its env.py goes there, where it may go as well
+    with pytest.raises(GuardError, match=words):
+        run(shop, astray, also=(archive,))
+
+    script = tmp_path / "migrate.py"  # of which no `current` is known
+    script.write_text(
+        f"from alembic import command\nfrom alembic.config import Config\n"
+        f"command.upgrade(Config({str(SAFE)!r}), 'head')\n"
+    )
+    finished = run(shop, replace(astray, command=f"{sys.executable} {script}"), also=(archive,))
+
+    assert (gate(finished, "migration").status, finished.exit_code) == ("fail", 1)
+    assert words in gate(finished, "migration").why
+    with psycopg.connect(shop) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("a1",)]
+
+
+def test_a_further_database_that_another_run_uses_is_left_alone(databases: tuple[str, str], run: Run) -> None:
+    shop, archive = databases
+    with (
+        RunLock.acquire(DatabaseUrl.parse(archive), "another"),
+        pytest.raises(UsageError, match=f"using the database {_name(archive)}: mul-run another"),
+    ):
+        run(shop, a_step("", shop), also=(archive,))
 
 
 def test_two_urls_of_one_database_are_one_and_each_database_is_held(databases: tuple[str, str]) -> None:

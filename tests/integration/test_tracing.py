@@ -187,6 +187,16 @@ def test_a_migration_that_goes_elsewhere_is_stopped(tmp_path: Path, database: st
         assert connection.execute("SELECT to_regclass('notes')").fetchone() == (None,)
 
 
+def test_one_that_goes_to_a_further_database_alone_is_refused(tmp_path: Path, database: str) -> None:
+    project = Project(tmp_path / "own", variable="OWN_URL").add("a1", GOOD)
+    server, _, name = database.rpartition("/")
+    both = ("--allow-database", name, "--allow-database", "postgres")
+    urls = {"MUL_DATABASE_URL": database, "OWN_URL": f"{server}/postgres"}
+    done = trace("--alembic-config", str(project.ini), *both, **urls)
+    assert done.returncode == 3
+    assert f"went to postgres alone, never to {name}" in done.stderr
+
+
 def test_a_failing_migration_is_shown_as_far_as_it_came(project: Project) -> None:
     project.add("c3", BROKEN)
     done = trace("--json", "--alembic-config", str(project.ini))

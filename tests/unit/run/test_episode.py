@@ -110,6 +110,22 @@ def test_it_says_what_it_is_doing(clock: FakeClock, notes: Notes) -> None:
     assert episode.doing == "r1 #1: ALTER TABLE t ADD c int"
 
 
+def test_one_that_never_came_to_its_own_database_did_not_get_there(clock: FakeClock, notes: Notes) -> None:
+    """The version table that it wrote, of another database that it may go to, is at the target."""
+    asked: list[str] = []
+
+    def went(records: Sequence[Mapping[str, Any]]) -> str:
+        asked.extend(record["kind"] for record in records)
+        return "went to archive alone"
+
+    episode = _episode(clock, notes, [FakeChild([[REVISION, BEGIN]], 0)], elsewhere=went)
+    _walk(episode, clock)
+    end = notes.of(Kind.MIGRATION_END)[0]
+    assert (end["status"], end["reached"]) == ("ok", False)
+    assert end["message"] == "It ended ok, but it went to archive alone."
+    assert asked == ["rev_begin", "begin"]
+
+
 def test_a_failure_is_said_with_its_sqlstate(clock: FakeClock, notes: Notes) -> None:
     episode = _episode(clock, notes, [FakeChild([[{**NO_LOCK, "sqlstate": "42P01"}]], 1)], revisions=["r0"])
     _walk(episode, clock)
