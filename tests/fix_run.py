@@ -22,6 +22,13 @@ SHORT = (
 )
 """Flags of the shortest run whose windows still hold enough samples to judge."""
 
+UNTIMED = tuple(
+    flag
+    for gate in ("throughput", "latency", "stall", "recovery", "ws_delivery", "generator")
+    for flag in ("--no-gate", gate)
+)
+"""Flags of a run whose verdict must not depend on how busy the machine is: other tests may run beside it."""
+
 
 @dataclass
 class Run:

@@ -15,10 +15,10 @@ import pytest
 
 from harness.db.server import EmbeddedServer
 from harness.help import page
-from tests.fix_run import without_test_settings
+from tests.fix_run import UNTIMED, without_test_settings
 from tests.fix_scaffold import INI, Scaffold, running_scaffold
 
-pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
 SHORT = (
     *("--warmup-time", "4s", "--baseline-time", "7s", "--recover-time", "5s"),
@@ -76,7 +76,7 @@ def project(scaffold: Scaffold, tmp_path: Path) -> Project:
 def test_a_scaffolded_service_gets_a_verdict_without_a_changed_line(
     project: Project, scaffold: Scaffold
 ) -> None:
-    code, output, verdict = project.run(scaffold, "--upgrade", "harmless")
+    code, output, verdict = project.run(scaffold, "--upgrade", "harmless", *UNTIMED)
     assert code == 0, output
     generated = (project.folder / "locustfile.py").read_text()
     assert generated.partition("class Person")[2] in page("own-service")

@@ -19,9 +19,9 @@ from harness.clock import utc_now
 from harness.core.plan import Plan
 from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
-from tests.fix_run import Run, Runs
+from tests.fix_run import UNTIMED, Run, Runs
 
-pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet]
+pytestmark = [pytest.mark.e2e, pytest.mark.migration]
 
 TIMES = ("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s")
 
@@ -77,7 +77,7 @@ def own(tmp_path: Path) -> Iterator[OwnService]:
         yield start
 
 
-def migrated(runs: Runs, own: OwnService, client: str, target: str, rows: int) -> Run:
+def migrated(runs: Runs, own: OwnService, client: str, target: str, rows: int, *flags: str) -> Run:
     """A run of a plain locustfile against somebody's service."""
     services = own(rows)
     assert services.database_url is not None
@@ -85,7 +85,7 @@ def migrated(runs: Runs, own: OwnService, client: str, target: str, rows: int) -
     locustfile.write_text(textwrap.dedent(PLAIN.format(client=client)))
     return runs(
         *("--host", services.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", target),
-        *("--allow-database", "shop", *TIMES),
+        *("--allow-database", "shop", *TIMES, *flags),
         locustfile=locustfile,
         environment={"MUL_DATABASE_URL": services.database_url, **services.environment},
     )
@@ -93,7 +93,7 @@ def migrated(runs: Runs, own: OwnService, client: str, target: str, rows: int) -
 
 @pytest.mark.timeout(180)
 def test_a_harmless_migration_ends_with_0(runs: Runs, own: OwnService) -> None:
-    run = migrated(runs, own, "HttpUser", *HARMLESS)
+    run = migrated(runs, own, "HttpUser", *HARMLESS, *UNTIMED)
     assert run.process.returncode == 0, run.output
     verdict = run.verdict
     assert verdict["load"]["target_rate"] is None
@@ -118,6 +118,7 @@ def test_a_blocking_migration_ends_with_1(runs: Runs, own: OwnService) -> None:
     assert "Reader (FastHttpUser) sends GET" in "\n".join(run.verdict["limits"])
 
 
+@pytest.mark.quiet
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_of_ten_of_each_migration(runs: Runs, own: OwnService) -> None:

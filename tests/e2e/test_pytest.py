@@ -12,7 +12,7 @@ import pytest
 
 from tests.fix_run import LOCUSTFILE, without_test_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet]
+pytestmark = [pytest.mark.e2e, pytest.mark.migration]
 
 PLAN = """
 [phases]
