@@ -22,7 +22,17 @@ HEAD = 16_384
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _CUSTOM, _TAR = b"PGDMP", (257, b"ustar")
-_ELSEWHERE = re.compile(rb"^\\c(?:onnect)?\s[^\n]*|^(?:CREATE|DROP) DATABASE\s[^\n]*", re.MULTILINE)
+_TELLING = re.compile(
+    rb"^[ \t]*--[^\n]*"
+    rb"|^[ \t]*(?i:COPY)\s[^\n;]*\s(?i:FROM\s+STDIN)\b[^\n;]*;[ \t\r]*$(?P<data>)"
+    rb"|(?P<elsewhere>(?<!\\)\\c(?:onnect)?(?=[\s\\]|\Z)[^\n]*"
+    rb"|(?:^|;|\*/)\s*(?i:CREATE|DROP)\s+(?i:DATABASE)\b[^\n]*)",
+    re.MULTILINE,
+)
+"""A comment; what the lines of a table follow; what goes elsewhere: psql's commands may stand anywhere on a
+line, and are in lower case (`\\C` sets a title); SQL may be in any."""
+
+_END_OF_DATA = re.compile(rb"^\\\.\r?$", re.MULTILINE)
 _VERSION = re.compile(r"Dumped (?P<what>from database|by pg_dump) version:? (?P<major>\d+)")
 
 
@@ -85,15 +95,33 @@ def dump_digest(dump: Dump) -> str:
     digest = hashlib.sha256()
     for file in _files(dump.path):
         digest.update(str(file.relative_to(dump.path)).encode())
+        data = False
         for lines in _pieces(file):
             digest.update(lines)
-            if not dump.archive and (found := _ELSEWHERE.search(lines)):
-                line = found[0].decode(errors="replace").strip()
-                raise UsageError(
-                    f"--from-dump {dump.path} leaves the database it is given: {line[:80]!r}.",
-                    "Dump one database, without --create: pg_dump --format=custom --file=FILE DATABASE.",
-                )
+            if not dump.archive:
+                data = _check_stays(dump, lines, data)
     return digest.hexdigest()
+
+
+def _check_stays(dump: Dump, lines: bytes, data: bool) -> bool:
+    """Refuse what goes elsewhere. `data`: whether the lines begin within a table's, and returned: end so."""
+    at = 0
+    while True:
+        if data:
+            end = _END_OF_DATA.search(lines, at)
+            if end is None:
+                return True
+            at = end.end()
+        found = next((match for match in _TELLING.finditer(lines, at) if match.lastgroup), None)
+        if found is None:
+            return False
+        if found["elsewhere"] is not None:
+            line = found["elsewhere"].decode(errors="replace").lstrip("*/; \t\r\n").rstrip()
+            raise UsageError(
+                f"--from-dump {dump.path} leaves the database it is given: {line[:80]!r}.",
+                "Dump one database, without --create: pg_dump --format=custom --file=FILE DATABASE.",
+            )
+        at, data = found.end(), True
 
 
 def _files(path: Path) -> list[Path]:

@@ -83,6 +83,58 @@ def test_sql_that_would_run_elsewhere_is_refused(tmp_path: Path, line: str, befo
     assert line.replace("\\", "\\\\") in refused.value.message
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "create database other;",
+        "  \\c other",
+        "SELECT 1; \\connect other",
+        "\\c",
+        "BEGIN; drop  database other;",
+        "/* why */ Create Database other;",
+        "CREATE\nDATABASE other;",
+        "\\echo one \\\\ \\c other",
+    ],
+)
+def test_it_is_found_however_it_is_written(tmp_path: Path, line: str) -> None:
+    dump = read_dump(a_file(tmp_path, f"{PLAIN}{line}\n"))
+    with pytest.raises(UsageError, match="leaves the database it is given"):
+        dump_digest(dump)
+
+
+TABLE = """COPY public.notes (id, "from", x) FROM stdin;
+1\tone\tSELECT 1; \\connect other
+create database other;
+\\c other
+--
+\\.
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TABLE,
+        TABLE.replace("COPY", "copy").replace("FROM stdin", "from STDIN WITH (FORMAT text)"),
+        TABLE.replace("\n", "\r\n"),
+        TABLE.replace("\\.\n", ""),
+        "-- then \\connect other\n  -- DROP DATABASE other;\n",
+        "\\C 'a title'\n\\copyright\n\\cd /tmp\n",
+        "INSERT INTO notes VALUES ('they drop database dumps');\n",
+    ],
+)
+def test_what_stays_in_its_database_is_read_to_the_end(tmp_path: Path, text: str) -> None:
+    assert len(dump_digest(read_dump(a_file(tmp_path, text)))) == 64
+    many = "COPY t (x) FROM stdin;\n" + "\\c x\n" * (CHUNK // 4) + "\\.\n"
+    assert len(dump_digest(read_dump(a_file(tmp_path, many + text)))) == 64
+
+
+def test_what_follows_the_data_of_a_table_is_read_again(tmp_path: Path) -> None:
+    for before in (TABLE, TABLE.replace("\n", "\r\n"), TABLE * (CHUNK // len(TABLE) + 1)):
+        with pytest.raises(UsageError, match="leaves the database it is given"):
+            dump_digest(read_dump(a_file(tmp_path, before + "\\connect other\n")))
+
+
 def test_data_that_looks_like_a_command_is_data(tmp_path: Path) -> None:
     assert len(dump_digest(read_dump(a_file(tmp_path, PLAIN)))) == 64
 
