@@ -37,6 +37,8 @@ _STEP = re.compile(r"^pg_restore: (?:creating|processing data for|executing (?!S
 _ERROR = re.compile(r"^pg_restore: error: .*", re.MULTILINE)
 _HARMLESS = 'unrecognized configuration parameter "transaction_timeout"'
 """pg_restore 17 and newer sets it whatever the server, and a server of 16 does not know it."""
+_ALL_BUT_THAT = re.compile(r"^pg_restore: warning: errors ignored on restore: 1$", re.MULTILINE)
+"""What it ends with when that was all: it goes on after an error, and exits with 1."""
 
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<what>.*) (?P<owner>\S*)$", re.MULTILINE)
 _MISSING = "Name a folder with --postgres-bin, or install PostgreSQL's client programs."
@@ -148,7 +150,7 @@ def restore(
             start_new_session=True,
         )
         try:
-            while process.poll() is None and not _errors(log):
+            while process.poll() is None and not _errors(log.read_text(errors="replace")):
                 say(f"restoring {dump.path.name}: {_done(contents, log, source.fileno())}")
                 _wait(process, sleep)
         finally:
@@ -156,13 +158,26 @@ def restore(
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     text = log.read_text(errors="replace")
-    if _errors(log) or (process.returncode and _HARMLESS not in text):
-        said = "\n".join(_errors(log) or text.splitlines()[-TELLING_LINES:])
+    if not _restored(dump, process.returncode, text):
+        program = f"{contents.program.name} {contents.version}"
         raise SetupError(
-            f"--from-dump {dump.path} could not be restored by {contents.program.name} {contents.version}.",
-            mask(said),
+            f"--from-dump {dump.path} could not be restored by {program}, which ended with"
+            f" {_ending(process.returncode)}.",
+            mask("\n".join(_errors(text) or text.splitlines()[-TELLING_LINES:])),
         )
     say(f"restored {dump.path.name}")
+
+
+def _restored(dump: Dump, returncode: int, text: str) -> bool:
+    """Whether all of it is there, by how the program ended and what it said."""
+    if returncode == 0:
+        return not _errors(text)
+    only_the_harmless = _HARMLESS in text and not _errors(text) and _ALL_BUT_THAT.search(text) is not None
+    return dump.archive and returncode == 1 and only_the_harmless
+
+
+def _ending(returncode: int) -> str:
+    return f"exit code {returncode}" if returncode >= 0 else f"signal {-returncode}"
 
 
 def _command(contents: Contents, url: DatabaseUrl, connection: Connection, say: Say) -> list[str | Path]:
@@ -202,6 +217,6 @@ def _done(contents: Contents, log: Path, source: int) -> str:
     return f"{read / 2**20:,.1f} of {size / 2**20:,.1f} MB"
 
 
-def _errors(log: Path) -> list[str]:
+def _errors(text: str) -> list[str]:
     """What pg_restore could not do; psql stops by itself."""
-    return [line for line in _ERROR.findall(log.read_text(errors="replace")) if _HARMLESS not in line]
+    return [line for line in _ERROR.findall(text) if _HARMLESS not in line]
