@@ -25,7 +25,7 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from harness.clock import Sleep, wait_until
-from harness.db.guard import connect
+from harness.db.guard import connect, identify
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, SetupError, UsageError
 
@@ -59,7 +59,12 @@ _GRANTS: LiteralString = """
     SELECT CASE WHEN grantee <> 0 THEN pg_get_userbyid(grantee) END, privilege_type, is_grantable
     FROM pg_database, aclexplode(datacl) WHERE datname = %s
 """
-_END_SESSIONS: LiteralString = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+_END_SESSIONS: LiteralString = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL
+"""
+"""Not those of autovacuum, which are nobody's: only a superuser may end them, and RENAME does so by itself.
+`backend_type` would not tell: it is null to a role that may end a session but not read all of its statistics.
+"""
 
 Row = dict[str, Any]
 
@@ -111,6 +116,35 @@ class Recreated:
         connection.execute("SET statement_timeout = 0")
         connection.execute("SET lock_timeout = 0")
 
+    def check_leads_here(self, url: DatabaseUrl) -> None:
+        """Refuse (GuardError) what would drop another database than the one `url` leads to: of several hosts,
+        or behind a pooler, each name may be on another server.
+        """
+        server = self._one("SELECT system_identifier::text AS id FROM pg_control_system()")["id"]
+        try:
+            with connect(url, "mul-run looking where the URL leads") as connection:
+                led = identify(connection)
+        except SetupError:
+            if self.connectable():
+                raise
+            self._check_one_host(url)
+            return
+        if (led.system_identifier, str(led.database_oid)) != (server, str(self._find(self.name).get("oid"))):
+            raise GuardError(
+                f"--recreate-database: {url.masked} leads to the database {led.database}, which is not the"
+                f" {self.name} that would be dropped: it is on another server, or has another name there.",
+                "Give the URL of the one server itself, without a pooler and further hosts.",
+            )
+
+    def _check_one_host(self, url: DatabaseUrl) -> None:
+        hosts = url.resolved().peers
+        if len(hosts) > 1:
+            raise GuardError(
+                f"--recreate-database: {url.masked} names {len(hosts)} hosts, and {self.name} cannot be"
+                " connected to: nobody can tell on which of them it would be dropped and made.",
+                "Give the URL of the one server itself.",
+            )
+
     def check_may(self) -> None:
         """Refuse (SetupError, UsageError) before anything is dropped what could not be finished."""
         role = self._one("SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user")
@@ -132,8 +166,9 @@ class Recreated:
             found = self._find(name)
             if found and not (found["comment"] or "").startswith(mark):
                 raise UsageError(
-                    f"--recreate-database: there is a database {name}, which the harness did not make.",
-                    "Drop or rename it.",
+                    f"--recreate-database: there is a database {name}, which does not say that the harness"
+                    " made it: it is somebody's, or a copy in the making when a run was killed.",
+                    f'If nobody needs it: DROP DATABASE "{name}"; else rename it.',
                 )
 
     def _check_may_end_sessions(self, role: str) -> None:
@@ -191,11 +226,12 @@ class Recreated:
         with self._explained():
             comment = sql.Literal(f"{_MARK}: {made_from}")
             self._run("COMMENT ON DATABASE {} IS {}", self.name, comment)
-            self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
             try:
+                self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
                 self._rename_used(sleep)
-            except psycopg.Error:
-                self._run("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)
+            except BaseException:
+                with suppress(errors.InvalidCatalogName):  # it is renamed already, see `gone`
+                    self._run("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)
                 raise
 
     def copy(self) -> None:
@@ -204,6 +240,15 @@ class Recreated:
             kept = self._find(self.template)
             self._create(self.template, kept)
             self._swap_in(kept)
+
+    def gone(self) -> str | None:
+        """Where the database is when only its template is left, as between `keep` and `copy`; else None."""
+        if self._find(self.name) or not self._find(self.template):
+            return None
+        return (
+            f"{self.name} is not there now, only its template: the next run copies it, and so does"
+            f' CREATE DATABASE "{self.name}" TEMPLATE "{self.template}"'
+        )
 
     # one statement each
 

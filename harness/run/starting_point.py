@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psycopg
@@ -88,18 +88,20 @@ class StartingPoint:
         undo.callback(RunLock.acquire(outside, run_id, of=name).release)
         with connect(outside, f"mul-run {run_id} re-creating {name}") as connection:
             database = Recreated(name, connection)
+            database.check_leads_here(self._url)
             self._check_versions(connection)
             database.check_may()
             database.finish()
             with ExitStack() as held:  # its connection ends with the database that is dropped
                 if database.connectable():
                     held.callback(RunLock.acquire(self._url, run_id).release)
-                if database.made_from() != self._made_from():
-                    self._make(self._url, database)
-                self._say(f"copying {name} from {database.template} ({database.size() / 2**20:,.1f} MB)")
-                began = monotonic()
-                database.copy()
-                self._say(f"{name} is at its starting point after {monotonic() - began:.1f} s")
+                try:
+                    if database.made_from() != self._made_from():
+                        self._make(self._url, database)
+                    self._copy(database)
+                except BaseException:
+                    self._say_if_gone(database)
+                    raise
 
     def _read_dump(self) -> str:
         """The digest of the dump; SQL is read in any case, for what it may not hold."""
@@ -116,6 +118,17 @@ class StartingPoint:
             self._fill()
             self._vacuum()
             database.keep(self._made_from(), self._sleep)
+
+    def _copy(self, database: Recreated) -> None:
+        self._say(f"copying {database.name} from {database.template} ({database.size() / 2**20:,.1f} MB)")
+        began = monotonic()
+        database.copy()
+        self._say(f"{database.name} is at its starting point after {monotonic() - began:.1f} s")
+
+    def _say_if_gone(self, database: Recreated) -> None:
+        with suppress(psycopg.Error):  # of a connection that is lost: then why is said by what is raised
+            if words := database.gone():
+                self._say(words)
 
     def _made_from(self) -> str:
         """What the template is made from, by digests: a dump's content, a command's words and files."""

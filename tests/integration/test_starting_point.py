@@ -18,8 +18,9 @@ from harness.core.plan import Plan
 from harness.db.binaries import find_binaries
 from harness.db.guard import RunLock
 from harness.db.server import EmbeddedServer
+from harness.db.template import Recreated
 from harness.db.url import DatabaseUrl
-from harness.errors import HarnessError, SetupError, UsageError
+from harness.errors import GuardError, HarnessError, SetupError, UsageError
 from harness.run.services import Services
 from harness.run.starting_point import StartingPoint, check_starting_point
 from harness.store import RunDirectory
@@ -81,7 +82,13 @@ class Shop:
         self.sql(f"DROP DATABASE {source}", "postgres")
         return str(file)
 
-    def start(self, undo: ExitStack | None = None, url: str = "", **changes: Any) -> list[str]:
+    def start(
+        self,
+        undo: ExitStack | None = None,
+        url: str = "",
+        said: list[str] | None = None,
+        **changes: Any,
+    ) -> list[str]:
         """Bring the database to the start of a run, as it would be before its load; what was said."""
         plan = Plan(
             host="http://127.0.0.1:8000",
@@ -94,7 +101,7 @@ class Shop:
         plan.check()
         check_starting_point(plan)
         directory = RunDirectory.create(plan, utc_now())
-        said: list[str] = []
+        said = [] if said is None else said
         services = Services("http://127.0.0.1:8000", plan.database_url)
         with ExitStack() as run:
             run.callback(directory.close)
@@ -308,8 +315,47 @@ def test_sessions_that_may_not_be_ended_are_refused_by_name(shop: Shop) -> None:
 @pytest.mark.parametrize("suffix", ["_mul_template", "_mul_new"])
 def test_a_database_of_such_a_name_that_is_somebody_elses_is_left_alone(shop: Shop, suffix: str) -> None:
     shop.sql(f"CREATE DATABASE {shop.name}{suffix}", "postgres")
-    refused(shop, UsageError, f"{suffix}, which the harness did not make")
+    refused(shop, UsageError, f'{suffix}, which does not say .*DROP DATABASE "{shop.name}{suffix}"')
     assert suffix in shop.databases()
+
+
+def test_a_database_is_not_dropped_on_another_server_than_the_url_leads_to(
+    shop: Shop, servers: Servers
+) -> None:
+    shop.sql("CREATE TABLE mine (i int)")
+    shop.sql(f"ALTER DATABASE {shop.name} SET default_transaction_read_only = on")  # so that libpq goes on
+    for other in _shop(servers("15"), shop.folder):
+        other.sql(f"ALTER DATABASE {other.name} RENAME TO {shop.name}", "postgres")
+        other.name = shop.name
+        url = several_hosts(shop, shop.server, other.server) + "&target_session_attrs=read-write"
+        with pytest.raises(GuardError, match=f"leads to the database {shop.name}, which is not"):
+            shop.start(url=url, prepare="true", recreate_database=True)
+        other.sql(f"DROP DATABASE {other.name}", "postgres")
+    assert shop.sql("SELECT count(*) FROM mine") == [(0,)]
+    assert shop.databases() == {""}
+
+
+def test_a_database_that_is_not_there_yet_is_made_on_no_server_of_several(shop: Shop) -> None:
+    shop.sql(f"DROP DATABASE {shop.name}", "postgres")
+    with pytest.raises(GuardError, match="names 2 hosts"):
+        shop.start(url=several_hosts(shop, shop.server, shop.server), prepare="true", recreate_database=True)
+    assert shop.databases() == set()
+
+
+def test_several_hosts_of_one_server_are_that_server(shop: Shop) -> None:
+    shop.start(url=several_hosts(shop, shop.server, shop.server), prepare=PREPARE, recreate_database=True)
+    assert shop.sql("SELECT count(*) FROM seeded") == [(3,)]
+
+
+def several_hosts(shop: Shop, *servers: EmbeddedServer) -> str:
+    """A URL of the shop on all these servers; a role of one name and password is made on each."""
+    for server in servers:
+        Shop(server, "postgres", shop.folder).sql(
+            "DO $$ BEGIN CREATE ROLE everywhere SUPERUSER LOGIN PASSWORD 'everywhere';"
+            " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    return f"postgresql://everywhere:everywhere@{hosts}/{shop.name}?connect_timeout=5"
 
 
 def test_a_run_that_is_using_the_database_is_not_disturbed(shop: Shop) -> None:
@@ -365,6 +411,41 @@ def test_what_pg_restore_could_not_do_is_said_and_the_next_run_can(shop: Shop) -
     shop.sql(f"DROP OWNED BY {reader}")
 
 
+def test_autovacuum_does_not_keep_an_ordinary_role_from_its_template(shop: Shop) -> None:
+    owner = shop.role("CREATEDB")
+    shop.sql(f"ALTER DATABASE {shop.name} OWNER TO {owner}")
+    shop.sql(VACUUMED_FOR_LONG)
+    server = f"postgresql://{owner}:{owner}@127.0.0.1:{shop.server.port}"
+    running = (
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{shop.name}'"
+        " AND backend_type = 'autovacuum worker'"
+    )
+    shop.sql("ALTER SYSTEM SET autovacuum_naptime = 1", "postgres")
+    shop.sql("SELECT pg_reload_conf()", "postgres")
+    try:
+        shop.sql("INSERT INTO vacuumed SELECT generate_series(1, 100)")
+        assert wait_until(lambda: bool(shop.sql(running, "postgres")), within=30)
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            Recreated(shop.name, connection).keep("dump none, prepare none", _sleep)
+    finally:
+        shop.sql("ALTER SYSTEM RESET autovacuum_naptime", "postgres")
+        shop.sql("SELECT pg_reload_conf()", "postgres")
+    assert shop.databases() == {"_mul_template"}
+
+
+VACUUMED_FOR_LONG = """
+    CREATE TABLE vacuumed (i int)
+        WITH (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
+    CREATE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+        IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                   WHERE pid = pg_backend_pid() AND backend_type = 'autovacuum worker')
+        THEN PERFORM pg_catalog.pg_sleep(60); END IF;
+        RETURN i; END $$;
+    CREATE INDEX ON vacuumed (slow(i));
+"""
+"""A table that autovacuum is not done with before the test is."""
+
+
 # interruptions: whatever was reached, the next run finds its way
 
 
@@ -403,20 +484,43 @@ def test_a_run_stopped_at_any_step_leaves_a_start_for_the_next(
     assert shop.databases() == {"", "_mul_template"}
 
 
+def test_an_interruption_before_the_template_is_made_leaves_the_database_open(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kill_at(monkeypatch, "_rename_used", "before", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        shop.start(prepare=PREPARE, recreate_database=True)
+    assert shop.sql("SELECT count(*) FROM seeded") == [(3,)]
+
+
+@pytest.mark.parametrize(("step", "when"), [("_rename_used", "after"), ("copy", "before")])
+def test_an_interruption_that_leaves_the_template_alone_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    _kill_at(monkeypatch, step, when, KeyboardInterrupt)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        shop.start(prepare=PREPARE, recreate_database=True, said=said)
+    by_hand = f'CREATE DATABASE "{shop.name}" TEMPLATE "{shop.name}_mul_template"'
+    assert said[-1] == (
+        f"{shop.name} is not there now, only its template: the next run copies it, and so does {by_hand}"
+    )
+    shop.sql(by_hand, "postgres")
+    assert shop.sql("SELECT count(*) FROM seeded") == [(3,)]
+
+
 PREPARE = (
     """python -c 'import os, psycopg; psycopg.connect(os.environ["MUL_DATABASE_URL"], autocommit=True)"""
     """.execute("CREATE TABLE seeded AS SELECT generate_series(1, 3)")'"""
 )
 
 
-def _kill_at(patch: pytest.MonkeyPatch, step: str, when: str) -> None:
-    from harness.db.template import Recreated
-
+def _kill_at(patch: pytest.MonkeyPatch, step: str, when: str, how: type[BaseException] = _Stopped) -> None:
     original = getattr(Recreated, step)
 
     def killed(self: Recreated, *arguments: Any) -> None:
         if when == "after":
             original(self, *arguments)
-        raise _Stopped
+        raise how
 
     patch.setattr(Recreated, step, killed)
