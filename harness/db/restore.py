@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from psycopg import Connection
@@ -62,6 +63,13 @@ def read_contents(dump: Dump, postgres_bin: Path | None) -> Contents:
 
     Raises UsageError for a dump that no program there is can read, SetupError when there is no program.
     """
+    file = dump.path / "toc.dat" if dump.path.is_dir() else dump.path
+    return _read_contents(dump, postgres_bin, file.stat().st_mtime_ns if file.exists() else 0)
+
+
+@lru_cache(maxsize=1)
+def _read_contents(dump: Dump, postgres_bin: Path | None, _: int) -> Contents:
+    """Once for the same file: it is asked for whenever a plan is checked, and before the dump is restored."""
     name = "pg_restore" if dump.archive else "psql"
     refused = []
     for program in _programs(name, postgres_bin):

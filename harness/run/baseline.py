@@ -7,6 +7,7 @@ What changes the load is refused, since latencies under another load are of some
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from harness.core.conditions import conditions_of_plans, doubts
@@ -28,8 +29,15 @@ def baseline_folder(plan: Plan) -> Path | None:
 def check_baseline_run(plan: Plan) -> None:
     """Refuse (UsageError) a run that the plan's gates cannot compare with. Touches nothing."""
     folder = baseline_folder(plan)
-    if folder is None:
-        return
+    if folder is not None:
+        _check(plan, folder, _written(folder))
+
+
+@lru_cache(maxsize=1)
+def _check(plan: Plan, folder: Path, _: frozenset[tuple[str, int, int]]) -> None:
+    """Once for the same plan and the same files: a plan is checked whenever it was made and before it is run,
+    and to read a run takes seconds.
+    """
     flag = f"--baseline-run {plan.baseline_run}"
     asked = asked_of_baseline_run(plan)
     if not asked:
@@ -47,6 +55,12 @@ def check_baseline_run(plan: Plan) -> None:
                 f"{flag} cannot answer the gate {text!r}: {selector.metric} is not known there: {found.why}.",
                 "Compare with another run, or drop the gate.",
             )
+
+
+def _written(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """The files of a run directory with their sizes and times; none of what is no folder."""
+    files = [file for file in folder.glob("*") if file.is_file()]
+    return frozenset((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def _facts(flag: str, folder: Path) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -51,6 +52,20 @@ def test_an_archives_contents_are_what_pg_restore_lists(tmp_path: Path) -> None:
     assert (found.program, found.version, found.entries) == (program, "17.2", 3)
     assert found.owners == {"shop_owner", "app"}
     assert (found.dump.database, found.dump.program) == (16, 17)
+
+
+def test_a_dump_is_listed_once_until_it_changes(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    ask = f"open({str(asked)!r}, 'a').write('-')"
+    a_program(tmp_path, "pg_restore", f"{ask}\nprint({LIST!r})")
+    dump = Dump(tmp_path / "d", archive=True)
+    dump.path.write_bytes(b"PGDMP")
+    first = read_contents(dump, tmp_path)
+    assert read_contents(dump, tmp_path) == first
+    assert asked.read_text() == "-"
+    os.utime(dump.path, (1, 1))
+    assert read_contents(dump, tmp_path) == first
+    assert asked.read_text() == "--"
 
 
 def test_a_dump_that_the_program_is_too_old_for_is_refused_with_its_version_and_words(tmp_path: Path) -> None:

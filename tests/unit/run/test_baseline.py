@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from harness.core.facts import Facts
 from harness.core.plan import Plan
 from harness.errors import UsageError
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
+from harness.run.comparing import facts_at
 from harness.run.preparation import prepare
 from harness.store import RunDirectory
 from tests.fix_record import a_plan, on_disk, steady
@@ -40,6 +42,25 @@ def refusal(plan: Plan) -> str:
 
 def test_a_run_of_the_same_load_is_accepted_whatever_it_migrated(old: Path) -> None:
     check_baseline_run(against(old, upgrade="other", recover_s=20.0, placebo=True))
+
+
+def test_a_run_is_read_once_for_the_same_plan_and_again_when_it_changed(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def reading(folder: Path) -> Facts:
+        read.append(folder)
+        return facts_at(folder)
+
+    monkeypatch.setattr("harness.run.baseline.facts_at", reading)
+    for _ in range(2):
+        check_baseline_run(against(old))
+    assert len(read) == 1
+    check_baseline_run(against(old, recover_s=20.0))
+    assert len(read) == 2
+    _torn(old)
+    assert "its record is not whole" in refusal(against(old, recover_s=20.0))
 
 
 def test_no_run_is_nothing_to_check() -> None:
