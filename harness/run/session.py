@@ -27,7 +27,7 @@ from harness.db.migrator import Direction
 from harness.db.squawk import predict
 from harness.db.stored import StoredDocuments
 from harness.db.url import DatabaseUrl
-from harness.errors import SetupError
+from harness.errors import HarnessError, SetupError
 from harness.report.view import View
 from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
@@ -120,23 +120,32 @@ class Session:
             log.exception("The run broke off; what was recorded is judged.")
             self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")
         finally:
-            self._observing.stop(self._sleep)
             self._clean_up()
         self._predict()
         verdict, view = analyze(prepared.directory.path)
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
 
     def _clean_up(self) -> None:
-        """Stop what was started; what cannot be removed costs a warning, not the verdict."""
-        prepared = self.prepared
+        """Stop what was started; what cannot be stopped or removed costs a warning, not the verdict."""
+        for end in (self._stop_observing, self._stop_announcing, self._keep_database, self.prepared.close):
+            try:
+                end()
+            except (HarnessError, OSError) as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("What was started could not all be stopped.")
+
+    def _stop_observing(self) -> None:
+        self._observing.stop(self._sleep)
+
+    def _stop_announcing(self) -> None:
         if self._announcer:
             self._announcer.close()
-        if prepared.plan.keep_database and prepared.services.ours:
-            log.warning("The database is kept until the next run: %s", prepared.services.keep_database())
-        try:
-            prepared.close()
-        except SetupError as error:
-            log.warning("%s", error)
+
+    def _keep_database(self) -> None:
+        if self.prepared.plan.keep_database and self.prepared.services.ours:
+            kept = self.prepared.services.keep_database()
+            log.warning("The database is kept until the next run: %s", kept)
 
     def _plan_episodes(self) -> list[EpisodeRun]:
         """The upgrades in the plan's order, then what is rolled back of them, the last first."""
