@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, Literal, TextIO, TypeVar, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.events import Event, Kind
@@ -25,11 +27,13 @@ from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, HealthPoint, Part, Probe, Record, Watch, WebSocketPoint
 from harness.core.samples import SAMPLE, SampleTable
 from harness.core.schema_state import SchemaState, schema_state
-from harness.core.secrets import mask_known
+from harness.core.secrets import mask_known, mask_texts
 from harness.core.waits import Wait
 from harness.errors import UsageError
 
 __all__ = ["RunDirectory", "dump_json", "part_of", "read_record"]
+
+log = logging.getLogger("harness")
 
 T = TypeVar("T")
 
@@ -41,6 +45,10 @@ BASELINE = "baseline_run"
 
 STREAMS = {"samples": SAMPLE.size, "operations": OPERATION.size}
 """The streams of packed blocks, each in `<stream>.blocks`, and the bytes of one record."""
+
+STATEMENTS = ("sql", "key")
+"""Keys of the tracer's records with the text of a statement, which is parsed when the run is judged. The
+tracer itself takes the secrets out that SQL has a place for (`harness/db/tracer/mul_tracer/sql.py`)."""
 
 
 def dump_json(value: Any) -> str:
@@ -84,23 +92,20 @@ class RunDirectory:
     def mask_logs(self, known: Iterable[str]) -> None:
         """Take credentials and the `known` secrets out of what children and services wrote, once they ended.
 
-        They write to their files themselves, and may print anything. A file without any is left as it is.
+        They write to their files themselves, and may print anything. A file without any is left as it is; of
+        one that cannot be masked a warning is logged.
         """
         told = tuple(known)
-        for log in sorted(self.path.glob("logs/*.log")):
-            masked, changed = log.with_suffix(".part"), False
-            with (
-                log.open(encoding="utf-8", errors="surrogateescape", newline="") as lines,
-                masked.open("w", encoding="utf-8", errors="surrogateescape", newline="") as kept,
-            ):
-                for line in lines:
-                    safe = mask_known(line, told)
-                    changed |= safe != line
-                    kept.write(safe)
-            if changed:
-                masked.replace(log)
-            else:
-                masked.unlink()
+        for file in sorted([*self.path.glob("logs/*.log"), *self.path.glob("logs/*.trace")]):
+            masked = partial(_masked_record if file.suffix == ".trace" else mask_known, known=told)
+            try:
+                _mask_lines(file, masked)
+            except OSError as error:
+                log.warning(
+                    "%s could not be masked (%s): look for secrets in it before you share it.",
+                    file.relative_to(self.path),
+                    error.strerror or type(error).__name__,
+                )
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a whole file at once, never half of it."""
@@ -115,8 +120,8 @@ class RunDirectory:
         temporary.replace(place)
 
     def append_event(self, event: Event) -> None:
-        """Add a line to `events.ndjson`."""
-        self.append_line("events.ndjson", event.as_json())
+        """Add a line to `events.ndjson`, its texts masked."""
+        self.append_line("events.ndjson", mask_texts(event.as_json(), parsed=STATEMENTS))
 
     def append_line(self, name: str, value: Mapping[str, Any]) -> None:
         """Add a line to an `.ndjson` or `.ndjson.gz` file."""
@@ -149,6 +154,34 @@ class RunDirectory:
             self._open.popitem()[1].close()
 
 
+def _mask_lines(file: Path, masked: Callable[[str], str]) -> None:
+    """Replace a file whose lines are others when they are masked. Raises OSError, and leaves it then."""
+    with _text(file, "r") as lines:
+        if all(masked(line) == line for line in lines):
+            return
+    copy = file.with_name(f"{file.name}.part")
+    try:
+        with _text(file, "r") as lines, _text(copy, "w") as kept:
+            kept.writelines(map(masked, lines))
+        copy.replace(file)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _text(file: Path, mode: Literal["r", "w"]) -> TextIO:
+    return file.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _masked_record(line: str, known: Iterable[str]) -> str:
+    """A line of JSON, masked within its texts: it stays JSON, and its statements stay SQL."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return mask_known(line, known)
+    masked = mask_texts(record, known, STATEMENTS)
+    return line if masked == record else json.dumps(masked, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def _point_latest(root: Path, name: str) -> None:
     temporary = root / f".latest-{name}"
     temporary.symlink_to(name)
@@ -170,7 +203,6 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
     bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
     streams = {name: _streams(path, name, events, missing) for name in STREAMS}
     checked = list(_lines(path, "probes.ndjson", missing, optional=True))
-    plan = Plan.from_json(_json(path, "plan.json"))
     watched = _evidence(path, "observer.json", missing, observed) or Observed()
     return Record(
         plan=plan,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["MASK", "mask", "mask_command", "mask_known", "mask_texts", "password_in"]
+__all__ = ["MASK", "is_secret", "mask", "mask_command", "mask_known", "mask_texts", "password_in"]
 
 MASK = "***"
 
@@ -28,7 +28,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, replacement in (
         # scheme://user:password@host, where the password may itself hold an '@' or a '/';
         # bounded, as a text of many URLs would take quadratic time
-        (r"(?P<keep>[a-z][a-z0-9+.-]{0,30}://[^\s:/@'\"]*):[^\s'\"]{0,1000}@", rf"\g<keep>:{MASK}@"),
+        # the colon after the scheme may have been forgotten: then it is quoted in an error message
+        (r"(?P<keep>[a-z][a-z0-9+.-]{0,30}:?//[^\s:/@'\"]*):[^\s'\"]{0,1000}@", rf"\g<keep>:{MASK}@"),
         (r"(?P<keep>\bBearer\s+)[\w.~+/=-]+", rf"\g<keep>{MASK}"),
         (r"\b(?-i:eyJ)[\w-]+\.[\w-]+\.[\w-]*", MASK),  # a JSON Web Token
         # name=value, name: value, "name": "value"
@@ -40,6 +41,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_SIGNS = re.compile(r"[\s=:]|eyJ")
+"""One of these is in every text that a pattern finds; most names in a trace have none."""
+
 
 def mask(text: str) -> str:
     """`text` with everything that looks like a credential replaced by `***`.
@@ -47,6 +51,8 @@ def mask(text: str) -> str:
     >>> mask("postgresql://app:s3cr3t@db/shop")
     'postgresql://app:***@db/shop'
     """
+    if not _SIGNS.search(text):
+        return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
@@ -74,25 +80,46 @@ def mask_known(text: str, known: Iterable[str]) -> str:
     >>> mask_known("connecting as app, s3cr3t", ["s3cr3t"])
     'connecting as app, ***'
     """
+    return mask(_without(text, known))
+
+
+def _without(text: str, known: Iterable[str]) -> str:
     for secret in sorted(known, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
-    return mask(text)
+    return text
 
 
-def mask_texts(value: Any) -> Any:
-    """A JSON value with every text in it masked.
+def mask_texts(value: Any, known: Iterable[str] = (), parsed: Container[str] = ()) -> Any:
+    """A JSON value with every text in it masked as `mask_known` does.
+
+    Of the texts under the keys in `parsed` only the `known` secrets are taken out: SQL that is to be parsed
+    must stay SQL, and `SET token = ***` is none.
 
     >>> mask_texts({"query": "SET x = 'y' /* api_key=s3cr3t */", "pid": 7})
     {'query': "SET x = 'y' /* api_key=*** */", 'pid': 7}
     """
     if isinstance(value, str):
-        return mask(value)
+        return mask_known(value, known)
     if isinstance(value, dict):
-        return {key: mask_texts(inner) for key, inner in value.items()}
+        return {
+            key: _without(inner, known)
+            if key in parsed and isinstance(inner, str)
+            else mask_texts(inner, known, parsed)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [mask_texts(inner) for inner in value]
+        return [mask_texts(inner, known, parsed) for inner in value]
     return value
+
+
+def is_secret(setting: str) -> bool:
+    """Whether `NAME=VALUE`, or a command, looks as if it held a credential.
+
+    >>> is_secret("API_KEY=abc"), is_secret("APP_ENV=staging")
+    (True, False)
+    """
+    return mask(setting) != setting
 
 
 def password_in(url: str | None) -> set[str]:

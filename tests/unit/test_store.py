@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import shutil
@@ -60,6 +61,64 @@ def test_secrets_are_taken_out_of_logs_and_the_rest_is_left(directory: RunDirect
     assert told.read_bytes() == b"to postgresql://app:***@db/shop\r\nas app, ***\xff\nAPI_KEY=***\n"
     assert (quiet.read_bytes(), quiet.stat().st_ino) == (b"nothing to hide\n", before)
     assert {file.name for file in told.parent.iterdir()} == {"prepare.log", "service.log"}
+
+
+def test_a_log_that_cannot_be_masked_is_told_and_the_others_are_masked(
+    directory: RunDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory.log("early").mkdir()  # reading it raises an OSError, for root too
+    late = directory.log("late")
+    late.write_text("API_KEY=abc\n")
+    directory.mask_logs(())
+    assert late.read_text() == "API_KEY=***\n"
+    assert "logs/early.log could not be masked (Is a directory)" in caplog.text
+
+
+def test_a_full_disk_leaves_a_log_whole(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log, quiet = directory.log("prepare"), directory.log("quiet")
+    log.write_text("API_KEY=abc\n")
+    quiet.write_text("nothing to hide\n")
+    monkeypatch.setattr(Path, "replace", full)
+    directory.mask_logs(())
+    assert log.read_text() == "API_KEY=abc\n"
+    assert "logs/prepare.log could not be masked (No space left on device)" in caplog.text
+    assert "quiet" not in caplog.text
+    assert {file.name for file in log.parent.iterdir()} == {"prepare.log", "quiet.log"}
+
+
+def test_secrets_are_taken_out_of_traces_which_stay_readable(directory: RunDirectory) -> None:
+    trace = directory.path / "logs" / "migration-1.trace"
+    records = [
+        {"kind": "context_end", "error": "ArgumentError: no URL: 'postgresql//app:s3cr3t@db'", "ok": False},
+        {"kind": "begin", "sql": "UPDATE t SET token = 'abc', key = 'hunter2'"},
+        {"kind": "end", "error": "as hunter2"},
+    ]
+    trace.write_text("".join(json.dumps(record) + "\n" for record in records) + "torn hunter2")
+    directory.mask_logs({"hunter2"})
+    *lines, torn = trace.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"kind": "context_end", "error": "ArgumentError: no URL: 'postgresql//app:***@db'", "ok": False},
+        {"kind": "begin", "sql": "UPDATE t SET token = 'abc', key = '***'"},
+        {"kind": "end", "error": "as ***"},
+    ]
+    assert torn == "torn ***"
+
+
+def test_events_hold_no_credential_and_their_statements_stay_sql(directory: RunDirectory) -> None:
+    said = "Could not parse SQLAlchemy URL from string 'postgresql//app:s3cr3t@db/shop'"
+    sql = "UPDATE sessions SET token = 'abc'"
+    directory.append_event(Event(1.0, Kind.MIGRATION_END, {"message": said}))
+    directory.append_event(Event(1.0, Kind.TRACE, {"record": {"kind": "begin", "sql": sql, "error": said}}))
+    directory.close()
+    end, trace = map(json.loads, (directory.path / "events.ndjson").read_text().splitlines())
+    masked = said.replace("s3cr3t", "***")
+    assert end["message"] == masked
+    assert trace["record"] == {"kind": "begin", "sql": sql, "error": masked}
 
 
 def test_a_run_directory_is_named_by_time_and_plan_and_latest_points_to_it(directory: RunDirectory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.secrets import mask, mask_command, mask_known, mask_texts, password_in
+from harness.core.secrets import is_secret, mask, mask_command, mask_known, mask_texts, password_in
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ from harness.core.secrets import mask, mask_command, mask_known, mask_texts, pas
         ("postgresql://app:p/w@db/shop", "postgresql://app:***@db/shop"),
         ("postgresql://app:p/w@x@db/shop next a@b", "postgresql://app:***@db/shop next a@b"),
         ("'postgresql://app:p@db/shop' a@b", "'postgresql://app:***@db/shop' a@b"),
+        ("from string 'postgresql//app:s3cr3t@db/shop'", "from string 'postgresql//app:***@db/shop'"),
     ],
 )
 def test_a_credential_is_masked(text: str, masked: str) -> None:
@@ -92,6 +93,30 @@ def test_the_texts_of_a_line_are_masked_and_nothing_else() -> None:
         "queries": ["SELECT 1", "SELECT 2 /* token=*** */"],
         "who": {"as": "token: ***"},
     }
+
+
+def test_of_what_is_parsed_only_known_secrets_are_taken_out() -> None:
+    line = {"sql": "SET token = 'abc', key = 'hunter2'", "error": "token=abc hunter2"}
+    assert mask_texts(line, ["hunter2"], parsed=("sql",)) == {
+        "sql": "SET token = 'abc', key = '***'",
+        "error": "token=*** ***",
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "secret"),
+    [
+        ("API_KEY=abc", True),
+        ("SHOP_PASSWORD=x", True),
+        ("SHOP_URL=postgresql://app:x@db/shop", True),
+        ("APP_ENV=staging", False),
+        ("SHOP_URL=postgresql://app@db/shop", False),
+        ("restore --token abc", True),
+        ("flask db upgrade", False),
+    ],
+)
+def test_a_setting_that_holds_a_secret_is_told(setting: str, secret: bool) -> None:
+    assert is_secret(setting) is secret
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import harness.db
-from harness.db.tracer.mul_tracer import on_alembic, sql
+from harness.db.tracer.mul_tracer import channel, on_alembic, sql
 from harness.db.tracer.mul_tracer.channel import Channel
 
 FOLDER = Path(harness.db.__file__).parent / "tracer"
@@ -210,6 +210,21 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(
     assert cut == '{"kin'
     assert json.loads(gap)["kind"] == "hookfail"
     assert bye == '{"kind":"bye"}'
+
+
+def test_the_reason_of_a_failure_holds_no_password() -> None:
+    error = ValueError("Could not parse SQLAlchemy URL from string 'postgresql//app:s3cr3t@db/shop'")
+    assert on_alembic._told(error) == (
+        "ValueError: Could not parse SQLAlchemy URL from string 'postgresql//app:***@db/shop'"
+    )
+
+
+def test_a_failure_of_ours_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(channel, "_failures", set())
+    monkeypatch.setattr(channel, "emit", lambda _, **fields: told.append(fields["error"]))
+    channel.fail("somewhere", ValueError("no URL: postgresql://app:s3cr3t@db/shop"))
+    assert told == ["ValueError: no URL: postgresql://app:***@db/shop"]
 
 
 def test_a_step_to_no_revision_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .sql import masked
+
 _Result = TypeVar("_Result")
 
 
@@ -96,7 +98,7 @@ def fail(where: str, error: BaseException) -> None:
     """Say once per place that something of ours failed there."""
     if where not in _failures:
         _failures.add(where)
-        emit("hookfail", where=where, error=f"{type(error).__name__}: {error}"[:500])
+        emit("hookfail", where=where, error=masked(f"{type(error).__name__}: {error}")[:500])
 
 
 def harmless(function: Callable[..., _Result]) -> Callable[..., _Result | None]:
@@ -113,7 +115,8 @@ def harmless(function: Callable[..., _Result]) -> Callable[..., _Result | None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The primary message alone: detail and context may hold rows of the user's data."""
+    """The primary message alone, masked: detail and context may hold rows of the user's data, and a message
+    may quote a URL."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     lines = str(primary or error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:2000]
+    return masked(lines[0] if lines else type(error).__name__)[:2000]

@@ -14,8 +14,8 @@ _SECRET = re.compile(
     r"(?:''[^']+''|e'(?:[^'\\]|''|\\.)*(?:'|\\?\Z)|(?:u&)?'(?:[^']|'')*(?:'|\Z)|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))",
     re.IGNORECASE | re.DOTALL,
 )
-# Bounded, as a text of many URLs would take quadratic time.
-_URL = re.compile(r"(://[^\s:/@'\"]{0,100}:)[^\s'\"]{1,1000}@")
+# Bounded, as a text of many URLs would take quadratic time. The scheme's colon may have been forgotten.
+_URL = re.compile(r"(//[^\s:/@'\"]{0,100}:)[^\s'\"]{1,1000}@")
 _REPEATED = re.compile(r"(?:insert|update|delete|select|with|merge|execute|copy|values)\b", re.IGNORECASE)
 _TRANSACTION = re.compile(
     r"(?P<begin>begin|start\s+transaction)\b|(?P<commit>commit|end)\b(?!\s+prepared)"
