@@ -307,10 +307,13 @@ def _reason(error: psycopg.Error) -> str:
 
 def read_relfilenodes(url: DatabaseUrl) -> dict[int, int]:
     """Oid → file node of every table and materialized view of the database, against which rewrites are
-    told."""
-    with connect(url, application_name="mul-catalog") as connection:
-        rows = connection.execute(
-            "SELECT oid::int8, relfilenode::int8 FROM pg_class"
-            " WHERE oid >= 16384 AND relkind IN ('r', 'm') AND relfilenode <> 0"
-        ).fetchall()
+    told. Raises SetupError when the database does not answer."""
+    try:
+        with connect(url, application_name="mul-catalog") as connection:
+            rows = connection.execute(
+                "SELECT oid::int8, relfilenode::int8 FROM pg_class"
+                " WHERE oid >= 16384 AND relkind IN ('r', 'm') AND relfilenode <> 0"
+            ).fetchall()
+    except psycopg.Error as error:
+        raise SetupError(f"The tables of {url.masked} could not be listed: {_reason(error)}.") from None
     return dict(rows)

@@ -189,7 +189,7 @@ class MigrationEpisode:
         self._known_as = dict(known_as or {})
         self._ignored: Mapping[str, str] = {}
         self._expected: set[str] | None = None
-        self._before: set[str] = set()
+        self._before: set[str] | None = None
         self._relfilenodes: Mapping[int, int] = {}
         self._wrong_database = False
         self._note = note
@@ -269,35 +269,47 @@ class MigrationEpisode:
             self._end("failed", None, str(error))
 
     def _start(self) -> None:
-        if self._attempt == 0:
-            expected = self._resolve()
-            self._expected = None if expected is None else set(expected)
-            self._ignored = self._read_ignored()
-            self._relfilenodes = self._read_relfilenodes()
-            self._read_schema("before")
+        """Begin an attempt; it has begun, and is on record, also when the database does not answer."""
         self._attempt += 1
         self._retry_at = None
         self._last_sqlstate = None
         self._failure = ""
-        child = self._make_child(self._attempt)
-        before = list(self._revisions())
+        child: Child | None = None
+        before: list[str] | None = None
+        try:
+            if self._attempt == 1:
+                self._look_ahead()
+            child = self._make_child(self._attempt)
+            before = list(self._revisions())
+        finally:
+            self._note_begin(child, before)
         self._before = set(before) if self._attempt == 1 else self._before
+        self._observe(True, ())
+        child.start()
+        self._child = child
+
+    def _look_ahead(self) -> None:
+        """Keep what the end is held against."""
+        expected = self._resolve()
+        self._expected = None if expected is None else set(expected)
+        self._ignored = self._read_ignored()
+        self._relfilenodes = self._read_relfilenodes()
+        self._read_schema("before")
+
+    def _note_begin(self, child: Child | None, before: list[str] | None) -> None:
         at = self._note(
             Kind.MIGRATION_BEGIN,
             episode=self._number,
             direction=self.direction,
             target=self._target,
             attempt=self._attempt,
-            command=mask_command(child.order.command),
+            command=mask_command(child.order.command) if child else [],
             revisions_before=before,
             relfilenodes={str(oid): node for oid, node in self._relfilenodes.items()},
             ignored=dict(self._ignored),
             **self._known_as,
         )
         self._begin_at = at if self._attempt == 1 else self._begin_at
-        self._observe(True, ())
-        child.start()
-        self._child = child
 
     def _take_in(self, records: Sequence[Mapping[str, Any]]) -> None:
         for record in records:
@@ -410,6 +422,8 @@ class MigrationEpisode:
     def _reached(self, tables: Tables) -> bool | None:
         """Where only the command knows the target, any work of its counts; None where none was seen."""
         if self._expected is None:
+            if self._before is None:
+                return None
             after = {one for held in tables for one in held or ()}
             sure = self._sessions.strangers & self._sessions.sure  # another's may begin by chance meanwhile
             did = after != self._before or self._sessions.ran_statements or sure

@@ -42,7 +42,7 @@ def _episode(
     clock: FakeClock,
     notes: Notes,
     children: list[FakeChild],
-    revisions: list[str] | None = None,
+    at: list[str] | None = None,
     target: str | None = "head",
     **changes: Any,
 ) -> MigrationEpisode:
@@ -52,16 +52,21 @@ def _episode(
         "upgrade",
         target,
         child=lambda _: next(waiting),
-        revisions=lambda: revisions if revisions is not None else ["r1"],
-        resolve=lambda: ["r1"] if target else None,
-        relfilenodes=lambda: {16400: 16400},
-        read_schema=lambda when: notes("schema", when=when),
         observe=lambda running, pids: notes("observe", running=running, pids=tuple(pids)),
         note=notes,
         announce=lambda *_, **__: None,
         zero=100.0,
         sleep=clock.sleep,
-        **{"terminate": lambda _: None, "retries": 0, "deadline_s": 60.0, **changes},
+        **{
+            "terminate": lambda _: None,
+            "retries": 0,
+            "deadline_s": 60.0,
+            "revisions": lambda: at if at is not None else ["r1"],
+            "resolve": lambda: ["r1"] if target else None,
+            "relfilenodes": lambda: {16400: 16400},
+            "read_schema": lambda when: notes("schema", when=when),
+            **changes,
+        },
     )
 
 
@@ -102,6 +107,24 @@ def test_one_of_several_is_told_by_its_name_and_database(clock: FakeClock, notes
     assert (begin["name"], begin["database"]) == ("billing", "billing")
 
 
+@pytest.mark.parametrize("what", ["resolve", "relfilenodes", "read_schema", "revisions"])
+def test_one_that_could_not_start_has_begun_and_says_why(clock: FakeClock, notes: Notes, what: str) -> None:
+    def full(*_: object) -> Any:
+        raise SetupError("sorry, too many clients already")
+
+    asked = {what: full} if what != "read_schema" else {what: lambda when: when == "after" or full()}
+    episode = _episode(clock, notes, [FakeChild([], 0)], target=None, **asked)
+    episode.begin()
+    (begin,), (end,) = notes.of(Kind.MIGRATION_BEGIN), notes.of(Kind.MIGRATION_END)
+    assert (begin["attempt"], begin["revisions_before"]) == (1, None)
+    assert (end["status"], end["message"], end["reached"]) == (
+        "failed",
+        "sorry, too many clients already",
+        None,
+    )
+    assert episode.ended
+
+
 def test_it_says_what_it_is_doing(clock: FakeClock, notes: Notes) -> None:
     episode = _episode(clock, notes, [FakeChild([[REVISION, BEGIN], []], 0)])
     episode.begin()
@@ -127,7 +150,7 @@ def test_one_that_never_came_to_its_own_database_did_not_get_there(clock: FakeCl
 
 
 def test_a_failure_is_said_with_its_sqlstate(clock: FakeClock, notes: Notes) -> None:
-    episode = _episode(clock, notes, [FakeChild([[{**NO_LOCK, "sqlstate": "42P01"}]], 1)], revisions=["r0"])
+    episode = _episode(clock, notes, [FakeChild([[{**NO_LOCK, "sqlstate": "42P01"}]], 1)], at=["r0"])
     _walk(episode, clock)
     end = notes.of(Kind.MIGRATION_END)[0]
     assert (episode.status, end["sqlstate"], end["reached"]) == ("failed", "42P01", False)
@@ -200,7 +223,7 @@ def test_the_backends_of_a_killed_process_are_ended(clock: FakeClock, notes: Not
 
 
 def test_a_version_table_that_is_not_there_leaves_the_target_unknown(clock: FakeClock, notes: Notes) -> None:
-    episode = _episode(clock, notes, [FakeChild([[BEGIN]], 0)], revisions=[])
+    episode = _episode(clock, notes, [FakeChild([[BEGIN]], 0)], at=[])
     _walk(episode, clock)
     assert notes.of(Kind.MIGRATION_END)[0]["reached"] is None
 
@@ -441,7 +464,7 @@ def test_an_error_that_env_py_hides_is_named(clock: FakeClock, notes: Notes) -> 
         "heads": ["r0"],
         "error": "ProgrammingError: moons",
     }
-    episode = _episode(clock, notes, [FakeChild([[REVISION, hidden, end_of_it]], 0)], revisions=["r0"])
+    episode = _episode(clock, notes, [FakeChild([[REVISION, hidden, end_of_it]], 0)], at=["r0"])
     _walk(episode, clock)
     end = notes.of(Kind.MIGRATION_END)[0]
     assert (end["status"], end["reached"]) == ("ok", False)
