@@ -74,6 +74,9 @@ class _Reading:
         resource = self._resource
         reads, what = "read" in resource.does, f"GET {resource.path}"
         shown = set()
+        if self._own.unidentified and not self._found_by_text:
+            told = f"{self._own.unidentified} of its answers told no {resource.key!r}"
+            return f"POST {resource.path}: {told}, so these records cannot be looked for"
         try:
             for record in self._listed() if "list" in resource.does else ():
                 one = self._found(record, last=not reads)
@@ -88,6 +91,11 @@ class _Reading:
         except (_PageError, ShapeError) as problem:
             return f"{what}: {problem}"
         return None
+
+    @property
+    def _found_by_text(self) -> bool:
+        """Whether a record of which only the text is known is found: a list must show it."""
+        return "list" in self._resource.does and self._resource.bears_canary
 
     def _listed(self) -> Iterator[Mapping[str, Any]]:
         """The records on all pages, each id once: pages of a list without an order may overlap."""

@@ -154,7 +154,11 @@ class Records:
         def learn(response: FastResponse) -> None:
             what = f"POST {resource.path}"
             with _warning(what):
-                record_id = str(key) if resource.chooses_id else _id_in(response, resource)
+                try:
+                    record_id = str(key) if resource.chooses_id else _id_in(response, resource)
+                except ShapeError:
+                    self._acknowledged.unidentified += 1
+                    raise
                 self.known[key] = Known(record_id, 1)
                 self._acknowledged.ids[key] = record_id
 
@@ -285,11 +289,13 @@ class Resource(Declaration):
 @dataclass
 class Acknowledged:
     """The records of one resource that an account created for sure and did not try to delete, by the ledger's
-    key; `shown` once an answer about one of them bore its canary.
+    key; `shown` once an answer about one of them bore its canary. Of those that are `unidentified` no answer
+    told the id.
     """
 
     ids: dict[uuid.UUID, str] = field(default_factory=dict)
     shown: bool = False
+    unidentified: int = 0
 
 
 @lru_cache(maxsize=1)

@@ -264,6 +264,31 @@ def test_list_without_the_id_that_was_declared_is_said() -> None:
     assert _read(Shelf([_mine(0)]), resource).error == "GET /items/: no 'uuid' in a record of the list"
 
 
+@pytest.mark.parametrize(
+    "resource",
+    [
+        Declaration("/items/", key="uuid", create={"title": canary}, without={"list"}),
+        Declaration("/items/", key="uuid", create={"product": 7}),
+    ],
+    ids=["no list", "no canary"],
+)
+def test_record_whose_id_no_answer_told_is_unread_and_not_lost(resource: Declaration) -> None:
+    acknowledged("run-1")["account-0001", resource].unidentified = 2
+    read = _read(Shelf([]), resource)
+    assert read.error == (
+        "POST /items/: 2 of its answers told no 'uuid', so these records cannot be looked for"
+    )
+    created = OperationKind.CREATE, 1, 1.0, 2.0, OperationOutcome.OK
+    judged = judge_ledger([Operation("account-0001", str(KEYS[0]), *created)], [read])
+    assert (judged.lost, judged.unread) == (0, ("account-0001",))
+
+
+def test_record_whose_id_no_answer_told_is_found_by_its_text_in_a_list() -> None:
+    acknowledged("run-1")["account-0001", ITEMS].unidentified = 1
+    read = _read(Shelf([_mine(0)]), ITEMS)
+    assert (read.error, [found.key for found in read.found]) == (None, [str(KEYS[0])])
+
+
 def test_record_without_the_version_that_was_declared_is_said() -> None:
     item = {"id": "a", "title": make_text("account-0001", "run-1", 1)}
     assert _read(Shelf([item])).error == "GET /documents: no whole number 'version' in a record"

@@ -289,3 +289,12 @@ def test_what_everybody_may_see_is_not_checked_nor_probed(person: Person) -> Non
     person.answers = [answer(200, {"id": 1})]
     records.read(key)
     assert (person.checked, person.shared) == ([], [])
+
+
+def test_created_record_whose_answer_tells_no_id_is_counted(person: Person) -> None:
+    records, _ = _created(person, ITEMS, {"uuid": 7})
+    own = acknowledged(person.run_settings.run_id)["account-0001", ITEMS]
+    assert (own.unidentified, own.ids, records.known) == (1, {}, {})
+    person.answers = [answer(201, {"id": 7})]
+    records.create()
+    assert (own.unidentified, list(own.ids.values())) == (1, ["7"])
