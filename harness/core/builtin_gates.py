@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.core.client import inside, tail_with
-from harness.core.continuity import NO_ACCOUNT, Continuity
+from harness.core.continuity import NO_ACCOUNT, OLD_TOKEN, RIGHTLY_GONE, Continuity
 from harness.core.database_gates import catalog, deadlocks, lock_wait
 from harness.core.durations import format_duration
 from harness.core.events import Kind
@@ -273,6 +273,9 @@ def _cannot_tell(found: Continuity, needed: int) -> str:
             return f"{name} failed, but had not worked before the migration either: {found.examples[0]}"
         if kind.unclear and not kind.worked:
             return f"{name} says nothing: every one was limited by rate, or not answered in time"
+    why_not = found.kinds[OLD_TOKEN].why_not
+    if why_not and why_not not in RIGHTLY_GONE:
+        return f"no old token was tried: {why_not}"
     return ""
 
 

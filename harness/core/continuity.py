@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.core.record import Probe
 
 __all__ = [
+    "ENDED",
     "FAILED",
     "FIRST_USE",
     "FRESH_LOGIN",
@@ -16,6 +17,8 @@ __all__ = [
     "NOT_TRIED",
     "NO_ACCOUNT",
     "OLD_TOKEN",
+    "RENEWED",
+    "RIGHTLY_GONE",
     "UNCLEAR",
     "WORKED",
     "Continuity",
@@ -34,6 +37,10 @@ UNCLEAR = "unclear"  # limited by rate, or not answered in time: that says nothi
 NOT_TRIED = "not_tried"
 
 NO_ACCOUNT = "no account was tried"
+RENEWED = "it was renewed since"
+ENDED = "it had ended"
+RIGHTLY_GONE = frozenset({RENEWED, ENDED})
+"""Why an old token is not tried that nobody holds any more: then there is nothing to be measured."""
 
 _EXAMPLES = 5
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,7 +48,9 @@ _SUCCESS = range(200, 300)
 _MARGIN_S = 2.0
 """Renewed at least so long before the end: a token's times may be whole seconds (RFC 7519 §2)."""
 
-_REFUSALS_KEPT = 10
+_REFUSALS_KEPT = 100
+"""Of each account. Those after the migration count, so it must not be the first ones; nor few, as what was
+held before the migration is refused first."""
 
 RATE_LIMITED = "rate limited (HTTP 429)"
 """The cause of a LoginError that says nothing of the login itself."""
@@ -253,8 +256,8 @@ class Login:
         self.session = session
         self.issued: Issued | None = None
         """What is at hand, however old."""
-        self.refusals: list[Issued] = []
-        """What the service did not take though it had not ended; the first few of them."""
+        self.refusals: deque[Issued] = deque(maxlen=_REFUSALS_KEPT)
+        """What the service did not take though it had not ended; the last of them."""
         self.since: float | None = None
         """When the account first had credentials."""
         self.path_works = False
@@ -286,7 +289,7 @@ class Login:
     def refused(self, credentials: Credentials) -> None:
         """The service did not take `credentials`: the next ones come from a login."""
         if self.issued is not None and self.issued.credentials is credentials:
-            if len(self.refusals) < _REFUSALS_KEPT and monotonic() < self.issued.expires_at:
+            if monotonic() < self.issued.expires_at:
                 self.issued.refused_at = monotonic()
                 self.refusals.append(self.issued)
             self.issued = None

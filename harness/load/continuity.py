@@ -16,7 +16,17 @@ from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
 from harness.clock import monotonic
-from harness.core.continuity import FAILED, FIRST_USE, FRESH_LOGIN, NOT_TRIED, OLD_TOKEN, UNCLEAR, WORKED
+from harness.core.continuity import (
+    ENDED,
+    FAILED,
+    FIRST_USE,
+    FRESH_LOGIN,
+    NOT_TRIED,
+    OLD_TOKEN,
+    RENEWED,
+    UNCLEAR,
+    WORKED,
+)
 from harness.core.plan import Plan
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of, first_account
@@ -182,10 +192,10 @@ def _old(login: Login, before: float) -> tuple[Issued | None, str]:
     refused_since = [issued for issued in login.refusals if issued.refused_at >= before]
     held = [issued for issued in (*refused_since, login.issued) if issued and issued.at < before]
     if not held:
-        return None, "it was renewed since"
+        return None, RENEWED
     good = [issued for issued in held if issued.expires_at > monotonic() + _STILL_GOOD_S]
     if not good:
-        return None, "it had ended"
+        return None, ENDED
     worked = [issued for issued in good if issued.worked]
     return (worked[-1], "") if worked else (None, "it had not worked before either")
 

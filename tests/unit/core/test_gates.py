@@ -511,8 +511,27 @@ def test_continuity_does_not_decide_by_too_little(probes: tuple[Probe, ...], why
     assert (seen.status, seen.why) == ("inconclusive", why)
 
 
-def test_old_tokens_that_had_all_ended_are_no_failure() -> None:
-    assert result(a_record(probes=sessions(old_token="not_tried")), "continuity").status == "pass"
+def without_old_tokens(why: str) -> tuple[Probe, ...]:
+    """What was tried where no old token could be."""
+    probes = sessions(old_token="not_tried")
+    return tuple(replace(p, detail=why) if p.probe == "old_token" else p for p in probes)
+
+
+@pytest.mark.parametrize("why", ["it had ended", "it was renewed since"])
+def test_old_tokens_that_nobody_holds_any_more_are_no_failure(why: str) -> None:
+    assert result(a_record(probes=without_old_tokens(why)), "continuity").status == "pass"
+
+
+@pytest.mark.parametrize(
+    "why", ["no path is known that the account may read", "it had not worked before either"]
+)
+def test_old_tokens_that_could_not_be_tried_decide_nothing(why: str) -> None:
+    seen = result(a_record(probes=without_old_tokens(why)), "continuity")
+    assert (seen.status, seen.observed, seen.why) == (
+        "inconclusive",
+        None,
+        f"no old token was tried: {why}",
+    )
 
 
 def test_one_user_is_enough_when_there_is_but_one() -> None:

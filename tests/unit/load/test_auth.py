@@ -111,6 +111,16 @@ def test_refusal_before_the_end_is_remembered() -> None:
     assert [refused.credentials.headers for refused in ours.refusals] == [{"X-Number": "7"}]
 
 
+def test_the_last_refusals_are_remembered_of_however_many() -> None:
+    service = Service()
+    service["POST /number"] = [Response(200, {"number": number}) for number in range(150)]
+    ours = login(Numbered())
+    for _ in range(150):
+        ours.refused(ours.credentials(service.send))
+    kept = [refused.credentials.headers["X-Number"] for refused in ours.refusals]
+    assert kept == [str(number) for number in range(50, 150)]
+
+
 def test_credentials_have_worked_once_the_service_gave_what_was_asked() -> None:
     service = Service()
     service["POST /number"] = Response(200, {"number": 7})
