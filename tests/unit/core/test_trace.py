@@ -234,10 +234,10 @@ def test_file_nodes_are_those_of_the_migrations_own_database_whichever_comes_fir
     for number, (name, oid) in enumerate((("archive", 6), ("shop", 5)), 1):
         of = {"backend": BACKEND + number}
         records += [
-            record("conn", number, driver="psycopg", database=name, database_oid=oid, **given) | of,
+            {**record("conn", number, driver="psycopg", database=name, database_oid=oid, **given), **of},
             begin(number, number + 0.1, f"ALTER TABLE {name}", **of),
             end(number, number + 0.2, 0.1, **of),
-            snapshot(number, number + 0.3, EXCLUSIVE) | of,
+            {**snapshot(number, number + 0.3, EXCLUSIVE), **of},
         ]
     archive, shop = build(records, relfilenodes={TABLE: 5}, database_oid=5).statements
     assert (archive.rewrites, shop.rewrites) == ((), ("notes",))

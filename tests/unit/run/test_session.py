@@ -1,4 +1,4 @@
-"""What a session ends of its migrations; and what is left to do when a run has ended never costs its verdict."""
+"""What a session ends of its migrations; and how what is left to do then never costs the verdict."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from harness.clock import utc_now
 from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
@@ -26,7 +27,7 @@ from tests.fix_record import a_plan
 @pytest.fixture
 def prepared(tmp_path: Any) -> Iterator[Prepared]:
     plan: Plan = a_plan(run_root=str(tmp_path), placebo=True)
-    directory = RunDirectory.create(plan, session_module.utc_now())
+    directory = RunDirectory.create(plan, utc_now())
     services = SimpleNamespace(host="http://127.0.0.1:1", ours=False, database_url=None, pids=dict)
     yield Prepared(plan, directory, cast(Services, services), (), ())
     directory.close()
