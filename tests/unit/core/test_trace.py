@@ -232,7 +232,7 @@ def test_file_nodes_are_those_of_the_migrations_own_database_whichever_comes_fir
     given = {"lock_timeout_s": 0.0, "statement_timeout_s": 0.0, "system_identifier": "1"}
     records = head()[:2]
     for number, (name, oid) in enumerate((("archive", 6), ("shop", 5)), 1):
-        of = {"backend": BACKEND + number}
+        of: dict[str, Any] = {"backend": BACKEND + number}
         records += [
             {**record("conn", number, driver="psycopg", database=name, database_oid=oid, **given), **of},
             begin(number, number + 0.1, f"ALTER TABLE {name}", **of),
