@@ -186,12 +186,13 @@ def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run(options: argparse.Namespace) -> NoReturn:
     """Become Locust, with any locustfile a migration test: the one of its flags, else the plan file's."""
+    from harness.run.locust_process import locust_command
     from harness.run.plan_file import find_plan_file, named_plan_file
 
     planned = find_plan_file(named_plan_file(options.flags)).locustfile
     locustfile = variable("LOCUST_LOCUSTFILE") or planned
     environment = child_environment({"LOCUST_LOCUSTFILE": locustfile} if locustfile else {})
-    os.execve(sys.executable, [sys.executable, "-m", "harness.plug_in", *options.flags], environment)  # noqa: S606
+    os.execve(sys.executable, locust_command(options.flags), environment)  # noqa: S606
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.environ import child_environment, variable
 
-__all__ = ["Outcome", "conduct", "locustfile_of", "print_plan", "run_command"]
+__all__ = ["Outcome", "conduct", "locust_command", "locustfile_of", "print_plan", "run_command"]
 
 DEFAULT_LOCUSTFILE = "locustfile.py"
 
@@ -40,9 +40,17 @@ class Outcome:
     verdict: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
+def locust_command(flags: Sequence[str]) -> list[str]:
+    """The command line of Locust with the harness in it.
+
+    `-P`: nothing in the working folder, such as an `email.py` or a `harness/`, shadows a library.
+    """
+    return [sys.executable, "-P", "-m", "harness.plug_in", *flags]
+
+
 def run_command(locustfile: str, *arguments: str) -> list[str]:
-    """The command line of a run, of any locustfile; `-P`: nothing in the working folder shadows a library."""
-    return [sys.executable, "-P", "-m", "harness.plug_in", "-f", locustfile, "--headless", *arguments]
+    """The command line of a run, of any locustfile."""
+    return locust_command(["-f", locustfile, "--headless", *arguments])
 
 
 def locustfile_of(given: str | None, planned: str | None) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.run.locust_process import locust_command
+
 pytestmark = pytest.mark.integration
 
 PROGRAM = "import harness.db, alembic.config; print(alembic.__version__, sys.path == before)"
@@ -42,3 +44,15 @@ def test_nothing_is_imported_where_nothing_shadows(tmp_path: Path) -> None:
 def test_a_projects_own_tests_keep_the_projects_own_package(project: Path) -> None:
     done = run_in(project, "import harness.pytest_plugin; import alembic; print(alembic.__file__)")
     assert done.stdout.strip() == str(project / "alembic" / "__init__.py")
+
+
+def test_a_run_finds_its_libraries_in_a_folder_that_has_the_like(tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").touch()
+    for name in ("email.py", "queue.py"):
+        (tmp_path / name).write_text("raise SystemExit('not the library')")
+    done = subprocess.run(
+        locust_command(["--version"]), cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("locust ")

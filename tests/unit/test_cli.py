@@ -163,7 +163,7 @@ def test_run_becomes_locust_with_every_flag_as_it_is(tmp_path: Path, monkeypatch
         main(["run", *given])
     with pytest.raises(SystemExit):
         main(["--debug", "run", *given])
-    assert become == [[sys.executable, "-m", "harness.plug_in", *given]] * 2
+    assert become == [[sys.executable, "-P", "-m", "harness.plug_in", *given]] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_run_becomes_locust_with_the_plan_files_locustfile(
     (tmp_path / "harness.toml").write_text(plan)
     main(["run", "--headless", "--users", "3"])
     [(argv, environment)] = became
-    assert argv[1:] == ["-m", "harness.plug_in", "--headless", "--users", "3"]
+    assert argv[1:] == ["-P", "-m", "harness.plug_in", "--headless", "--users", "3"]
     assert environment.get("LOCUST_LOCUSTFILE") == found
 
 
