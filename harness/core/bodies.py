@@ -18,6 +18,7 @@ __all__ = [
     "holds",
     "new_id",
     "record_in",
+    "value_at",
 ]
 
 
@@ -103,6 +104,13 @@ def record_in(answer: Any, key: str) -> Mapping[str, Any]:
         if len(inner) == 1:
             return inner[0]
     raise ShapeError(f"no {key!r} in {_outline(answer)}")
+
+
+def value_at(answer: Any, path: str) -> Any:
+    """What stands in an answer at a path of names with dots between, None when nothing does."""
+    for name in path.split("."):
+        answer = answer.get(name) if isinstance(answer, Mapping) else None
+    return answer
 
 
 def _is_id(value: Any) -> bool:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from harness.core.bodies import ShapeError
+from harness.core.bodies import ShapeError, value_at
 from harness.errors import UsageError
 
 __all__ = ["Paging", "PlaceKind", "records_of"]
@@ -97,16 +97,10 @@ def records_of(answer: Any, where: str | None = None) -> list[Mapping[str, Any]]
 
     Raises ShapeError when there is none, several that could be meant, or one that is not of objects.
     """
-    found = _at(answer, where) if where else _only_list(answer)
+    found = value_at(answer, where) if where else _only_list(answer)
     if not isinstance(found, list) or not all(isinstance(record, Mapping) for record in found):
         raise ShapeError(f"no list of objects{f' at {where!r}' if where else ''}")
     return found
-
-
-def _at(answer: Any, where: str) -> Any:
-    for name in where.split("."):
-        answer = answer.get(name) if isinstance(answer, Mapping) else None
-    return answer
 
 
 def _only_list(answer: Any) -> Any:

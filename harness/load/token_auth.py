@@ -12,6 +12,7 @@ from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import utc_now
 from harness.core.accounts import Account
+from harness.core.bodies import value_at
 from harness.environ import variable
 from harness.errors import UsageError
 from harness.load.auth import Auth, Credentials, LoginError, Send, answered_json, required
@@ -87,13 +88,13 @@ class _Asked(_Bearer):
         self, account: Account, response: FastResponse, path: str, old_refresh: str | None = None
     ) -> Credentials:
         answer = answered_json(account, response, f"POST {path}")
-        token = _at(answer, self.token)
+        token = value_at(answer, self.token)
         if not isinstance(token, str) or not token:
             # Values may be secrets; the names of the keys say enough.
             keys = ", ".join(sorted(map(str, answer))) or "none"
             what = f"POST {path} answered HTTP {response.status_code}"
             raise LoginError(account, f"{what} without {self.token}; its keys are: {keys}")
-        refresh_token = _at(answer, self.refresh_token)
+        refresh_token = value_at(answer, self.refresh_token)
         return self._proof(
             token, refresh_token if isinstance(refresh_token, str) else old_refresh, _life(answer, token)
         )
@@ -200,14 +201,6 @@ class SignedJwt(_Bearer):
 
 def _nobody(*_: Any, **__: Any) -> FastResponse:
     raise NotImplementedError("nobody is asked")
-
-
-def _at(answer: Mapping[str, Any], path: str) -> Any:
-    """What stands at a dotted path, None when nothing does."""
-    found: Any = answer
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
 
 
 def _life(answer: Mapping[str, Any], token: str) -> float:

@@ -12,6 +12,7 @@ from harness.core.bodies import (
     holds,
     new_id,
     record_in,
+    value_at,
 )
 from harness.core.canary import make_text
 
@@ -80,3 +81,11 @@ def test_record_is_found_in_an_answer_about_one(answer: Any) -> None:
 def test_answer_without_a_record_is_said(answer: Any, said: str) -> None:
     with pytest.raises(ShapeError, match=said):
         record_in(answer, "id")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("token", "a"), ("data.token", "b"), ("data.absent", None), ("token.more", None), ("list.0", None)],
+)
+def test_a_value_is_found_at_its_path(path: str, value: str | None) -> None:
+    assert value_at({"token": "a", "data": {"token": "b"}, "list": ["c"]}, path) == value
