@@ -307,6 +307,7 @@ def _trace(options: argparse.Namespace) -> int:
         allow_host=tuple(options.allow_host),
         allow_production=options.allow_production,
     )
+    plan.check_prepare()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started must not outlive us
     traced = trace_migration(plan, _say)
     if options.json:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from harness.core.secrets import MASK, mask, password_in
+from harness.core.secrets import MASK, is_secret, mask, password_in
 from harness.core.timeouts import check_timeouts
 from harness.errors import UsageError
 
@@ -65,11 +65,7 @@ class MigrationPlan:
             ("--migration-command", self.command),
             ("--rollback-command", self.rollback_command or ""),
         ):
-            if mask(command) != command:
-                raise UsageError(
-                    f"{flag} holds a secret, which every user of its machine can read while it runs.",
-                    "Take it out, and give it as a variable: --migration-env NAME.",
-                )
+            _refuse_secret_in(flag, command, "give it as a variable: --migration-env NAME")
         if self.downgrade and not self.rollback_command:
             raise UsageError(
                 f"--downgrade {self.downgrade} is given, but not the command that rolls back.",
@@ -238,7 +234,7 @@ class Plan:
         urls = (self.database_url, *(step.database_url for step in self.steps))
         settings = [setting for step in self.steps for setting in step.environment]
         return set().union(*map(password_in, urls)) | {
-            value for name, value in settings if mask(f"{name}={value}") != f"{name}={value}"
+            value for name, value in settings if is_secret(f"{name}={value}")
         }
 
     def check(self) -> None:
@@ -252,6 +248,7 @@ class Plan:
             ("--probe-time", self.probe_s, 0.0),
         ):
             _at_least(flag, seconds, least, " seconds")
+        self.check_prepare()
         self._check_rates()
         if self.placebo and self.rolls_back:
             raise UsageError(
@@ -264,6 +261,10 @@ class Plan:
         self._check_starting_point()
         for step in self.steps:
             _check_step(step)
+
+    def check_prepare(self) -> None:
+        """Raise UsageError for a secret in the command that is run first."""
+        _refuse_secret_in("--prepare", self.prepare or "", "export it: the command inherits the environment")
 
     def _check_starting_point(self) -> None:
         given = [
@@ -378,6 +379,15 @@ class Plan:
     def text(self) -> str:
         """The resolved plan as JSON, for `--dry-run`."""
         return json.dumps(self.as_json(), indent=2, ensure_ascii=False)
+
+
+def _refuse_secret_in(flag: str, command: str, remedy: str) -> None:
+    """A command's words are its process's arguments."""
+    if is_secret(command):
+        raise UsageError(
+            f"{flag} holds a secret, which every user of its machine can read while it runs.",
+            f"Take it out, and {remedy}.",
+        )
 
 
 def _check_step(step: MigrationPlan) -> None:

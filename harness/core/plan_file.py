@@ -1,7 +1,7 @@
 """A plan file: `harness.toml`, or `[tool.migrate-under-load]` of a `pyproject.toml`.
 
-Its text becomes defaults of the flags, so that flags and environment variables override it, and the several
-migrations that no flag can list.
+Its text becomes defaults of the flags, so that flags and environment variables override it, or, where they
+may be repeated, add to its lists; and the several migrations that no flag can list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.core import plan_keys as keys
 from harness.core.durations import parse_duration
 from harness.core.plan import MigrationPlan
 from harness.core.plan_keys import IGNORE, IGNORING, KEYS, MIGRATION, SECTIONS, Key
-from harness.core.secrets import mask
+from harness.core.secrets import is_secret, mask
 from harness.errors import HarnessError, UsageError
 
 __all__ = ["NO_FILE", "PYPROJECT", "TABLE", "PlanFile", "parse_plan_file"]
@@ -170,10 +170,7 @@ class _Reading:
         if key.kind is keys.VARIABLES:
             self._refuse_secret_variables(key, value)
         for text in _texts(value):
-            secret = (
-                mask(text) != text if key.kind in (keys.COMMAND, keys.URL) else _URL_PASSWORD.search(text)
-            )
-            if secret:
+            if is_secret(text) if key.kind in (keys.COMMAND, keys.URL) else _URL_PASSWORD.search(text):
                 raise self._wrong(
                     f"{key} holds a password, and a plan file is kept and read by many.",
                     "Give a database's URL as MUL_DATABASE_URL, any other secret in an environment variable"
@@ -185,7 +182,7 @@ class _Reading:
 
     def _refuse_secret_variables(self, key: Key, value: Mapping[str, str]) -> None:
         for name, text in value.items():
-            if mask(f"{name}={text}") != f"{name}={text}":
+            if is_secret(f"{name}={text}"):
                 raise self._wrong(
                     f"{key} sets {name}, by its name a secret, and a plan file is kept and read by many.",
                     f"Drop it here and export {name}: the migration inherits it.",

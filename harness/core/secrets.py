@@ -21,7 +21,8 @@ _QUOTED = r"'(?:[^']|'')*'?|\"(?:[^\"\\]|\\.)*\"?"
 
 _VALUE = rf"(?:{_QUOTED}|[^\s&,;'\"]+)"
 
-_OPTION = re.compile(rf"--[\w-]*{_NAME}", re.IGNORECASE)
+_OPTION = re.compile(rf"--(?!no-)[\w-]*{_NAME}", re.IGNORECASE)
+"""PostgreSQL's programs have a `--no-password`, which no value follows."""
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
@@ -35,7 +36,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # name=value, name: value, "name": "value"
         (rf"(?P<keep>{_NAME}['\"]?\s*[=:][=>]?\s*){_VALUE}", rf"\g<keep>{MASK}"),
         # --name value
-        (rf"(?P<keep>--[\w-]{{0,30}}{_NAME}\s+)(?!--|[=:]){_VALUE}", rf"\g<keep>{MASK}"),
+        (rf"(?P<keep>--(?!no-)[\w-]{{0,30}}{_NAME}\s+)(?!--|[=:]){_VALUE}", rf"\g<keep>{MASK}"),
         # SQL: ALTER ROLE app PASSWORD 'value'
         (rf"(?P<keep>\bpassword\s+)(?:E|U&)?(?:{_QUOTED})", rf"\g<keep>{MASK}"),
     )

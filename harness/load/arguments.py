@@ -20,7 +20,7 @@ from harness.core.durations import parse_duration
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
 from harness.core.plan_keys import KEYS, MIGRATION
-from harness.core.secrets import mask
+from harness.core.secrets import is_secret
 from harness.environ import variable
 from harness.errors import UsageError
 
@@ -333,17 +333,12 @@ def _refuse_password_in(argv: Sequence[str]) -> None:
                 "--database-url holds a password, which every user of this machine can read.",
                 "Give it as MUL_DATABASE_URL, or leave the password out and name a file with PGPASSFILE.",
             )
-        if flag == "--migration-env" and _is_secret(value or following):
+        if flag == "--migration-env" and is_secret(value or following):
             name = (value or following).partition("=")[0]
             raise UsageError(
                 f"--migration-env {name} holds a secret, which every user of this machine can read.",
                 f"Set {name} in the harness's environment and give --migration-env {name}.",
             )
-
-
-def _is_secret(setting: str) -> bool:
-    """Whether NAME=VALUE looks like a credential."""
-    return mask(setting) != setting
 
 
 def _has_password(url: str) -> bool:

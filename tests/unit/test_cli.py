@@ -49,6 +49,13 @@ def test_bad_usage_is_exit_code_2(argv: list[str]) -> None:
     assert ended.value.code == 2
 
 
+def test_trace_refuses_a_secret_in_the_command_that_prepares(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", "--prepare", "restore --token s3cr3t"]) == 2
+    shown = capsys.readouterr().err
+    assert "--prepare holds a secret" in shown
+    assert "s3cr3t" not in shown
+
+
 def test_explain_gates_names_gates_metrics_and_minimum_samples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "gates"]) == 0
     shown = capsys.readouterr().out

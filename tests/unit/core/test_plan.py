@@ -150,6 +150,14 @@ def test_several_migrations_survive_the_file_without_their_secrets() -> None:
     assert read.steps[0].environment == (("API_SECRET", "***"),)
 
 
+@pytest.mark.parametrize("prepare", ["restore --token s3cr3t", "psql postgresql://app:s3cr3t@db/shop"])
+def test_a_secret_in_the_command_that_prepares_is_refused_unseen(prepare: str) -> None:
+    with pytest.raises(UsageError, match=r"--prepare holds a secret.*inherits the environment") as refusal:
+        a_plan(prepare=prepare).check()
+    assert "s3cr3t" not in str(refusal.value)
+    a_plan(prepare="pg_restore --no-password -d shop shop.dump").check()
+
+
 def test_a_plan_knows_its_secrets() -> None:
     billing = MigrationPlan(
         name="billing",

@@ -54,6 +54,7 @@ def test_a_credential_is_masked(text: str, masked: str) -> None:
         "the server refused the password",
         "password authentication failed for user app",
         "ALTER TABLE users ADD COLUMN password text",
+        "pg_restore --no-password -d shop shop.dump",
     ],
 )
 def test_what_holds_no_credential_stays(text: str) -> None:
@@ -73,6 +74,10 @@ def test_an_option_and_its_value_may_be_two_arguments() -> None:
         "--api-key=***",
         "b c",
     ]
+
+
+def test_an_option_that_takes_no_value_hides_no_argument() -> None:
+    assert mask_command(["psql", "--no-password", "shop"]) == ["psql", "--no-password", "shop"]
 
 
 def test_a_known_secret_is_masked_whatever_stands_around_it() -> None:
