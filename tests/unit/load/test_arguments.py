@@ -278,6 +278,11 @@ def test_a_repeated_flag_adds_to_the_files_list() -> None:
     assert with_file("[verdict]\ngates = ['p95 < 1s']").gates == ("p95 < 1s",)
 
 
+def test_a_repeated_flag_allows_more_than_the_file() -> None:
+    made = with_file("[safety]\ndatabases = ['shop']", "--allow-database", "billing")
+    assert made.allow_database == ("shop", "billing")
+
+
 def test_a_plan_file_that_locust_names_too_late_is_refused() -> None:
     with pytest.raises(UsageError, match="MUL_PLAN"):
         plan_from(parse("--plan", "late.toml"), ())
