@@ -229,16 +229,16 @@ def test_a_rewrite_is_a_file_node_never_seen_before() -> None:
 
 def test_file_nodes_are_those_of_the_migrations_own_database_whichever_comes_first() -> None:
     """Oids are of a database: in `archive` table 20,000 is another one."""
-    given = {"lock_timeout_s": 0.0, "statement_timeout_s": 0.0, "system_identifier": "1"}
+    given: dict[str, Any] = {"lock_timeout_s": 0.0, "statement_timeout_s": 0.0, "system_identifier": "1"}
     records = head()[:2]
     for number, (name, oid) in enumerate((("archive", 6), ("shop", 5)), 1):
-        of: dict[str, Any] = {"backend": BACKEND + number}
-        records += [
-            {**record("conn", number, driver="psycopg", database=name, database_oid=oid, **given), **of},
-            begin(number, number + 0.1, f"ALTER TABLE {name}", **of),
-            end(number, number + 0.2, 0.1, **of),
-            {**snapshot(number, number + 0.3, EXCLUSIVE), **of},
+        told = [
+            record("conn", number, driver="psycopg", database=name, database_oid=oid, **given),
+            begin(number, number + 0.1, f"ALTER TABLE {name}"),
+            end(number, number + 0.2, 0.1),
+            snapshot(number, number + 0.3, EXCLUSIVE),
         ]
+        records += [{**one, "backend": BACKEND + number} for one in told]
     archive, shop = build(records, relfilenodes={TABLE: 5}, database_oid=5).statements
     assert (archive.rewrites, shop.rewrites) == ((), ("notes",))
 
