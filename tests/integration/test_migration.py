@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -333,7 +334,7 @@ def test_a_backend_in_a_further_database_is_ended_only_where_that_is_named(
     database: str, postgres: EmbeddedServer
 ) -> None:
     url = DatabaseUrl.parse(database)
-    with psycopg.connect(postgres.url) as further:  # PostgreSQL's own database, `postgres`
+    with closing(psycopg.connect(postgres.url)) as further:  # PostgreSQL's own database, `postgres`
         pids = [further.info.backend_pid]
 
         assert terminate_backends(url, pids) == 0
