@@ -225,7 +225,7 @@ def test_a_further_database_does_not_take_the_place_of_ones_own(
 ) -> None:
     shop, archive = databases
     words = f"went to {_name(archive)} alone, never to {_name(shop)}"
-    astray = a_step("", archive)  # its env.py goes there, where it may go as well
+    astray = a_step(SHOP, archive)  # its env.py goes there, where it may go as well
     with pytest.raises(GuardError, match=words):
         run(shop, astray, also=(archive,))
 
@@ -248,7 +248,7 @@ def test_a_further_database_that_another_run_uses_is_left_alone(databases: tuple
         RunLock.acquire(DatabaseUrl.parse(archive), "another"),
         pytest.raises(UsageError, match=f"using the database {_name(archive)}: mul-run another"),
     ):
-        run(shop, a_step("", shop), also=(archive,))
+        run(shop, a_step(SHOP, shop), also=(archive,))
 
 
 def test_two_urls_of_one_database_are_one_and_each_database_is_held(databases: tuple[str, str]) -> None:
