@@ -196,6 +196,7 @@ def test_it_runs_in_their_interpreter(project: Project) -> None:
     assert f'"argv":["{python}"' in trace.read_text()
 
 
+@pytest.mark.slow
 def test_with_an_older_alembic_and_sqlalchemy_it_is_traced_as_with_ours(project: Project) -> None:
     older = project.folder / "older"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
