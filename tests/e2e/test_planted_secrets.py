@@ -212,9 +212,9 @@ def test_no_secret_is_on_the_terminal(heard: Heard) -> None:
 PAGES = {
     "": b"warmup_time",
     "migration/": b"<title>",
-    "migration/status": b"recover",
+    "migration/status": b'"phase"',
     "stats/requests": b"/documents",
-    "logs": b"preparing: ",
+    "logs": b"Starting Locust",
     "tasks": b"Shopper",
     "exceptions": b'"exceptions"',
 }
