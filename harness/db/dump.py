@@ -26,7 +26,7 @@ _TELLING = re.compile(
     rb"^[ \t]*--[^\n]*"
     rb"|^[ \t]*(?i:COPY)\s[^\n;]*\s(?i:FROM\s+STDIN)\b[^\n;]*;[ \t\r]*$(?P<data>)"
     rb"|(?P<elsewhere>(?<!\\)\\c(?:onnect)?(?=[\s\\]|\Z)[^\n]*"
-    rb"|(?:^|;|\*/)\s*(?i:CREATE|DROP)\s+(?i:DATABASE)\b[^\n]*)",
+    rb"|(?:^|;|\*/)[ \t]*(?i:CREATE|DROP)\s+(?i:DATABASE)\b[^\n]*)",
     re.MULTILINE,
 )
 """A comment; what the lines of a table follow; what goes elsewhere: psql's commands may stand anywhere on a

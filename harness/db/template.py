@@ -230,7 +230,7 @@ class Recreated:
                 self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
                 self._rename_used(sleep)
             except BaseException:
-                with suppress(errors.InvalidCatalogName):  # it is renamed already, see `gone`
+                with suppress(psycopg.Error):  # it is renamed already, see `gone`, or the server is away
                     self._run("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)
                 raise
 
@@ -339,10 +339,12 @@ class Recreated:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.Error as error:
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
-            with suppress(psycopg.Error):
+        except BaseException as error:
+            with suppress(psycopg.Error):  # what cannot be cleared up now the next run does
                 self._clear_up()
+            if not isinstance(error, psycopg.Error):
+                raise
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise SetupError(
                 f"--recreate-database: {self.name} could not be made anew: {reason}.",
                 "Mend that and run again; an unfinished copy is cleared up then.",

@@ -509,6 +509,17 @@ def test_an_interruption_that_leaves_the_template_alone_says_so(
     assert shop.sql("SELECT count(*) FROM seeded") == [(3,)]
 
 
+def test_an_interruption_with_the_copy_ready_puts_it_in_place(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.start(prepare=PREPARE, recreate_database=True)
+    _kill_at(monkeypatch, "_drop", "after", KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        shop.start(prepare=PREPARE, recreate_database=True)
+    assert shop.sql("SELECT count(*) FROM seeded") == [(3,)]
+    assert shop.databases() == {"", "_mul_template"}
+
+
 PREPARE = (
     """python -c 'import os, psycopg; psycopg.connect(os.environ["MUL_DATABASE_URL"], autocommit=True)"""
     """.execute("CREATE TABLE seeded AS SELECT generate_series(1, 3)")'"""
@@ -521,6 +532,8 @@ def _kill_at(patch: pytest.MonkeyPatch, step: str, when: str, how: type[BaseExce
     def killed(self: Recreated, *arguments: Any) -> None:
         if when == "after":
             original(self, *arguments)
+        if how is _Stopped:  # whoever is killed clears nothing up
+            self._connection.close()
         raise how
 
     patch.setattr(Recreated, step, killed)

@@ -119,6 +119,7 @@ create database other;
         TABLE.replace("\n", "\r\n"),
         TABLE.replace("\\.\n", ""),
         "-- then \\connect other\n  -- DROP DATABASE other;\n",
+        "SELECT 1;" + "\n" * (CHUNK // 8),
         "\\C 'a title'\n\\copyright\n\\cd /tmp\n",
         "INSERT INTO notes VALUES ('they drop database dumps');\n",
     ],
