@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 
 import pytest
 from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
@@ -19,6 +20,7 @@ FLAGS_OF_PYTEST = {"--migration-plan", "--migration-locustfile", "--deselect"}
 LANGUAGES = {"sh", "toml", "python", "yaml", "text"}
 
 
+@cache
 def flags_of_a_run() -> set[str]:
     """Locust's and ours."""
     parser = get_empty_argument_parser()
@@ -76,6 +78,7 @@ def test_the_plan_files_of_the_pages_are_plan_files() -> None:
         assert parse_plan_file(block, path) is not None
 
 
+@cache
 def flags_of_commands() -> set[str]:
     """The flags of `harness COMMAND`."""
     from harness.cli import _parser

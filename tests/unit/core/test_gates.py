@@ -57,7 +57,8 @@ def results(record: Record) -> list[GateResult]:
 
 
 def result(record: Record, name: str) -> GateResult:
-    return next(result for result in results(record) if result.name == name)
+    gate = next(gate for gate in check_gates(record.plan) if gate.name == name)
+    return gate.result(facts_of(record))
 
 
 def in_place_of(start: float, end: float, **changes: Any) -> SampleTable:
