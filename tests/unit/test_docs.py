@@ -68,6 +68,10 @@ def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"harness {command}" in README
 
 
+def test_the_command_that_becomes_locust_is_in_the_readme() -> None:
+    assert "harness run -f" in README
+
+
 def test_no_exit_code_is_missing_from_the_readme() -> None:
     for code in (0, 1, 2, 3, 4, 130):
         assert f"\n| {code} |" in README
