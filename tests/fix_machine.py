@@ -1,4 +1,5 @@
-"""Shares the machine between test workers: a test marked `quiet` has it to itself.
+"""Shares the machine between test workers: a test marked `quiet` has it to itself, and each worker its own
+port for Locust's masters.
 
 The marked ones judge latencies of a real run, which another test's work would spoil.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -22,4 +24,16 @@ def _share_of_the_machine(
     alone = request.node.get_closest_marker("quiet") is not None
     with (tmp_path_factory.getbasetemp().parent / "machine").open("a") as lock:  # above the workers' own
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _port_of_locusts_masters() -> Iterator[None]:
+    """Locust's default port would bring the workers of one test to the master of another."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOCUST_MASTER_PORT", port)
+        environment.setenv("LOCUST_MASTER_BIND_PORT", port)
         yield
