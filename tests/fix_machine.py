@@ -34,6 +34,6 @@ def _port_of_locusts_masters() -> Iterator[None]:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("LOCUST_MASTER_PORT", port)
+        environment.setenv("LOCUST_MASTER_NODE_PORT", port)
         environment.setenv("LOCUST_MASTER_BIND_PORT", port)
         yield
