@@ -23,6 +23,7 @@ from harness.core.events import Kind
 from harness.core.record import Record
 from harness.core.samples import Outcome
 from harness.store import read_record
+from tests.fix_run import without_test_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -227,7 +228,7 @@ class Someones:
                 *("--recover-time", "5s", "--drain-time", "1s", *arguments),
             ],
             cwd=self.folder,
-            env={k: v for k, v in os.environ.items() if k != "LOCUST_SKIP_MONKEY_PATCH"},
+            env=without_test_settings(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -25,6 +25,7 @@ from harness.core.events import Event, Kind
 from harness.core.record import Record
 from harness.core.samples import Outcome
 from harness.store import read_record
+from tests.fix_run import without_test_settings
 
 pytestmark = pytest.mark.integration
 
@@ -203,7 +204,7 @@ class Load:
                 *arguments,
             ],
             cwd=self.folder,
-            env={k: v for k, v in os.environ.items() if k != "LOCUST_SKIP_MONKEY_PATCH"},
+            env=without_test_settings(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -26,6 +26,7 @@ from harness.load import client
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
+from tests.fix_run import without_test_settings
 from tests.fix_target import Service, running_service, seed
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ def short_lived(postgres: EmbeddedServer, tmp_path_factory: pytest.TempPathFacto
 def record(short_lived: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What six seconds of Locust recorded."""
     file = tmp_path_factory.mktemp("users") / "record.json"
-    environment = {key: value for key, value in os.environ.items() if key != "LOCUST_SKIP_MONKEY_PATCH"}
+    environment = without_test_settings()
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     done = subprocess.run(
         [*command, "-u", str(USERS), "-r", str(USERS), "--host", short_lived.anonymous.base],
