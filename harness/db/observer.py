@@ -65,7 +65,7 @@ FIND_EVERY_S = 0.05
 """An untraced migration may be over soon, and be one that has to be stopped."""
 
 RECONNECT_EVERY_S = 0.25
-PROCESSES_SHARE = 0.02
+PROCESSES_SHARE = 0.005
 """Measuring the processes may take this share of a core; with hundreds of them it is done more rarely."""
 
 LOGGED_AFTER_S = 0.9

@@ -25,6 +25,14 @@ LOGS_WAITS = """
 """
 """In milliseconds; https://www.postgresql.org/docs/current/runtime-config-logging.html#GUC-LOG-LOCK-WAITS"""
 
+ANYONE_WAITS = """
+    SELECT 1 FROM pg_stat_get_backend_idset() AS backend (id)
+    WHERE pg_stat_get_backend_wait_event_type(backend.id) IN ('Lock', '<insufficient privilege>') LIMIT 1
+"""
+"""Whether any session waits for a heavyweight lock, or may do so unseen. Unlike `pg_locks` this takes no lock
+of the lock table: a reader that loses its CPU while it has those stops every session that needs one
+(https://www.postgresql.org/docs/current/view-pg-locks.html warns of it)."""
+
 LOCKS = """
     SELECT l.pid, l.granted, l.locktype, l.mode, l.relation::int8,
            extract(epoch FROM l.waitstart)::float8,
@@ -35,7 +43,7 @@ LOCKS = """
       AND l.pid <> pg_backend_pid()
 """
 """Who waits, and what the migration's backends hold. Nothing is joined: sessions are looked up only when
-somebody waits, so that a quiet database is asked one cheap question."""
+somebody waits."""
 
 SESSIONS = """
     SELECT s.pid, s.application_name, s.backend_type, s.state, s.query, s.query_id,

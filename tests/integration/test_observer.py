@@ -328,13 +328,21 @@ def test_a_role_without_privileges_is_told_the_grant(
     name = f"Only {database[-6:]}"
     with connect(database) as owner:
         owner.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'secret'")
+        owner.execute("CREATE TABLE busy (id int)")
+        (oid,) = owner.execute("SELECT 'busy'::regclass::oid::int8").fetchone() or (0,)
     password = postgres.url.partition("postgres:")[2].partition("@")[0]
     url = database.replace(f"postgres:{password}", f"{name.replace(' ', '%20')}:secret")
     watching = watch(url, log=None)
-    watching.child.stop()
+    with connect(database) as holder, holder.transaction():
+        holder.execute("LOCK TABLE busy")
+        client = Client(database, "SELECT count(*) FROM busy")
+        time.sleep(0.4)
+    client.join()
+    waits = watching.waits()
     with connect(database) as owner:
         owner.execute(f'DROP ROLE "{name}"')
 
+    assert [wait.relation_oid for wait in waits] == [oid], "its wait is seen, though not whose it is"
     assert f'GRANT pg_monitor TO "{name}";' in watching.state.why_blind
     assert not watching.state.complete
     assert not watching.state.log_read
