@@ -29,6 +29,7 @@ from locust.event import EventHook
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
+from harness.core.stream import Stream
 from harness.errors import HarnessError, SetupError
 from harness.load import hooks, load_shape, web
 from harness.load.accounts import check_accounts
@@ -64,6 +65,7 @@ __all__ = [
     "Resource",
     "SignedJwt",
     "StaticToken",
+    "Stream",
     "canary",
     "new_id",
 ]
@@ -278,11 +280,14 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
     declared = [(user.__name__, one) for user in ours for one in user.resources().values()]
     for name, resource in declared:
         resource.check(name)
+    for user in ours:
+        if user.stream is not None:
+            user.stream.check(user.__name__)
     return replace(
         plan,
         ledger=any(resource.writes for _, resource in declared),
         isolation=any(resource.private for _, resource in declared),
-        websocket=any(user.websocket_path for user in ours),
+        websocket=any(user.stream for user in ours),
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
         undeclared=tuple(f"{name}.{one.name} {limit}." for name, one in declared for limit in one.limits),
         paced=bool(ours),

@@ -24,7 +24,17 @@ from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
 from harness.core.operations import OPERATION, unpack_operations
 from harness.core.plan import Plan
-from harness.core.record import FinalRead, Found, HealthPoint, Part, Probe, Record, Watch, WebSocketPoint
+from harness.core.record import (
+    FinalRead,
+    Found,
+    HealthPoint,
+    Part,
+    Probe,
+    Record,
+    SocketChange,
+    Watch,
+    WebSocketPoint,
+)
 from harness.core.samples import SAMPLE, SampleTable
 from harness.core.schema_state import SchemaState, schema_state
 from harness.core.secrets import mask_known, mask_texts
@@ -203,6 +213,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
     bases = {str(e.data["worker"]): float(e.data["base_at"]) for e in events if e.kind == Kind.WORKER_JOINED}
     streams = {name: _streams(path, name, events, missing) for name in STREAMS}
     checked = list(_lines(path, "probes.ndjson", missing, optional=True))
+    pushed = list(_lines(path, "websocket.ndjson", missing, optional=True))
     watched = _evidence(path, "observer.json", missing, observed) or Observed()
     return Record(
         plan=plan,
@@ -219,10 +230,8 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
             _tupled(HealthPoint, line, "late_ms")
             for line in _lines(path, "health.ndjson", missing, optional=True)
         ),
-        websocket=tuple(
-            _tupled(WebSocketPoint, line, "delays_s")
-            for line in _lines(path, "websocket.ndjson", missing, optional=True)
-        ),
+        websocket=tuple(_websocket_point(line) for line in pushed if "connections" in line),
+        sockets=tuple(SocketChange(**line) for line in pushed if "connection" in line),
         waits=tuple(_each(path, "locks.ndjson", missing, Wait.from_json, watched.waits)),
         observed=watched,
         database=tuple(_each(path, "database.ndjson", missing, observer_line, watched.lines)),
@@ -358,6 +367,13 @@ def _final_read(line: Mapping[str, Any]) -> FinalRead:
         stored=None if stored is None else tuple(Found(*found) for found in stored),
         worker=line.get("worker", ""),
     )
+
+
+def _websocket_point(line: Mapping[str, Any]) -> WebSocketPoint:
+    statuses = tuple((number, connection, ago_s) for number, connection, ago_s in line.get("statuses", ()))
+    low, high = line.get("clock", (None, None))
+    told = {**line, "delays_s": tuple(line["delays_s"]), "statuses": statuses, "clock": (low, high)}
+    return WebSocketPoint(**told)
 
 
 def _tupled(kind: type[Any], line: Mapping[str, Any], name: str) -> Any:

@@ -1,6 +1,6 @@
 """People at work on the reference service while its database is migrated."""
 
-from harness.locust import MigrationUser, PasswordGrant, Resource, canary, new_id  # isort: skip - it goes first
+from harness.locust import MigrationUser, PasswordGrant, Resource, Stream, canary, new_id  # isort: skip - it goes first
 
 import uuid
 
@@ -13,7 +13,7 @@ class Person(MigrationUser):
     """Reads more than it writes."""
 
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
-    websocket_path = "/ws"
+    stream = Stream("/ws", record="document")
     wallets: tuple[int, ...] = ()
     documents = Resource(
         "/documents",

@@ -20,7 +20,15 @@ from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.plan import Plan
-from harness.core.record import FinalRead, Found, HealthPoint, Probe, Record, WebSocketPoint
+from harness.core.record import (
+    FinalRead,
+    Found,
+    HealthPoint,
+    Probe,
+    Record,
+    SocketChange,
+    WebSocketPoint,
+)
 from harness.core.samples import Outcome, SampleTable, pack_sample
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
@@ -41,6 +49,7 @@ __all__ = [
     "a_schema",
     "a_wait",
     "an_operation",
+    "connected",
     "events",
     "found",
     "healthy",
@@ -344,8 +353,10 @@ def _upgrade(
         "sqlstate": None,
         **end,
     }
+    announced = {"number": 1, "status": "started", "took_s": 0.01, "error": None}
     return [
         Event(25.0, Kind.MIGRATION_BEGIN, {**order, **ran}),
+        Event(26.0, Kind.ANNOUNCED, announced),
         *(Event(float(r["mono"]) - ZERO, Kind.TRACE, {"episode": 1, "record": r}) for r in trace),
         *([Event(ended_at, Kind.MIGRATION_END, ended)] if ended["status"] else []),
     ]
@@ -469,9 +480,18 @@ def found(version: int, key: str = "k1", content: int | None = -1, account: str 
     return Found(key, version, account, version if content == -1 else content)
 
 
-def messages(count: int = 1000, delay_s: float = 0.05, missed: int = 0) -> tuple[WebSocketPoint, ...]:
-    """Deliveries of one second."""
-    return (WebSocketPoint(30.0, "w1", 30, count, missed, 0, 0, 0, (delay_s,) * count),)
+def messages(
+    count: int = 1000, delay_s: float = 0.05, missed: int = 0, **changes: Any
+) -> tuple[WebSocketPoint, ...]:
+    """Deliveries of one second, stamped by a clock that is right, and the status that was announced at 26."""
+    whole = WebSocketPoint(30.0, "w1", 30, count, missed, 0, 0, 0, (delay_s,) * count)
+    told: dict[str, Any] = {"clock": (-0.001, 0.001), "settled": 1, "statuses": ((1, 1, 3.9),)}
+    return (replace(whole, **{**told, **changes}),)
+
+
+def connected(*changes: SocketChange) -> tuple[SocketChange, ...]:
+    """The WebSocket of one account, and what became of it."""
+    return (SocketChange(2.0, "w1", 1, "ada"), *changes)
 
 
 def sessions(until: float = 52.0, /, **after: str) -> tuple[Probe, ...]:
@@ -528,6 +548,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *sessions(until)),
         "health": healthy(until),
         "websocket": messages(),
+        "sockets": connected() if changes.get("websocket", True) else (),
         "observed": watched(until + 2.0, backends=() if plan.placebo else (MIGRATION_PID,)),
         "schema_before": a_schema(),
         "schema_after": a_schema(),

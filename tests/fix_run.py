@@ -24,7 +24,7 @@ SHORT = (
 
 UNTIMED = tuple(
     flag
-    for gate in ("throughput", "latency", "stall", "recovery", "ws_delivery", "generator")
+    for gate in ("throughput", "latency", "stall", "recovery", "ws_delivery", "ws_status", "generator")
     for flag in ("--no-gate", gate)
 )
 """Flags of a run whose verdict must not depend on how busy the machine is: other tests may run beside it."""

@@ -27,6 +27,7 @@ from harness.core.plan import Plan
 from harness.core.resampling import resampled_quantiles
 from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.verdict import GateResult
+from harness.core.websocket_gates import status
 
 __all__ = ["BUILT_IN", "BuiltIn", "judge_generator"]
 
@@ -364,6 +365,12 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     ),
     _whole_run("ws_delivery", "p99 > 2 s", "ws_delivery_p99 <= 2s"),
     _whole_run("ws_missed", "any missed message", "ws_missed == 0"),
+    BuiltIn(
+        "ws_status",
+        "the migration's status never reached somebody who was connected, or p99 > 2 s",
+        "broadcast",
+        status,
+    ),
     BuiltIn(
         "generator",
         "hub ticker late (p99 > 50 ms), CPU saturated, a worker lost",

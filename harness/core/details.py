@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from harness.core.advice import Advice
-from harness.core.client import quantile, rate, summary
+from harness.core.client import rate, summary
 from harness.core.client_limits import Use, uses_of
 from harness.core.details_database import database_json
 from harness.core.details_migration import migration_json
 from harness.core.events import Kind
 from harness.core.facts import Facts
-from harness.core.generator import fitness, users, websockets
+from harness.core.generator import fitness, users
 from harness.core.ledger import Ledger
 from harness.core.migrations import Migration
 from harness.core.operations import Operation
@@ -164,16 +164,28 @@ def _continuity(facts: Facts) -> Json:
 
 
 def _websocket(facts: Facts) -> Json:
-    found = websockets(facts.record.websocket)
+    found, told = facts.websocket, facts.broadcasts
     return {
         "connections": found.connections,
         "delivered": found.delivered,
         "missed": found.missed,
         "duplicated": found.duplicated,
         "reordered": found.reordered,
-        "delivery_p99_s": rounded(quantile(np.array(found.delays_s), 0.99)),
-        "longest_silence_s": None,
+        "delivery_p99_s": rounded(found.delivery_p99_s),
+        "clock_ahead_s": rounded(found.offset.ahead_s) if found.offset else None,
+        "clock_error_s": rounded(found.offset.error_s) if found.offset else None,
+        "longest_silence_s": rounded(found.longest_silence_s),
         "reconnects": found.reconnects,
+        "reconnect_p99_s": rounded(found.reconnect_p99_s),
+        "resumed": found.resumed,
+        "passed": found.passed,
+        "unsettled": found.unsettled,
+        "ends": dict(found.ends),
+        "odd": dict(found.odd),
+        "status_expected": told.due if told.announced else None,
+        "status_delivered": told.delivered if told.announced else None,
+        "status_p99_s": rounded(told.p99_s),
+        "status_missing": list(told.missing),
     }
 
 

@@ -40,6 +40,8 @@ class Kind:
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
     # episode, status, exit_code, revisions_after[], reached (null: unknown), sqlstate, unreadable, message
     MIGRATION_END = "migration_end"
+    # number, status, took_s, error (null: the service took it); the event's instant is that of the send
+    ANNOUNCED = "announced"
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
     # worker, samples, operations (blocks sent), started, finished, unfinished,
     # uses[[user class, client, what, count]] (`core/client_limits.py`)

@@ -24,6 +24,7 @@ from harness.core.samples import Outcome
 from harness.core.schema_diff import SchemaFinding, compare
 from harness.core.schema_state import SchemaState
 from harness.core.timeline import Timeline, Window, cut
+from harness.core.websocket import Broadcasts, WebSockets, broadcasts, websockets
 
 __all__ = ["Facts", "facts_of", "migrations_in", "timeline_of"]
 
@@ -40,6 +41,8 @@ class Facts:
     ledger: Ledger
     isolation: Isolation
     continuity: Continuity
+    websocket: WebSockets
+    broadcasts: Broadcasts
     lost_workers: frozenset[str]
     attribution: Attribution
     errors: tuple[ErrorClass, ...]
@@ -61,8 +64,7 @@ class Facts:
     @property
     def judged(self) -> Window | None:
         """From the baseline's start to the end of the load: all time but the warm-up."""
-        baseline = self.timeline.window("baseline")
-        return baseline and Window("judged", baseline.start, self.timeline.load_end)
+        return _load(self.timeline)
 
     def in_phase(self, phase: str) -> tuple[Migration, ...]:
         """The migrations of `migrate` or `rollback` that began, in order."""
@@ -131,12 +133,19 @@ def facts_of(record: Record) -> Facts:
         ledger=judge_ledger(record.operations, record.final_reads, lost, record.incomplete_workers),
         isolation=judge_isolation(record.reads_checked, record.probes),
         continuity=judge_continuity(record.probes, _began_at(timeline)),
+        websocket=websockets(record.websocket, record.sockets, _load(timeline)),
+        broadcasts=broadcasts(record.events, record.websocket, record.sockets, timeline.load_end),
         lost_workers=lost,
         attribution=attribution,
         errors=errors,
         blame=blame(attribution, errors, requests),
         baseline=None if record.baseline is None else facts_of(record.baseline),
     )
+
+
+def _load(timeline: Timeline) -> Window | None:
+    baseline = timeline.window("baseline")
+    return baseline and Window("judged", baseline.start, timeline.load_end)
 
 
 def _began_at(timeline: Timeline) -> float | None:

@@ -95,7 +95,17 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "tokens and logins are not tried: --probe-time is 0"
     if needs == "websocket" and not plan.websocket:
         return "the locustfile's users hold no WebSocket"
+    if needs == "broadcast":
+        return _nobody_told(plan)
     return ""
+
+
+def _nobody_told(plan: Plan) -> str:
+    if plan.placebo:
+        return "a placebo migrates nothing"
+    if plan.host is not None:
+        return "only the reference service is told of the migration"
+    return "" if plan.websocket else "the locustfile's users hold no WebSocket"
 
 
 def _check_known(flag: str, names: Iterable[str], gates: Iterable[Gate]) -> None:

@@ -1,4 +1,4 @@
-"""The generator's own fitness, and the WebSockets it held: sums over the workers' points."""
+"""The generator's own fitness: sums over the workers' points."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.core.record import HealthPoint, WebSocketPoint
+from harness.core.record import HealthPoint
 from harness.core.timeline import Window
 
-__all__ = ["Fitness", "WebSockets", "fitness", "users", "websockets"]
+__all__ = ["Fitness", "fitness", "users"]
 
 BUSY_RATIO = 0.9
 """Share of a core from which a worker is saturated: its hub has no slack left for a late answer."""
@@ -49,40 +49,7 @@ def fitness(health: Sequence[HealthPoint], window: Window | None) -> Fitness:
 
 def users(health: Iterable[HealthPoint]) -> int | None:
     """Most users that lived at once, summed over the workers."""
-    return _most((point.worker, point.users) for point in health)
-
-
-def _most(values: Iterable[tuple[str, int]]) -> int | None:
     highest: dict[str, int] = {}
-    for worker, value in values:
-        highest[worker] = max(value, highest.get(worker, 0))
+    for point in health:
+        highest[point.worker] = max(point.users, highest.get(point.worker, 0))
     return sum(highest.values()) if highest else None
-
-
-@dataclass(frozen=True)
-class WebSockets:
-    """What came over the WebSockets of all workers; None where nothing was recorded."""
-
-    connections: int | None
-    delivered: int | None
-    missed: int | None
-    duplicated: int | None
-    reordered: int | None
-    reconnects: int | None
-    delays_s: tuple[float, ...]
-
-
-def websockets(points: Sequence[WebSocketPoint], window: Window | None = None) -> WebSockets:
-    """The points within the window; all of them when it is None."""
-    found = [p for p in points if window is None or window.start <= p.at < window.end]
-    if not found:
-        return WebSockets(None, None, None, None, None, None, ())
-    return WebSockets(
-        connections=_most((point.worker, point.connections) for point in found),
-        delivered=sum(point.delivered for point in found),
-        missed=sum(point.missed for point in found),
-        duplicated=sum(point.duplicated for point in found),
-        reordered=sum(point.reordered for point in found),
-        reconnects=sum(point.reconnects for point in found),
-        delays_s=tuple(delay for point in found for delay in point.delays_s),
-    )

@@ -198,6 +198,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_observer(facts)
     yield from _limits_of_ledger(facts)
     yield from _limits_of_continuity(facts)
+    yield from _limits_of_websockets(facts)
     yield from _limits_of_load(facts)
     yield from limits_of_crowd(facts)
     yield from limits_of_clients(facts)
@@ -312,6 +313,22 @@ def _limits_of_continuity(facts: Facts) -> Iterator[str]:
     for name, kind in found.kinds.items():
         if found.accounts and not kind.tried:
             yield f"Continuity: {name.replace('_', ' ')} was not tried: {kind.why_not}."
+
+
+def _limits_of_websockets(facts: Facts) -> Iterator[str]:
+    found = facts.websocket
+    if found.unsettled:
+        yield (
+            f"Of {found.unsettled} WebSocket connections it is not known whether the last changes came: they"
+            " were broken at the end of the load, or the service did not tell its last number."
+        )
+    if found.passed:
+        yield (
+            f"{found.passed} changes were made while an account's WebSocket was broken, and the service does"
+            " not send them again (Stream's resume): they are not among those missed."
+        )
+    for what, count in found.odd.items():
+        yield f"WebSocket: {count} × {what}."
 
 
 def _limits_of_load(facts: Facts) -> Iterator[str]:

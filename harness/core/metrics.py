@@ -10,10 +10,11 @@ import numpy as np
 
 from harness.core import client
 from harness.core.facts import Facts
-from harness.core.generator import fitness, websockets
+from harness.core.generator import fitness
 from harness.core.samples import Floats, Outcome
 from harness.core.sight import why_unseen
 from harness.core.timeline import Window
+from harness.core.websocket import WebSockets
 
 __all__ = [
     "METRICS",
@@ -270,17 +271,26 @@ def _hub_late_p99(facts: Facts, _window: Window, _endpoint: str | None) -> Measu
     )
 
 
-def _ws_delivery_p99(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    delays = np.array(websockets(facts.record.websocket, window).delays_s)
-    why = "" if len(delays) else "no message was delivered"
-    return Measured(client.quantile(delays, 0.99), len(delays), why)
+def _ws_delivery_p99(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    found = facts.websocket
+    if not found.delivered:
+        return Measured(None, 0, _nothing_came(found))
+    return Measured(found.delivery_p99_s, len(found.delays_s), found.why_no_delay)
 
 
-def _ws_missed(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    found = websockets(facts.record.websocket, window)
-    if not found.delivered and not found.missed:
-        return Measured(None, 0, "no message was delivered")
-    return Measured(float(found.missed or 0), (found.delivered or 0) + (found.missed or 0))
+def _ws_missed(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    found = facts.websocket
+    count = (found.delivered or 0) + (found.missed or 0)
+    if not count:
+        return Measured(None, 0, _nothing_came(found))
+    if not found.missed and found.unsettled and not found.settled:
+        return Measured(None, count, "whether the last changes came could not be found out")
+    return Measured(float(found.missed or 0), count)
+
+
+def _nothing_came(found: WebSockets) -> str:
+    often = max(found.odd, key=lambda what: found.odd[what], default=None)
+    return "no message was delivered" + (f" ({found.odd[often]} × {often})" if often else "")
 
 
 def _migration_duration(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
@@ -390,7 +400,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "ws_delivery_p99",
-            "p99 of the time from a commit to its message",
+            "p99 of the time from a change's stamp to its message, the clocks' offset taken off",
             "s",
             None,
             quantile_samples(0.99),

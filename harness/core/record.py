@@ -14,7 +14,17 @@ from harness.core.samples import SampleTable
 from harness.core.schema_state import SchemaState
 from harness.core.waits import Wait
 
-__all__ = ["FinalRead", "Found", "HealthPoint", "Part", "Probe", "Record", "Watch", "WebSocketPoint"]
+__all__ = [
+    "FinalRead",
+    "Found",
+    "HealthPoint",
+    "Part",
+    "Probe",
+    "Record",
+    "SocketChange",
+    "Watch",
+    "WebSocketPoint",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,14 @@ class HealthPoint:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketPoint:
-    """What one worker's WebSockets received over about one second; `delays_s` from commit to receipt."""
+    """What one worker's WebSockets received over about one second.
+
+    `delays_s` are from a change's stamp to its arrival by the worker's own clock, and `clock` are the lower
+    and the upper bound of how far the stamps' clock is ahead of that (`core/clock_offset.py`), so far as they
+    are known by then. `statuses` are arrivals of the migration's status: the announcement's number, the
+    connection's, and how many seconds before `at`. `odd` counts by name what could not be read, and attempts
+    to connect that came to nothing.
+    """
 
     at: float
     worker: str
@@ -83,6 +100,29 @@ class WebSocketPoint:
     reordered: int
     reconnects: int
     delays_s: tuple[float, ...]
+    resumed: int = 0  # delivered, though made while the account was away
+    passed: int = 0  # made while it was away, and not to be had
+    silence_s: float | None = None  # the longest time that an open connection brought no message
+    settled: int = 0  # connections whose last change is known to have come, or counts as missed
+    unsettled: int = 0  # those of which it could not be found out
+    clock: tuple[float | None, float | None] = (None, None)
+    statuses: tuple[tuple[int, int, float], ...] = ()
+    odd: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketChange:
+    """A worker's WebSocket began to count, or ended: `ended` then says why.
+
+    `connection` is its number within the worker. `away_s` is how long the account had been without one.
+    """
+
+    at: float
+    worker: str
+    connection: int
+    account: str
+    ended: str = ""
+    away_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +168,7 @@ class Record:
     probes: tuple[Probe, ...] = ()
     health: tuple[HealthPoint, ...] = ()
     websocket: tuple[WebSocketPoint, ...] = ()
+    sockets: tuple[SocketChange, ...] = ()
     waits: tuple[Wait, ...] = ()
     observed: Observed = field(default_factory=Observed)
     database: tuple[ObserverLine, ...] = ()

@@ -20,6 +20,7 @@ ORDER = (
     "own-service",
     "locustfiles",
     "authentication",
+    "websockets",
     "migrations",
     "migration-command",
     "several-services",

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
@@ -29,6 +29,7 @@ from harness.core.samples import Outcome, pack_sample
 from harness.core.secrets import mask
 from harness.core.traceparent import make, packed_start
 from harness.load.causes import cause_of, is_dropped
+from harness.load.deliveries import WEBSOCKET_FILE, Deliveries
 from harness.load.messages import RunSettings, final_read_line
 
 __all__ = ["Batch", "Recorder", "recorder"]
@@ -85,19 +86,6 @@ class _Stream:
         return block
 
 
-@dataclass
-class _WebSockets:
-    """What the WebSockets of this process did since the counts were last taken; `connections` stays."""
-
-    connections: int = 0
-    delivered: int = 0
-    missed: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    reconnects: int = 0
-    delays_s: list[float] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Batch:
     """What was recorded since the last batch. `lines` are pairs of file name and line."""
@@ -130,8 +118,7 @@ class Recorder:
         self._operations = _Stream(worker, {"accounts": self._accounts})
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
-        self._sockets = _WebSockets()
-        self._sockets_used = False
+        self.websockets = Deliveries(worker, self.line)
         self._latencies: list[float] = []
         self._errors = 0
         self._abandoned_at = float("-inf")
@@ -358,38 +345,6 @@ class Recorder:
         own = replace(read, error=error, worker=self.worker)
         self.line("final_read.ndjson.gz", final_read_line(own), read.at)
 
-    # WebSockets
-
-    def websocket_opened(self) -> None:
-        """A connection was made."""
-        self._sockets.connections += 1
-        self._sockets_used = True
-
-    def websocket_closed(self) -> None:
-        """A connection ended."""
-        self._sockets.connections = max(self._sockets.connections - 1, 0)
-
-    def websocket_delivered(self, delay_s: float) -> None:
-        """A message came `delay_s` after the commit that it tells of."""
-        self._sockets.delivered += 1
-        self._sockets.delays_s.append(round(delay_s, 6))
-
-    def websocket_missed(self, number: int) -> None:
-        """`number` messages never came, though the connection stayed open or was resumed."""
-        self._sockets.missed += number
-
-    def websocket_duplicated(self) -> None:
-        """A message came a second time."""
-        self._sockets.duplicated += 1
-
-    def websocket_reordered(self) -> None:
-        """A message came after one that was later."""
-        self._sockets.reordered += 1
-
-    def websocket_reconnected(self) -> None:
-        """A connection was made anew after it had broken."""
-        self._sockets.reconnects += 1
-
     # taking away
 
     def line(self, file: str, line: dict[str, Any], at: float) -> None:
@@ -410,14 +365,13 @@ class Recorder:
         return Batch(blocks, lines, seconds, sent, latencies, errors)
 
     def _count_lines(self, now: float) -> None:
-        """Lines for what is only counted: checked reads, and the WebSockets once there was one."""
+        """Lines for what is only counted: checked reads, and what came over WebSockets."""
         if self._reads_checked:
             line = {"reads_checked": self._reads_checked, "worker": self.worker}
             self.line("probes.ndjson", line, now)
             self._reads_checked = 0
-        if self._sockets_used:
-            self.line("websocket.ndjson", {"worker": self.worker, **asdict(self._sockets)}, now)
-            self._sockets = _WebSockets(self._sockets.connections)
+        for line in self.websockets.take(now):
+            self.line(WEBSOCKET_FILE, line, now)
 
 
 def _seconds(value: object, unit: float = 1.0) -> float | None:

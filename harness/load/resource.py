@@ -65,6 +65,8 @@ class Person(Protocol):
         **payload: Any,
     ) -> OperationOutcome: ...
 
+    def created(self, key: uuid.UUID, record_id: str) -> None: ...
+
     def check(self, response: FastResponse, what: str) -> None: ...
 
     def share(self, resource: Declaration, record_id: str) -> None: ...
@@ -160,6 +162,8 @@ class Records:
                     self._acknowledged.unidentified += 1
                     raise
                 self.known[key] = Known(record_id, 1)
+                if not resource.chooses_id:
+                    self._user.created(key, record_id)
                 self._acknowledged.ids[key] = record_id
 
         self._user.write(

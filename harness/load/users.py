@@ -21,6 +21,7 @@ from harness.core.declaration import Declaration
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule, period
 from harness.core.record import FinalRead
+from harness.core.stream import Stream
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
@@ -32,8 +33,8 @@ from harness.load.hooks import on_final_read
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.resource import Records, Resource
+from harness.load.subscription import Subscription
 from harness.load.valve import valve
-from harness.load.websocket import Subscription
 
 __all__ = ["MigrationUser"]
 
@@ -54,8 +55,8 @@ class MigrationUser(FastHttpUser):
 
     abstract = True
 
-    websocket_path: ClassVar[str | None] = None
-    """Where the account's changes are pushed, in the reference service's words."""
+    stream: ClassVar[Stream | None] = None
+    """Where, and in which words, the account's changes are pushed."""
 
     auth: ClassVar[Auth] = NoAuth()
     """How the accounts prove themselves to the service."""
@@ -117,11 +118,11 @@ class MigrationUser(FastHttpUser):
         self._join(settings)
         self._log_in()
         self._aside.spawn(control, self.account_login, self.path_to_probe())
-        if self.websocket_path:
+        if self.stream is not None:
             host = str(self.client.base_url)
-            stream = Subscription(host, self.websocket_path, self.account_login, self.random)
-            self._aside.spawn(stream.run)
-            stream.subscribed.wait(_SUBSCRIBED_WITHIN_S)
+            subscription = Subscription(host, self.stream, self.account_login, self.random)
+            self._aside.spawn(subscription.run)
+            subscription.subscribed.wait(_SUBSCRIBED_WITHIN_S)
         pace = period(settings.users, settings.target_rate) if settings.target_rate else self.period_s
         self._schedule = Schedule(monotonic(), pace, self.random.random())
         self.wait()  # type: ignore[no-untyped-call]
@@ -208,6 +209,8 @@ class MigrationUser(FastHttpUser):
         self._credentials()
         attempt = _Attempt(self.account.name, key, kind, version, monotonic())
         outcome = OperationOutcome.INDETERMINATE  # unless an answer says otherwise: this user may be killed
+        if kind is OperationKind.CREATE:
+            recorder.websockets.creating(str(key), attempt.invoked)
         try:
             _attempts.append(attempt)
             response = self.call(method, path, name=name, expect=expect, **payload)
@@ -217,6 +220,10 @@ class MigrationUser(FastHttpUser):
         if answered is not None and outcome is OperationOutcome.OK:
             answered(response)
         return outcome
+
+    def created(self, key: uuid.UUID, record_id: str) -> None:
+        """The service calls the record `key`, which was created, by an id of its own."""
+        recorder.websockets.created(str(key), record_id)
 
     def check(self, response: FastResponse, what: str) -> None:
         """Look for other accounts' canaries in what this account was shown."""

@@ -1,187 +1,282 @@
-"""A user's WebSocket: receives its account's changes and records which came, late, twice or never.
+"""A WebSocket client on a gevent socket: one connection, and a name for each way in which it can end.
 
-A connection that breaks is made anew and resumes after the last number seen, so a change that was pushed
-meanwhile must still come. Delays are this machine's wall clock minus the service's `committed_at`: with the
-service on another machine they contain the offset of the two clocks.
+The protocol is wsproto's (https://python-hyper.org/projects/wsproto/); of what was measured it takes the
+least memory for a connection and the least CPU for a message (`tests/benchmarks/websocket.py`). Extensions
+are not offered: a window for compression would cost more than everything else of a connection.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-from enum import Enum
+import errno
+import socket
+import ssl
+import struct
+from collections.abc import Iterator, Mapping
 from functools import cache
-from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
-from gevent.event import Event
-from websocket import (
-    WebSocket,
-    WebSocketBadStatusException,
-    WebSocketException,
-    WebSocketTimeoutException,
-    create_connection,
+from gevent import socket as gevent_socket
+from gevent import ssl as gevent_ssl
+from wsproto import ConnectionType
+from wsproto.connection import Connection, ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    Request,
+    TextMessage,
 )
+from wsproto.frame_protocol import CloseReason
+from wsproto.handshake import H11Handshake
+from wsproto.utilities import ProtocolError
 
-from harness.clock import utc_now
-from harness.core.canary import foreign
-from harness.load.auth import Login, LoginError
-from harness.load.recorder import recorder
-from harness.load.valve import valve
+__all__ = [
+    "LONGEST_MESSAGE",
+    "Refused",
+    "WebSocket",
+    "WebSocketEnded",
+    "connect",
+]
 
-__all__ = ["Arrival", "Numbering", "Subscription"]
+CONNECT_WITHIN_S = 10.0
+"""For everything from the name's look-up to the service's answer."""
 
-_log = logging.getLogger(__name__)
-
-_CONNECT_TIMEOUT_S = 10.0
-_SILENCE_S = 30.0
+SILENCE_S = 10.0
 """After so long without a frame the peer is asked for a sign of life; after twice that it is given up."""
-_CLOSE_TIMEOUT_S = 1
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+
+LONGEST_MESSAGE = 1024 * 1024
+"""Characters or bytes; a longer one ends the connection before memory does."""
+
+_AT_ONCE = 65536
+_LINGER_NOT = struct.pack("ii", 1, 0)
+_STILL_OPEN = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
 
 
-class Arrival(Enum):
-    """How a numbered message came."""
+class WebSocketEnded(Exception):  # noqa: N818 - most ends are no fault
+    """The connection is over. `cause` names why, in words without ids; `code` is the peer's, where it gave one."""
 
-    IN_ORDER = "in order"
-    LATE = "after a later one"
-    AGAIN = "a second time"
-
-
-class Numbering:
-    """Which numbers of a stream have come. `last` is the highest, None before the stream has begun."""
-
-    def __init__(self) -> None:
-        self.last: int | None = None
-        self._absent: set[int] = set()
-
-    def begin(self, last: int) -> None:
-        """The stream goes on after `last`; has no effect on a stream that has begun."""
-        if self.last is None:
-            self.last = last
-
-    def arrive(self, number: int) -> Arrival:
-        """Take note of a message."""
-        if self.last is None or number > self.last:
-            self._absent.update(range(number if self.last is None else self.last + 1, number))
-            self.last = number
-            return Arrival.IN_ORDER
-        if number in self._absent:
-            self._absent.remove(number)
-            return Arrival.LATE
-        return Arrival.AGAIN
-
-    def give_up(self) -> int:
-        """How many numbers were left out for good, once nothing more can come; they are counted once."""
-        absent, self._absent = self._absent, set()
-        return len(absent)
+    def __init__(self, cause: str, code: int | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.code = code
 
 
-class Subscription:
-    """One account's stream of changes. `run` goes on until its greenlet is killed or the valve is closed."""
+class Refused(Exception):  # noqa: N818 - as above
+    """No connection came about. `status` is that of the service's HTTP answer, None where there was none."""
 
-    def __init__(self, host: str, path: str, login: Login, random: Random) -> None:
-        self._url = f"ws{host.removeprefix('http')}{path}"
-        self._login = login
-        self._account = login.account.name
-        self._random = random
-        self._numbers = Numbering()
-        self._connections = 0
-        self._pause_s = _FIRST_PAUSE_S
-        self.subscribed = Event()
-        """Set when the service has first greeted: changes from then on are delivered."""
+    def __init__(self, cause: str, status: int | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.status = status
 
-    def run(self) -> None:
-        """Receive; connect again whenever the connection breaks."""
-        while not valve.closed:
-            try:
-                self._connect_and_receive()
-            except (WebSocketException, OSError, LoginError) as error:
-                if not self._connections:
-                    _warn(self._url, "cannot be subscribed to", type(error).__name__)
-                self._pause()
-            except (KeyError, TypeError, ValueError) as error:
-                _warn(self._url, "sent a message of unknown shape", type(error).__name__)
-                self._pause()
 
-    def _pause(self) -> None:
-        gevent.sleep(self._pause_s * self._random.uniform(0.5, 1.0))
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+class WebSocket:
+    """An open connection. One greenlet receives; any other may close or drop it."""
 
-    def _connect_and_receive(self) -> None:
-        connection = self._connect()
-        recorder.websocket_opened()
-        try:
-            if self._connections:
-                recorder.websocket_reconnected()
-            self._connections += 1
-            self._receive(connection)
-        finally:
-            recorder.websocket_closed()
-            recorder.websocket_missed(self._numbers.give_up())
-            connection.close(timeout=_CLOSE_TIMEOUT_S)
+    def __init__(self, connected: Any, protocol: Connection, silence_s: float) -> None:
+        self._socket = connected
+        self._socket.settimeout(silence_s)
+        self._protocol = protocol
+        self._events: Iterator[Event] = protocol.events()
+        self._parts: list[str | bytes] = []
+        self._length = 0
+        self._asked = False
+        self._dropped = False
 
-    def _connect(self) -> WebSocket:
-        credentials = self._login.credentials(self._login.session.request_now)
-        resume = "" if self._numbers.last is None else f"?after={self._numbers.last}"
-        try:
-            # The token goes into a header: servers and proxies write query strings into their logs.
-            return create_connection(
-                self._url + resume,
-                timeout=_CONNECT_TIMEOUT_S,
-                header=credentials.headers_for("GET"),
-                http_no_proxy=["*"],
-            )
-        except WebSocketBadStatusException as error:
-            if error.status_code == 401:
-                self._login.refused(credentials)
-            raise
+    def receive(self) -> str | bytes:
+        """The next whole message; raises WebSocketEnded when there is none any more.
 
-    def _receive(self, connection: WebSocket) -> None:
-        connection.settimeout(_SILENCE_S)
-        asked = False
+        Pings are answered meanwhile. A peer that sends nothing is asked for a sign of life, and given up.
+        """
         while True:
-            try:
-                message = connection.recv()
-            except WebSocketTimeoutException:
-                if asked:
-                    raise
-                connection.ping()
-                asked = True
-                continue
-            asked = False
-            if message:  # an empty one announces the peer's close; the next recv() raises
-                self._take(json.loads(message))
+            for event in self._events:
+                message = self._take(event)
+                if message is not None:
+                    return message
+            self._events = self._read()
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "welcome":
-            self._pause_s = _FIRST_PAUSE_S
-            self._numbers.begin(message["last_seq"])
-            self.subscribed.set()
-        elif message["type"] == "change":
-            self._check_owner(message["canary"])
-            self._count(message)
+    def send(self, event: Event) -> None:
+        """Send a frame; raises WebSocketEnded when the connection is over."""
+        try:
+            self._socket.sendall(self._protocol.send(event))
+        except (OSError, ProtocolError) as error:
+            raise self._ended(error) from error
 
-    def _check_owner(self, canary: str) -> None:
-        others = foreign(canary, self._account)
-        if others:
-            recorder.probe(self._account, "canary", "leaked", f"WS showed {', '.join(sorted(others))}")
-        else:
-            recorder.read_checked()
+    def close(self, code: int = CloseReason.GOING_AWAY) -> None:
+        """Say goodbye, if the peer still listens, and close; the peer's own goodbye is not waited for."""
+        try:
+            if not self._dropped and self._protocol.state in _STILL_OPEN:
+                self._socket.settimeout(0)
+                self._socket.send(self._protocol.send(CloseConnection(code=code)))
+        except (OSError, ProtocolError):
+            pass  # it is over already, which is what was wanted
+        finally:
+            self._socket.close()
 
-    def _count(self, message: dict[str, Any]) -> None:
-        arrival = self._numbers.arrive(message["seq"])
-        if arrival is Arrival.AGAIN:
-            recorder.websocket_duplicated()
-            return
-        if arrival is Arrival.LATE:
-            recorder.websocket_reordered()
-        recorder.websocket_delivered(utc_now().timestamp() - message["committed_at"])
+    def drop(self) -> None:
+        """Cut the connection off, as a cable that is pulled: the peer gets a reset and no goodbye.
+
+        Whoever receives on it is told so: WebSocketEnded, "dropped on purpose".
+        """
+        self._dropped = True
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # it has just ended by itself
+
+    def _read(self) -> Iterator[Event]:
+        if self._dropped:  # what the peer had sent before can still be read
+            raise self._ended(None)
+        try:
+            data = self._socket.recv(_AT_ONCE)
+        except TimeoutError:
+            if self._asked:
+                raise WebSocketEnded("no sign of life") from None
+            self._asked = True
+            self.send(Ping())
+            return iter(())
+        except OSError as error:
+            raise self._ended(error) from error
+        if not data:
+            raise self._ended(None)
+        self._asked = False
+        self._protocol.receive_data(data)
+        return self._protocol.events()
+
+    def _take(self, event: Event) -> str | bytes | None:
+        """A message that is whole with this event."""
+        if isinstance(event, TextMessage | BytesMessage):
+            return self._gather(event)
+        if isinstance(event, Ping):
+            self.send(event.response())
+        elif isinstance(event, CloseConnection):
+            raise self._closed(event)
+        return None
+
+    def _gather(self, event: TextMessage | BytesMessage) -> str | bytes | None:
+        self._length += len(event.data) + 1  # a part may be empty, and there may be any number of them
+        if self._length > LONGEST_MESSAGE:
+            raise WebSocketEnded("a message longer than 1 MiB")
+        if event.message_finished and not self._parts:
+            self._length = 0
+            return event.data
+        self._parts.append(event.data)
+        if not event.message_finished:
+            return None
+        parts, self._parts, self._length = self._parts, [], 0
+        return type(event.data)().join(parts)  # type: ignore[arg-type] # parts of one message are of one kind
+
+    def _closed(self, event: CloseConnection) -> WebSocketEnded:
+        """The peer's close, or, while the protocol is still open, wsproto's word that it could not go on."""
+        if self._protocol.state is ConnectionState.OPEN:
+            if event.code == CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+                return WebSocketEnded("invalid UTF-8")
+            return WebSocketEnded("broken protocol")
+        code = int(event.code)
+        if code == CloseReason.NO_STATUS_RCVD:
+            return WebSocketEnded("closed without a code", code)
+        return WebSocketEnded(f"closed with {code}", code)
+
+    def _ended(self, error: Exception | None) -> WebSocketEnded:
+        if self._dropped:
+            return WebSocketEnded("dropped on purpose")
+        if isinstance(error, TimeoutError):
+            return WebSocketEnded("the peer reads nothing")
+        return WebSocketEnded("connection reset" if _is_reset(error) else "connection lost")
+
+
+def connect(
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    within_s: float = CONNECT_WITHIN_S,
+    silence_s: float = SILENCE_S,
+) -> WebSocket:
+    """Open a WebSocket at a `ws:` or `wss:` URL; raises Refused.
+
+    Credentials belong into `headers`: servers and proxies write query strings into their logs. A server's
+    certificate is checked.
+    """
+    connected: Any = None
+    limit = gevent.Timeout.start_new(within_s)
+    try:
+        parts = urlsplit(url)
+        connected = _connected(parts.scheme == "wss", parts.hostname or "", parts.port)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        protocol = _shake_hands(connected, parts.netloc.rpartition("@")[2], target, headers or {})
+        return WebSocket(connected, protocol, silence_s)
+    except BaseException as error:
+        if connected is not None:
+            connected.close()
+        if error is limit or isinstance(error, Exception):
+            raise _refused(error) from error
+        raise
+    finally:
+        limit.close()
+
+
+def _connected(encrypted: bool, host: str, port: int | None) -> Any:
+    plain = gevent_socket.create_connection((host, port or (443 if encrypted else 80)))
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _context().wrap_socket(plain, server_hostname=host) if encrypted else plain
+    except BaseException:
+        plain.close()
+        raise
 
 
 @cache
-def _warn(url: str, what: str, cause: str) -> None:
-    """Say once per process what the counts do not show."""
-    _log.warning("%s %s (%s)", url, what, cause)
+def _context() -> Any:
+    """One for the process: each would hold all certificates of the machine."""
+    context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context
+
+
+def _shake_hands(connected: Any, host: str, target: str, headers: Mapping[str, str]) -> Connection:
+    """Ask for the upgrade; the handshake's own state is dropped with the answer."""
+    handshake = H11Handshake(ConnectionType.CLIENT)
+    own = [(name.encode(), value.encode()) for name, value in headers.items()]
+    connected.sendall(handshake.send(Request(host=host, target=target, extra_headers=own)))
+    while True:
+        data = connected.recv(_AT_ONCE)
+        if not data:
+            raise Refused("the service hung up")
+        handshake.receive_data(data)
+        for event in handshake.events():
+            if isinstance(event, AcceptConnection) and handshake.connection is not None:
+                return handshake.connection
+            if isinstance(event, RejectConnection):
+                raise Refused(f"HTTP {event.status_code}", event.status_code)
+
+
+def _refused(error: BaseException) -> Refused:
+    """What kept a connection from being made, by a name; nothing of the peer's answer is in it."""
+    if isinstance(error, Refused):
+        return error
+    for kinds, cause in _CAUSES:
+        if isinstance(error, kinds):
+            return Refused(cause)
+    number = getattr(error, "errno", None)
+    return Refused(errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__)
+
+
+_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((gevent.Timeout, TimeoutError), "timed out"),
+    ((ConnectionRefusedError,), "connection refused"),
+    ((ConnectionResetError, BrokenPipeError), "connection reset"),
+    ((ssl.SSLCertVerificationError,), "certificate not valid"),
+    ((ssl.SSLError,), "TLS failed"),
+    ((socket.gaierror,), "name not resolved"),
+    ((ProtocolError, ValueError), "not a WebSocket's answer"),
+)
+
+
+def _is_reset(error: BaseException | None) -> bool:
+    return isinstance(error, ConnectionResetError | BrokenPipeError)

@@ -98,7 +98,7 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
         ("Load", "load", _load),
     ):
         facts: Json = verdict.get(key) or {}
-        measured = any(value is not None and value != [] for value in facts.values())
+        measured = any(value not in (None, [], {}) for value in facts.values())
         yield Fact(title, sentence(facts) if measured else "Not measured.")
     if verdict.get("baseline_run"):
         yield Fact("Baseline", f"Gates with {{run=baseline}} compare with {clean(verdict['baseline_run'])}.")
@@ -221,14 +221,26 @@ def _continuity(facts: Json) -> str:
 
 
 def _websocket(facts: Json) -> str:
+    again = facts.get("reconnects")
+    took = f" (p99 {seconds(facts.get('reconnect_p99_s'))})" if again else ""
+    resumed = f", {count(facts.get('resumed'))} resumed" if again else ""
     return (
         f"{plural(facts.get('connections'), 'connection')},"
-        f" {plural(facts.get('delivered'), 'event')} delivered,"
+        f" {plural(facts.get('delivered'), 'event')} delivered{resumed},"
         f" {count(facts.get('missed'))} missed, {count(facts.get('duplicated'))} duplicated,"
-        f" {count(facts.get('reordered'))} reordered, {plural(facts.get('reconnects'), 'reconnect')};"
+        f" {count(facts.get('reordered'))} reordered, {plural(again, 'reconnect')}{took};"
         f" delivery p99 {seconds(facts.get('delivery_p99_s'))},"
-        f" longest silence {seconds(facts.get('longest_silence_s'))}."
+        f" longest silence {seconds(facts.get('longest_silence_s'))}.{_status(facts)}"
     )
+
+
+def _status(facts: Json) -> str:
+    """To how many of those who were connected the migration's status came."""
+    due = facts.get("status_expected")
+    if due is None:
+        return ""
+    told, p99 = count(facts.get("status_delivered")), seconds(facts.get("status_p99_s"))
+    return f" The migration's status reached {told} of {count(due)}, p99 {p99}."
 
 
 def _load(facts: Json) -> str:

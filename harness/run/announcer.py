@@ -13,10 +13,13 @@ import queue
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 
+from harness.clock import monotonic
+from harness.core.events import Kind
+from harness.core.stream import ANNOUNCEMENT
 from harness.run.http import open_url
 
 __all__ = ["Announcer"]
@@ -25,9 +28,25 @@ log = logging.getLogger("harness.announcer")
 
 
 class Announcer:
-    """Announces as the account `name`, which the service grants the scope `migration_test`."""
+    """Announces as the account `name`, which the service grants the scope `migration_test`.
 
-    def __init__(self, host: str, name: str, password: str, timeout_s: float = 5.0) -> None:
+    `note(kind, at, **data)` writes each announcement down, with the run instant of its send; run time counts
+    from the `clock.monotonic()` instant `zero`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        name: str,
+        password: str,
+        note: Callable[..., object],
+        zero: float,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._note = note
+        self._zero = zero
+        self._announced = 0
+        self._closed = False
         self._host = host
         self._credentials = {"grant_type": "password", "username": name, "password": password}
         self._timeout_s = timeout_s
@@ -48,16 +67,35 @@ class Announcer:
         with contextlib.suppress(queue.Full):  # nobody takes them: the thread is a daemon and may be left
             self._waiting.put_nowait(None)
         self._thread.join(within_s)
+        self._closed = True
 
     def _work(self) -> None:
         while (message := self._waiting.get()) is not None:
-            try:
-                self._post(
-                    "/migration-events", json.dumps(message).encode(), "application/json", self._bearer()
-                )
-            except (OSError, HTTPException, ValueError, KeyError) as error:
-                self._token = None  # it may have expired
-                log.warning("An announcement was not taken: %s", type(error).__name__)
+            self._send(message)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._announced += 1
+        numbered = {**message, ANNOUNCEMENT: self._announced}
+        error: str | None = None
+        sent = monotonic()
+        try:
+            bearer = self._bearer()
+            sent = monotonic()
+            self._post("/migration-events", json.dumps(numbered).encode(), "application/json", bearer)
+        except (OSError, HTTPException, ValueError, KeyError) as failure:
+            self._token = None  # it may have expired
+            error = type(failure).__name__
+            log.warning("An announcement was not taken: %s", error)
+        if self._closed:  # the record is, too
+            return
+        self._note(
+            Kind.ANNOUNCED,
+            sent - self._zero,
+            number=self._announced,
+            status=message["status"],
+            took_s=round(monotonic() - sent, 6),
+            error=error,
+        )
 
     def _bearer(self) -> str:
         if self._token is None:

@@ -18,11 +18,11 @@ __all__ = ["Outcome", "conduct", "locust_command", "locustfile_of", "print_plan"
 
 DEFAULT_LOCUSTFILE = "locustfile.py"
 
-ANY_USER = """from harness.locust import MigrationUser
+ANY_USER = """from harness.locust import MigrationUser, Stream
 
 
 class AnyUser(MigrationUser):
-    websocket_path = "/ws"
+    stream = Stream("/ws")
 """
 """Stands in for a locustfile that is not there yet: its user records all that a user can."""
 

@@ -81,7 +81,6 @@ class Session:
     ) -> None:
         self.prepared = prepared
         self.zero = monotonic()
-        self._announcer = Announcer(prepared.services.host, *OPERATOR) if prepared.services.ours else None
         self.controller = Controller(
             prepared.plan,
             prepared.directory,
@@ -92,6 +91,11 @@ class Session:
             progress=progress,
             complete=_stored(prepared),
             look=lambda: self._observing.look(),
+        )
+        self._announcer = (
+            Announcer(prepared.services.host, *OPERATOR, self.controller.note, self.zero)
+            if prepared.services.ours
+            else None
         )
         self._observing = Observing(observers_of(prepared, self.zero), self.controller.note)
         self._sleep = sleep

@@ -162,6 +162,8 @@ class MigrationEvent(BaseModel):
     statement: int | None = None
     revision: str | None = Field(default=None, max_length=100)
     sql: str | None = None
+    announcement: int | None = None
+    """The announcer's own number for it, which is passed on."""
 
 
 @router.post("/migration-events", status_code=202)

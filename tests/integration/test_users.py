@@ -19,6 +19,7 @@ from locust.event import EventHook
 
 from harness.clock import wait_until
 from harness.core.client_limits import Use
+from harness.core.clock_offset import offset_between
 from harness.core.operations import OperationOutcome
 from harness.core.traceparent import parse, worker_crc
 from harness.db.server import EmbeddedServer
@@ -137,12 +138,22 @@ def test_foreign_reads_are_refused_and_own_reads_checked(record: dict[str, Any])
 
 
 def test_websockets_deliver_every_write_and_end_with_their_users(record: dict[str, Any]) -> None:
-    [counts] = [line for file, line in record["lines"] if file == "websocket.ndjson"]
+    lines = [line for file, line in record["lines"] if file == "websocket.ndjson"]
+    [counts] = [line for line in lines if "delivered" in line]
     writes = [o for o in record["operations"] if o[4] == "OK" and o[2] != "TRANSFER"]
     assert counts["delivered"] == len(writes)
     assert (counts["missed"], counts["duplicated"], counts["reordered"]) == (0, 0, 0)
-    assert counts["connections"] == 0
+    assert (counts["connections"], counts["settled"], counts["odd"]) == (0, USERS, {})
+    assert [line["ended"] for line in lines if "ended" in line] == ["ended by the load"] * USERS
     assert record["nobody_left"]
+
+
+def test_the_services_clock_is_known_by_the_records_that_were_created(record: dict[str, Any]) -> None:
+    [counts] = [line for _, line in record["lines"] if "delivered" in line]
+    offset = offset_between([counts["clock"]])
+    assert offset is not None
+    assert abs(offset.ahead_s) <= offset.error_s + 0.001
+    assert all(delay_s + offset.ahead_s + offset.error_s > -0.001 for delay_s in counts["delays_s"])
 
 
 @contextmanager

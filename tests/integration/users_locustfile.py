@@ -15,7 +15,8 @@ from harness.core.blocks import BlockStream
 from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, unpack_operations
 from harness.core.samples import TICK_S, Outcome, SampleTable
-from harness.load import users
+from harness.core.stream import Stream
+from harness.load import subscription, users
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.resource import Resource
@@ -35,7 +36,7 @@ PEOPLE: list[MigrationUser] = []
 
 class Person(MigrationUser):
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
-    websocket_path = "/ws"
+    stream = Stream("/ws", record="document")
     foreign_read_ratio = 0.2
     wallets: tuple[int, ...] = ()
     documents = Resource(
@@ -95,7 +96,7 @@ def _on_start(environment: Any, **_: Any) -> None:
 def _finish(environment: Any) -> None:
     valve.close()
     wait_until(lambda: not recorder.in_flight and not valve.busy_users(), 10.0, gevent.sleep)
-    reads = list(users._read_everything_back())
+    reads = [*subscription._settle_all(), *users._read_everything_back()]
     environment.runner.stop()
     gone = wait_until(lambda: not any(person._aside for person in PEOPLE), 5.0, gevent.sleep)
     batch = recorder.take(monotonic())

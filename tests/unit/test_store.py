@@ -19,7 +19,7 @@ from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
-from harness.core.record import Found, HealthPoint, Probe, WebSocketPoint
+from harness.core.record import Found, HealthPoint, Probe, SocketChange, WebSocketPoint
 from harness.core.samples import pack_sample
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
@@ -161,6 +161,12 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     directory.append_line("health.ndjson", {**health, "late_ms": [1.5]})
     socket = dict.fromkeys(("connections", "delivered", "missed", "duplicated", "reordered", "reconnects"), 2)
     directory.append_line("websocket.ndjson", {"at": 1.0, "worker": "w1", **socket, "delays_s": [0.25]})
+    pushed = {"clock": [-0.1, None], "statuses": [[1, 7, 0.5]], "odd": {"refused: HTTP 503": 1}}
+    directory.append_line(
+        "websocket.ndjson", {"at": 2.0, "worker": "w1", **socket, "delays_s": [], **pushed}
+    )
+    begun = {"at": 1.5, "worker": "w1", "connection": 7, "account": "ada", "away_s": 0.3}
+    directory.append_line("websocket.ndjson", begun)
     directory.close()
 
     record = read_record(directory.path)
@@ -175,7 +181,10 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     assert record.reads_checked == 7
     assert record.probes == (Probe(1.0, "ada", "foreign_read", "refused"),)
     assert record.health == (HealthPoint(1.0, "w1", 3, 1, None, None, (1.5,)),)
-    assert record.websocket == (WebSocketPoint(1.0, "w1", 2, 2, 2, 2, 2, 2, (0.25,)),)
+    old, new = record.websocket
+    assert old == WebSocketPoint(1.0, "w1", 2, 2, 2, 2, 2, 2, (0.25,))
+    assert (new.clock, new.statuses, new.odd) == ((-0.1, None), ((1, 7, 0.5),), {"refused: HTTP 503": 1})
+    assert record.sockets == (SocketChange(1.5, "w1", 7, "ada", away_s=0.3),)
 
 
 def test_what_is_appended_is_there_at_once(directory: RunDirectory) -> None:

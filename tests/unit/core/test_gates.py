@@ -109,6 +109,7 @@ RED: Examples = {
     "continuity": lambda: a_record(probes=sessions(first_use="failed")),
     "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
     "ws_missed": lambda: a_record(websocket=messages(missed=1)),
+    "ws_status": lambda: a_record(websocket=messages(statuses=())),
     "generator": lambda: a_record(health=healthy(late_ms=80.0)),
 }
 """One run per gate in which it is red."""
@@ -131,6 +132,7 @@ UNDECIDED: Examples = {
     "continuity": lambda: a_record(probes=()),
     "ws_delivery": lambda: a_record(websocket=messages(999)),
     "ws_missed": lambda: a_record(websocket=()),
+    "ws_status": lambda: a_record(sockets=()),
     "generator": lambda: a_record(health=()),
 }
 """One run per gate in which it cannot decide."""
@@ -661,10 +663,11 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("changes", "gates"),
     [
-        ({"placebo": True}, {"migration", "lock_wait", "deadlocks", "catalog"}),
+        ({"placebo": True}, {"migration", "lock_wait", "deadlocks", "catalog", "ws_status"}),
         ({"ledger": False}, {"lost_writes", "unexpected_writes"}),
         ({"isolation": False}, {"leaks"}),
-        ({"websocket": False}, {"ws_delivery", "ws_missed"}),
+        ({"websocket": False}, {"ws_delivery", "ws_missed", "ws_status"}),
+        ({"host": "http://127.0.0.1:1", "database_url": "postgresql://shop"}, {"ws_status"}),
         ({"authentication": False}, {"continuity"}),
         ({"probe_s": 0.0}, {"continuity"}),
         ({"gates": ("back: stall{phase=rollback} < 1s",)}, {"back"}),

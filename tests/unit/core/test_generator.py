@@ -1,4 +1,4 @@
-"""The generator's fitness and its WebSockets are sums over the workers' points."""
+"""The generator's fitness is of all workers' points."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.generator import fitness, users, websockets
+from harness.core.generator import fitness, users
 from harness.core.timeline import Window
-from tests.fix_record import healthy, messages
+from tests.fix_record import healthy
 
 
 def test_nothing_recorded_is_unknown() -> None:
     found = fitness((), None)
     assert (found.ticks, found.late_p99_s, found.busy_ratio) == (0, None, None)
     assert users(()) is None
-    assert websockets(()).delivered is None
 
 
 def test_lateness_is_in_seconds() -> None:
@@ -32,13 +31,6 @@ def test_the_busiest_worker_is_told() -> None:
     assert fitness(healthy(cpu_ratio=None), None).busy_ratio is None
 
 
-def test_users_and_connections_are_summed_over_workers() -> None:
+def test_users_are_summed_over_workers() -> None:
     other = tuple(replace(point, worker="w2", users=12) for point in healthy())
     assert users((*healthy(), *other)) == 42
-    (point,) = messages()
-    assert websockets((point, replace(point, worker="w2"))).connections == 60
-
-
-def test_messages_are_summed() -> None:
-    found = websockets((*messages(10, missed=1), *messages(5)))
-    assert (found.delivered, found.missed, len(found.delays_s)) == (15, 1, 15)

@@ -215,7 +215,8 @@ def test_a_migration_that_went_elsewhere_is_refused() -> None:
 def test_an_unfit_generator_takes_the_pass_of_client_gates_only() -> None:
     verdict = judge(a_record(health=healthy(late_ms=80.0)))
     statuses = {result.name: result.status for result in verdict.gates}
-    for name in ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed"):
+    timed = ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed", "ws_status")
+    for name in timed:
         assert statuses[name] == "inconclusive"
     for name in ("migration", "lost_writes", "unexpected_writes", "leaks"):
         assert statuses[name] == "pass"
@@ -358,6 +359,7 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
         "continuity",
         "ws_delivery",
         "ws_missed",
+        "ws_status",
         "generator",
     ]
     assert (verdict.status, gate(verdict, "stall").why) == (

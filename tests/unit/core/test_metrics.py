@@ -11,7 +11,7 @@ from harness.core.events import Kind
 from harness.core.facts import Facts, facts_of
 from harness.core.metrics import METRICS, Selector, measure, quantile_samples
 from harness.core.observation import Observed
-from harness.core.record import FinalRead, Record, Watch
+from harness.core.record import FinalRead, Watch
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
 from tests.fix_record import (
@@ -204,9 +204,7 @@ def test_rewrites_that_nobody_could_see_are_unknown(trace: list[dict[str, Any]],
 
 
 def test_a_delivery_p99_needs_a_thousand() -> None:
-    record: Record = a_record()
-    (point,) = record.websocket
-    few = facts(websocket=(point.__class__(30.0, "w1", 1, 999, 0, 0, 0, 0, (0.1,) * 999),))
+    few = facts(websocket=messages(999))
     assert measure(few, Selector("ws_delivery_p99")).why == "needs 1000 samples, has 999"
 
 

@@ -162,22 +162,12 @@ def test_probes_and_checked_reads(recorder: Recorder) -> None:
     assert lines_of(second, "probes.ndjson") == []
 
 
-def test_websockets_are_counted_once_there_was_one(recorder: Recorder) -> None:
+def test_what_websockets_brought_is_told_once_there_was_one(recorder: Recorder) -> None:
     assert lines_of(recorder.take(1000.5), "websocket.ndjson") == []
-    recorder.websocket_opened()
-    recorder.websocket_delivered(0.25)
-    recorder.websocket_missed(3)
-    recorder.websocket_duplicated()
-    recorder.websocket_reordered()
-    recorder.websocket_reconnected()
-    first = lines_of(recorder.take(1001.0), "websocket.ndjson")
-    counts = {"delivered": 1, "missed": 3, "duplicated": 1, "reordered": 1, "reconnects": 1}
-    assert first == [{"at": 1.0, "worker": "w", "connections": 1, "delays_s": [0.25], **counts}]
-    recorder.websocket_closed()
-    second = lines_of(recorder.take(1002.0), "websocket.ndjson")
-    assert second == [
-        {"at": 2.0, "worker": "w", "connections": 0, "delays_s": [], **dict.fromkeys(counts, 0)}
-    ]
+    recorder.websockets.connected()
+    recorder.websockets.count.missed += 3
+    [line] = lines_of(recorder.take(1001.0), "websocket.ndjson")
+    assert (line["at"], line["worker"], line["connections"], line["missed"]) == (1.0, "w", 1, 3)
 
 
 def test_final_read_survives_its_line(recorder: Recorder) -> None:

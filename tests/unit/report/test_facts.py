@@ -15,7 +15,16 @@ def test_each_part_of_the_run_has_its_sentence() -> None:
         "3,410 reads checked, 212 probes of foreign records: 0 leaks. No forged token was tried."
     )
     assert "delivery p99 9.4 s" in told["WebSocket"]
+    assert told["WebSocket"].endswith("The migration's status reached 90 of 90, p99 62 ms.")
     assert told["Load"].startswith("30 users on 1 worker, 79.6/s sent of 80/s asked for; 4,712 requests")
+
+
+def test_a_reconnect_tells_how_long_it_took_and_what_came_afterwards() -> None:
+    pushed = {**sample.red_verdict()["websocket"], "reconnects": 2, "reconnect_p99_s": 0.31, "resumed": 5}
+    told = {fact.title: fact.text for fact in run_facts({"websocket": {**pushed, "status_expected": None}})}
+    assert "2,113 events delivered, 5 resumed, 0 missed" in told["WebSocket"]
+    assert "2 reconnects (p99 310 ms)" in told["WebSocket"]
+    assert "status" not in told["WebSocket"]
 
 
 def test_the_run_that_gates_compare_with_is_named() -> None:

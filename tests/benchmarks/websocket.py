@@ -1,0 +1,190 @@
+"""What a WebSocket costs its client: `python -m tests.benchmarks.websocket [CONNECTIONS]`.
+
+The clients take turns, each in a process of its own, against one server that writes ready-made frames to raw
+sockets. Each opens all its connections under gevent, a greenlet each, and is measured twice: memory when all
+are open and silent, CPU while every connection gets messages. The harness's own client must be within
+LIMIT_KIB for a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+LIMIT_KIB = 16.0
+CONNECTIONS = 2_000
+SECONDS = 6.0
+PER_SECOND = 2_000
+AT_ONCE = 50
+MESSAGE = json.dumps({"type": "change", "seq": 1, "text": "x" * 160}).encode()
+CLIENTS = ("ours", "websocket-client", "websockets.sync")
+
+_FRAME = b"\x81\x7e" + len(MESSAGE).to_bytes(2, "big") + MESSAGE
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+# the server
+
+
+async def _serve() -> None:
+    """Accept WebSockets; send each of them messages from the first `go` on, until `stop`; commands by stdin."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (10_000, 10_000))
+    writers: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        [key] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")]
+        token = base64.b64encode(hashlib.sha1(key.partition(b":")[2].strip() + _GUID).digest())
+        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(answer + b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n")
+        writers.append(writer)
+        await reader.read()
+        writers.remove(writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
+    commands = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    pushing: asyncio.Task[None] | None = None
+    while command := await commands.readline():
+        if command == b"go\n":
+            pushing = asyncio.create_task(_push(writers))
+        elif pushing is not None:
+            pushing.cancel()
+
+
+async def _push(writers: list[asyncio.StreamWriter]) -> None:
+    """PER_SECOND messages over all connections, one after the other."""
+    began, sent = time.monotonic(), 0
+    while writers:
+        due = int((time.monotonic() - began) * PER_SECOND)
+        for number in range(sent, due):
+            writers[number % len(writers)].write(_FRAME)
+        sent = due
+        await asyncio.sleep(0.01)
+
+
+# the clients
+
+
+def _ours(port: int) -> Callable[[], object]:
+    from harness.load.websocket import connect
+
+    return connect(f"ws://127.0.0.1:{port}/ws", {"Authorization": "Bearer t"}).receive
+
+
+def _websocket_client(port: int) -> Callable[[], object]:
+    from websocket import create_connection
+
+    connection = create_connection(f"ws://127.0.0.1:{port}/ws", timeout=30, header=["Authorization: Bearer t"])
+    receive: Callable[[], object] = connection.recv
+    return receive
+
+
+def _websockets_sync(port: int) -> Callable[[], object]:
+    from websockets.sync.client import connect
+
+    connection = connect(
+        f"ws://127.0.0.1:{port}/ws", additional_headers={"Authorization": "Bearer t"}, compression=None
+    )
+    return connection.recv
+
+
+def _measure(client: str, port: int, connections: int) -> None:
+    """Open the connections, report memory, then count messages and CPU for SECONDS."""
+    import gevent
+    import psutil
+    from gevent.pool import Pool
+
+    connect = {"ours": _ours, "websocket-client": _websocket_client, "websockets.sync": _websockets_sync}[client]
+    process = psutil.Process()
+    count = 0
+
+    def receive(of: Callable[[], object]) -> None:
+        nonlocal count
+        while True:
+            of()
+            count += 1
+
+    first = connect(port)  # what is loaded only once is no cost of a connection
+    gevent.spawn(receive, first)
+    gevent.sleep(0.2)
+    before, began = process.memory_info().rss, time.process_time()
+    pool = Pool(AT_ONCE)
+    greenlets = [gevent.spawn(receive, of) for of in pool.imap_unordered(connect, [port] * (connections - 1))]
+    took = time.process_time() - began
+    gevent.sleep(0.5)
+    memory = (process.memory_info().rss - before) / 1024 / len(greenlets)
+    print("open", flush=True)  # noqa: T201
+    gevent.sleep(1.0)
+    count, began = 0, time.process_time()
+    gevent.sleep(SECONDS)
+    spent = time.process_time() - began
+    found = {
+        "client": client,
+        "connections": connections,
+        "kib_per_connection": round(memory, 1),
+        "connect_cpu_us": round(took / (connections - 1) * 1e6),
+        "messages": count,
+        "cpu_us_per_message": round(spent / max(count, 1) * 1e6, 1),
+        "messages_per_cpu_second": round(count / spent),
+    }
+    print(json.dumps(found), flush=True)  # noqa: T201
+
+
+def _turn(client: str, server: subprocess.Popen[str], port: int, connections: int) -> dict[str, Any]:
+    assert server.stdin is not None
+    command = [sys.executable, "-c", _UNDER_GEVENT, "client", client, str(port), str(connections)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n", f"{client} could not open its connections"
+        server.stdin.write("go\n")
+        server.stdin.flush()
+        found: dict[str, Any] = json.loads(process.stdout.readline())
+        server.stdin.write("stop\n")
+        server.stdin.flush()
+        process.kill()
+    return found
+
+
+_UNDER_GEVENT = (
+    "from gevent import monkey; monkey.patch_all()\n"
+    "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (10_000, 10_000))\n"
+    "from tests.benchmarks.websocket import main; raise SystemExit(main())"
+)
+
+
+def main() -> int:
+    """Print what each client costs; 1 when ours needs more memory for a connection than the limit."""
+    if sys.argv[1:2] == ["client"]:
+        _measure(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        return 0
+    if sys.argv[1:] == ["server"]:
+        asyncio.run(_serve())
+        return 0
+    connections = int(sys.argv[1]) if sys.argv[1:] else CONNECTIONS
+    command = [sys.executable, "-m", "tests.benchmarks.websocket", "server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        found = [_turn(client, server, port, connections) for client in CLIENTS]
+        server.kill()
+    for line in found:
+        print(json.dumps(line))  # noqa: T201
+    own = found[0]["kib_per_connection"]
+    print(f"ours: {own} KiB for a connection, limit {LIMIT_KIB}")  # noqa: T201
+    return int(own > LIMIT_KIB)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
