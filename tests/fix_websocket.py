@@ -11,17 +11,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["CLOSE", "PING", "TEXT", "Serve", "Stage", "accept", "close_frame", "frame", "on_stage", "until_gone"]
+__all__ = [
+    "CLOSE",
+    "PING",
+    "TEXT",
+    "Serve",
+    "Stage",
+    "accept",
+    "close_frame",
+    "frame",
+    "on_stage",
+    "until_gone",
+]
 
 TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-Serve = Callable[[socket.socket], None]
+Serve = Callable[[socket.socket], object]
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, claims: int | None = None) -> bytes:
-    """A frame as a server sends it; `claims` is the length that its head tells, the payload's unless given."""
+    """A frame as a server sends it; `claims` is the length in its head, the payload's unless given."""
     length = len(payload) if claims is None else claims
     head = bytes([(0x80 if fin else 0) | opcode])
     if length < 126:
@@ -77,12 +88,12 @@ def until_gone(connection: socket.socket) -> bytes:
 
 @dataclass
 class Stage:
-    """Plays one script per connection, one after the other; what a script raises fails the test."""
+    """Plays one script per connection, in the order in which they come; what one raises fails the test."""
 
     scripts: list[Serve]
     port: int = 0
     played: int = 0
-    failures: list[BaseException] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -93,15 +104,22 @@ class Stage:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     def play(self, listener: socket.socket) -> None:
+        playing = []
         for script in self.scripts:
             connection, _ = listener.accept()
             connection.settimeout(20)
             self.played += 1
-            with connection:
-                try:
-                    script(connection)
-                except BaseException as error:
-                    self.failures.append(error)
+            playing.append(threading.Thread(target=self._play, args=(script, connection), daemon=True))
+            playing[-1].start()
+        for thread in playing:
+            thread.join()
+
+    def _play(self, script: Serve, connection: socket.socket) -> None:
+        with connection:
+            try:
+                script(connection)
+            except (OSError, AssertionError, ValueError) as error:
+                self.failures.append(error)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Stream:
-    """A WebSocket at `path`; the others are names of fields in its messages, with dots between for inner ones.
+    """A WebSocket at `path`; the others name fields of its messages, with dots between for inner ones.
 
     `sequence`: a whole number that rises by one with each of an account's changes. `committed`: when the
     change was made, in seconds since the epoch or as ISO 8601 text. `record`: the id of the record that was

@@ -32,8 +32,8 @@ class WebSockets:
 
     `resumed` were made while an account was away and came afterwards, `passed` likewise by a service that
     does not send them again. Of connections that are `unsettled` nobody knows whether the last changes came.
-    `delays_s` are from a change's stamp to its arrival, with `offset` taken off; `why_no_delay` says why there
-    are none. `ends` counts why connections ended, `odd` what could not be read or did not come about.
+    `delays_s` are from a change's stamp to its arrival, with `offset` taken off; `why_no_delay` says why
+    there are none. `ends` counts why connections ended, `odd` what could not be read or did not come about.
     """
 
     connections: int | None = None

@@ -23,11 +23,11 @@ def _told(facts: Facts) -> GateResult:
     found = facts.broadcasts
     if why := _cannot_tell(found):
         return inconclusive(why, found.due or None)
-    never = found.due - found.delivered
+    if never := found.due - found.delivered:
+        why = f"{never} of {found.due} never came: {', '.join(found.missing)}"
+        return GateResult("", "", "fail", never, 0, "count", found.due, why)
     late = found.p99_s is None or found.p99_s > STATUS_WITHIN_S
-    why = f"{never} of {found.due} never came: {', '.join(found.missing)}" if never else ""
-    verdict = "fail" if never or late else "pass"
-    return GateResult("", "", verdict, found.p99_s, STATUS_WITHIN_S, "s", found.due, why)
+    return GateResult("", "", "fail" if late else "pass", found.p99_s, STATUS_WITHIN_S, "s", found.due)
 
 
 def _cannot_tell(found: Broadcasts) -> str:

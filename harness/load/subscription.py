@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from functools import cache
 from random import Random
 
@@ -224,22 +225,17 @@ class Subscription:
 
     def _last_number(self) -> int | None:
         """The number of the account's latest change, None where the service does not tell it."""
-        with gevent.Timeout(_SETTLE_WITHIN_S, False):
-            try:
-                connection = self._connect(
-                    self._stream.path, self._login.session.unrecorded, _SETTLE_WITHIN_S
-                )
-            except (Refused, LoginError):
-                return None
-            try:
-                while True:
-                    if (last := self._stream.read(connection.receive()).last) is not None:
-                        return last
-            except (ShapeError, WebSocketEnded):
-                return None
-            finally:
-                connection.close()
-        return None
+        last: int | None = None
+        with (
+            suppress(Refused, LoginError, ShapeError, WebSocketEnded),
+            gevent.Timeout(_SETTLE_WITHIN_S, False),
+        ):
+            send = self._login.session.unrecorded
+            connection = self._connect(self._stream.path, send, _SETTLE_WITHIN_S)
+            with closing(connection):
+                while last is None:
+                    last = self._stream.read(connection.receive()).last
+        return last
 
 
 def drop_connections() -> int:

@@ -53,12 +53,13 @@ LONGEST_MESSAGE = 1024 * 1024
 """Characters or bytes; a longer one ends the connection before memory does."""
 
 _AT_ONCE = 65536
+_OF_A_PART = 64
 _LINGER_NOT = struct.pack("ii", 1, 0)
 _STILL_OPEN = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
 
 
 class WebSocketEnded(Exception):  # noqa: N818 - most ends are no fault
-    """The connection is over. `cause` names why, in words without ids; `code` is the peer's, where it gave one."""
+    """The connection is over. `cause` says why, in words without ids; `code` is the peer's, None without."""
 
     def __init__(self, cause: str, code: int | None = None) -> None:
         super().__init__(cause)
@@ -83,7 +84,7 @@ class WebSocket:
         self._socket.settimeout(silence_s)
         self._protocol = protocol
         self._events: Iterator[Event] = protocol.events()
-        self._parts: list[str | bytes] = []
+        self._parts: list[str | bytes | bytearray] = []
         self._length = 0
         self._asked = False
         self._dropped = False
@@ -160,17 +161,16 @@ class WebSocket:
         return None
 
     def _gather(self, event: TextMessage | BytesMessage) -> str | bytes | None:
-        self._length += len(event.data) + 1  # a part may be empty, and there may be any number of them
+        self._length += len(event.data) + _OF_A_PART  # it may be empty, and there may be any number of them
         if self._length > LONGEST_MESSAGE:
             raise WebSocketEnded("a message longer than 1 MiB")
-        if event.message_finished and not self._parts:
-            self._length = 0
-            return event.data
         self._parts.append(event.data)
         if not event.message_finished:
             return None
         parts, self._parts, self._length = self._parts, [], 0
-        return type(event.data)().join(parts)  # type: ignore[arg-type] # parts of one message are of one kind
+        if isinstance(event, TextMessage):
+            return "".join(map(str, parts))
+        return b"".join(part for part in parts if not isinstance(part, str))
 
     def _closed(self, event: CloseConnection) -> WebSocketEnded:
         """The peer's close, or, while the protocol is still open, wsproto's word that it could not go on."""
@@ -223,12 +223,16 @@ def connect(
 
 def _connected(encrypted: bool, host: str, port: int | None) -> Any:
     plain = gevent_socket.create_connection((host, port or (443 if encrypted else 80)))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not encrypted:
+        return plain
+    wrapped = _context().wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     try:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _context().wrap_socket(plain, server_hostname=host) if encrypted else plain
+        wrapped.do_handshake()
     except BaseException:
-        plain.close()
+        wrapped.close()
         raise
+    return wrapped
 
 
 @cache

@@ -35,7 +35,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 async def _serve() -> None:
-    """Accept WebSockets; send each of them messages from the first `go` on, until `stop`; commands by stdin."""
+    """Accept WebSockets, and push messages between the commands `go` and `stop`, which come by stdin."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (10_000, 10_000))
     writers: list[asyncio.StreamWriter] = []
 
@@ -86,7 +86,9 @@ def _ours(port: int) -> Callable[[], object]:
 def _websocket_client(port: int) -> Callable[[], object]:
     from websocket import create_connection
 
-    connection = create_connection(f"ws://127.0.0.1:{port}/ws", timeout=30, header=["Authorization: Bearer t"])
+    connection = create_connection(
+        f"ws://127.0.0.1:{port}/ws", timeout=30, header=["Authorization: Bearer t"]
+    )
     receive: Callable[[], object] = connection.recv
     return receive
 
@@ -106,7 +108,9 @@ def _measure(client: str, port: int, connections: int) -> None:
     import psutil
     from gevent.pool import Pool
 
-    connect = {"ours": _ours, "websocket-client": _websocket_client, "websockets.sync": _websockets_sync}[client]
+    connect = {"ours": _ours, "websocket-client": _websocket_client, "websockets.sync": _websockets_sync}[
+        client
+    ]
     process = psutil.Process()
     count = 0
 

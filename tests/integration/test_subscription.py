@@ -56,7 +56,9 @@ class Theatre:
         self.lines: list[dict[str, Any]] = []
         self._ending = False
 
-    def scene(self, *messages: dict[str, Any] | bytes, end: bytes = close_frame(1012)) -> Callable[[Any], None]:
+    def scene(
+        self, *messages: dict[str, Any] | bytes, end: bytes = close_frame(1012)
+    ) -> Callable[[Any], None]:
         """A connection on which the messages are pushed, and then `end`."""
 
         def serve(connection: socket.socket) -> None:
@@ -149,7 +151,8 @@ def change(number: int, account: str = "ada", **more: Any) -> dict[str, Any]:
 
 def test_a_broken_connection_is_made_anew_and_resumed(theatre: Theatre) -> None:
     theatre.play(
-        theatre.scene(welcome(7), change(8), change(9)), theatre.scene(welcome(11), change(10), change(11), change(12))
+        theatre.scene(welcome(7), change(8), change(9)),
+        theatre.scene(welcome(11), change(10), change(11), change(12)),
     )
     assert theatre.targets == ["/ws", "/ws?after=9"]
     assert (theatre.sum("delivered"), theatre.sum("missed")) == (5, 0)
@@ -272,7 +275,9 @@ def test_every_end_is_told(theatre: Theatre) -> None:
 # after the load
 
 
-def settled(theatre: Theatre, behind: Sequence[dict[str, Any]], last: int | None, stream: Stream = OURS) -> None:
+def settled(
+    theatre: Theatre, behind: Sequence[dict[str, Any]], last: int | None, stream: Stream = OURS
+) -> None:
     """Settle a subscription that was told of two changes; `behind` comes while it waits, `last` is told."""
     asked = threading.Event()
     if stream.greeting is None:

@@ -247,9 +247,9 @@ def test_a_connection_that_is_dropped_is_reset_and_its_receiver_told() -> None:
 # how it does not begin
 
 
-def refusal(url: str, **options: float) -> Refused:
+def refusal(url: str, within_s: float = 10.0) -> Refused:
     with pytest.raises(Refused) as refused:
-        connect(url, **options)
+        connect(url, within_s=within_s)
     return refused.value
 
 
@@ -291,7 +291,7 @@ def test_every_refusal_has_a_name(text: bytes, cause: str, status: int | None) -
 
 
 def test_a_service_that_hangs_up_or_says_nothing_is_named() -> None:
-    with on_stage(lambda connection: None, silent) as stage:
+    with on_stage(request_of, silent) as stage:
         assert refusal(stage.url).cause in ("the service hung up", "connection reset")
         assert refusal(stage.url, within_s=0.2).cause == "timed out"
 
@@ -397,8 +397,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path) -> 
 
 
 def test_a_server_without_tls_is_named() -> None:
-    with on_stage(answers(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as stage:
-        assert refusal(secure(stage), within_s=1.0).cause in ("TLS failed", "timed out")
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        until_gone(connection)
+
+    with on_stage(serve) as stage:
+        assert refusal(secure(stage)).cause == "TLS failed"
 
 
 def test_any_bytes_end_with_a_name() -> None:

@@ -162,9 +162,7 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     socket = dict.fromkeys(("connections", "delivered", "missed", "duplicated", "reordered", "reconnects"), 2)
     directory.append_line("websocket.ndjson", {"at": 1.0, "worker": "w1", **socket, "delays_s": [0.25]})
     pushed = {"clock": [-0.1, None], "statuses": [[1, 7, 0.5]], "odd": {"refused: HTTP 503": 1}}
-    directory.append_line(
-        "websocket.ndjson", {"at": 2.0, "worker": "w1", **socket, "delays_s": [], **pushed}
-    )
+    directory.append_line("websocket.ndjson", {"at": 2.0, "worker": "w1", **socket, "delays_s": [], **pushed})
     begun = {"at": 1.5, "worker": "w1", "connection": 7, "account": "ada", "away_s": 0.3}
     directory.append_line("websocket.ndjson", begun)
     directory.close()

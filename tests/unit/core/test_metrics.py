@@ -23,6 +23,7 @@ from tests.fix_record import (
     events,
     idle_trace,
     joined,
+    messages,
     samples,
     steady,
     trace_records,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -73,10 +74,8 @@ def test_a_strange_message_is_named_without_its_content(text: str | bytes, what:
 
 @given(st.binary() | st.text() | st.recursive(st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_message_is_read_or_named(text: str | bytes) -> None:
-    try:
-        OURS.read(text)
-    except ShapeError as error:
-        assert str(error).startswith("a message ")
+    with suppress(ShapeError):  # no other error comes out
+        assert isinstance(OURS.read(text), Message)
 
 
 def test_a_stream_resumes_after_the_last_number() -> None:

@@ -37,6 +37,7 @@ class Person:
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
         self.checked: list[str] = []
         self.shared: list[str] = []
+        self.named: dict[str, uuid.UUID] = {}
 
     def records(self, resource: Resource) -> Records:
         return Records(resource, self)
@@ -62,6 +63,9 @@ class Person:
         if answered is not None and outcome is OperationOutcome.OK:
             answered(response)
         return outcome
+
+    def created(self, key: uuid.UUID, record_id: str) -> None:
+        self.named[record_id] = key
 
     def check(self, response: FastResponse, what: str) -> None:
         self.checked.append(what)
@@ -122,6 +126,7 @@ def test_id_that_the_service_chose_is_learned_and_the_key_is_in_the_text(person:
     assert person.last[2]["json"]["price"] == 3
     assert records.known[key].id == "7"
     assert acknowledged(person.run_settings.run_id)["account-0001", ITEMS].ids == {key: "7"}
+    assert person.named == {"7": key}
 
 
 def test_id_may_be_told_by_location_alone(person: Person) -> None:

@@ -9,6 +9,7 @@ from locust import task
 from locust.env import Environment
 from locust.exception import RescheduleTask
 
+from harness.clock import monotonic
 from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, OperationOutcome
@@ -16,6 +17,7 @@ from harness.core.pacing import Schedule
 from harness.errors import SetupError
 from harness.load import users
 from harness.load.auth import Auth, Credentials, LoginError
+from harness.load.deliveries import Deliveries
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.users import MigrationUser, _DeclaredTask
@@ -33,6 +35,7 @@ class Ledger:
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
         self.probes: list[tuple[str, ...]] = []
         self.checked = 0
+        self.websockets = Deliveries("w", lambda *_: None)
 
     def operation(self, *booked: Any) -> None:
         _account, key, kind, version, _invoked, _ended, outcome = booked
@@ -168,6 +171,16 @@ def test_write_that_is_killed_is_indeterminate(desk: Desk) -> None:
     with pytest.raises(gevent.GreenletExit):
         desk.user.documents.create()
     assert desk.ledger.operations[0][3] is OperationOutcome.INDETERMINATE
+
+
+def test_first_message_of_a_created_record_bounds_the_services_clock(desk: Desk) -> None:
+    desk.answers = [_answer(201)]
+    desk.user.documents.create()
+    told = desk.ledger.websockets
+    told.delivered(0.0, str(desk.ledger.operations[0][0]), monotonic())
+    assert told._clock.low is not None
+    assert told._clock.high is not None
+    assert told._clock.low <= told._clock.high
 
 
 def test_write_still_unanswered_at_the_final_read_is_booked_once(desk: Desk) -> None:
