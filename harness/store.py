@@ -22,7 +22,7 @@ from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.events import Event, Kind
 from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
-from harness.core.operations import OPERATION, unpack_operations
+from harness.core.operations import OPERATION, OperationTable
 from harness.core.plan import Plan
 from harness.core.record import (
     FinalRead,
@@ -220,7 +220,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
         environment=_json(path, "environment.json"),
         events=events,
         samples=SampleTable.join(bases, streams["samples"]),
-        operations=tuple(unpack_operations(bases, streams["operations"])),
+        operations=OperationTable.join(bases, streams["operations"]),
         final_reads=tuple(
             _final_read(line) for line in _lines(path, "final_read.ndjson.gz", missing, optional=True)
         ),

@@ -6,6 +6,7 @@ The run of `a_record()` has its baseline in [5, 25), its migration's first state
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,10 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.core.blocks import Block
+from harness.core.blocks import Block, BlockStream
 from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed
-from harness.core.operations import Operation, OperationKind, OperationOutcome
+from harness.core.operations import (
+    Operation,
+    OperationKind,
+    OperationOutcome,
+    OperationTable,
+    pack_operation,
+)
 from harness.core.plan import Plan
 from harness.core.record import (
     FinalRead,
@@ -44,6 +51,7 @@ __all__ = [
     "TABLE_OID",
     "ZERO",
     "a_deadlock",
+    "a_key",
     "a_plan",
     "a_record",
     "a_schema",
@@ -56,6 +64,7 @@ __all__ = [
     "idle_trace",
     "joined",
     "on_disk",
+    "operations_of",
     "points",
     "samples",
     "sessions",
@@ -472,12 +481,29 @@ def an_operation(
     at: float = 1.0,
 ) -> Operation:
     """One attempted write of a tenth of a second."""
-    return Operation(account, key, kind, version, at, at + 0.1, outcome, worker)
+    return Operation(account, a_key(key), kind, version, at, at + 0.1, outcome, worker)
+
+
+def a_key(name: str) -> str:
+    """The ledger's key of a record that a test calls by a short name."""
+    return str(uuid.UUID(bytes=name.encode().ljust(16, b"\0")))
+
+
+def operations_of(*operations: Operation) -> OperationTable:
+    """Operations as they come back from a run directory, worker by worker."""
+    names = {name: n for n, name in enumerate(dict.fromkeys(one.account for one in operations))}
+    tables = {"accounts": {number: name for name, number in names.items()}}
+    packed: dict[str, bytes] = {}
+    for one in operations:
+        what = (names[one.account], one.kind, one.outcome, one.version, one.invoked, one.ended)
+        packed[one.worker] = packed.get(one.worker, b"") + pack_operation(*what, uuid.UUID(one.key))
+    streams = [BlockStream(worker, payload, tables, ()) for worker, payload in packed.items()]
+    return OperationTable.join({}, streams)
 
 
 def found(version: int, key: str = "k1", content: int | None = -1, account: str = "ada") -> Found:
     """A record as the final read shows it; its text is of the same version unless `content` is given."""
-    return Found(key, version, account, version if content == -1 else content)
+    return Found(a_key(key), version, account, version if content == -1 else content)
 
 
 def messages(
@@ -542,7 +568,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "environment": {"python": "3.11.9", "postgres_bin": "/usr/lib/postgresql/18/bin"},
         "events": events(plan),
         "samples": steady(end=until) if table is None else table,
-        "operations": (an_operation(OperationKind.CREATE, 1),),
+        "operations": operations_of(an_operation(OperationKind.CREATE, 1)),
         "final_reads": (FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1"),),
         "reads_checked": 500,
         "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *sessions(until)),

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from harness.core.events import Event, Kind
-from harness.core.operations import Operation, OperationKind, OperationOutcome
+from harness.core.operations import Bools, Operation, OperationKind, OperationOutcome, OperationTable
 from harness.core.record import FinalRead, Found
+from harness.core.samples import Ints
 
 __all__ = ["Ledger", "Offender", "judge_ledger", "lost_workers"]
 
@@ -55,46 +58,64 @@ class Ledger:
     offenders: tuple[Offender, ...]
 
 
-@dataclass(slots=True)
-class _Key:
-    """What is known of one key. Versions are 0 where nothing was written."""
+@dataclass(frozen=True)
+class _Keys:
+    """What is known of each record, by its index. Versions are 0 where nothing was written, `owner` is the
+    account's index and -1 where nobody can have written it.
+    """
 
-    account: str
-    acknowledged: int = 0
-    possible: int = 0
-    deletable: bool = False
-    deleted: bool = False
-    create_may_come: bool = False
+    owner: Ints
+    acknowledged: Ints
+    possible: Ints
+    deletable: Bools
+    deleted: Bools
+    create_may_come: Bools
+
+    @classmethod
+    def of(cls, table: OperationTable) -> _Keys:
+        """One pass over the writes; what surely did not happen tells nothing of its record."""
+        count = len(table.keys)
+        written = (table.kind != OperationKind.TRANSFER) & (table.outcome != OperationOutcome.FAIL)
+        sure = written & (table.outcome == OperationOutcome.OK)
+        delete, create = table.kind == OperationKind.DELETE, table.kind == OperationKind.CREATE
+        owner = np.full(count, -1, np.int64)
+        owner[table.record[written][::-1]] = table.account[written][::-1]  # of several the first stays
+        return cls(
+            owner,
+            _newest(table, sure & ~delete),
+            _newest(table, written & ~delete),
+            _any(table, written & delete),
+            _any(table, sure & delete),
+            _any(table, written & ~sure & create),
+        )
+
+    def fault(self, found: Found, record: int) -> tuple[str, str] | None:
+        """The version number and the version its text claims must both lie in what can be there."""
+        if self.deleted[record] and not self.create_may_come[record]:
+            return "unexpected", "its delete was acknowledged, and it is there"
+        claims = (found.version,) if found.content is None else (found.version, found.content)
+        is_there = f"version {found.version} is there"
+        if found.content is not None and found.content != found.version:
+            is_there = f"the text of version {found.content} is there under version {found.version}"
+        if min(claims) < self.acknowledged[record]:
+            return "lost", f"version {self.acknowledged[record]} was acknowledged, {is_there}"
+        if max(claims) > self.possible[record]:
+            return "unexpected", f"{is_there}, the newest possibly written is {self.possible[record]}"
+        return None
 
 
-@dataclass(slots=True)
-class _Tally:
-    keys: dict[str, _Key] = field(default_factory=dict)
-    counts: Counter[OperationOutcome] = field(default_factory=Counter)
-    transfers: int = 0
-    workers: dict[str, str] = field(default_factory=dict)  # account → worker
+def _newest(table: OperationTable, rows: Bools) -> Ints:
+    """The newest version in each record's `rows`, 0 without any."""
+    newest = np.zeros(len(table.keys), np.int64)
+    np.maximum.at(newest, table.record[rows], table.version[rows])
+    return newest
 
-    def add(self, operation: Operation) -> None:
-        self.workers[operation.account] = operation.worker
-        if operation.kind == OperationKind.TRANSFER:
-            self.transfers += operation.outcome == OperationOutcome.OK
-            return
-        self.counts[operation.outcome] += 1
-        if operation.outcome != OperationOutcome.FAIL:
-            self._note(operation)
 
-    def _note(self, operation: Operation) -> None:
-        key = self.keys.setdefault(operation.key, _Key(operation.account))
-        sure = operation.outcome == OperationOutcome.OK
-        if operation.kind == OperationKind.DELETE:
-            key.deletable = True
-            key.deleted = key.deleted or sure
-            return
-        key.possible = max(key.possible, operation.version)
-        if sure:
-            key.acknowledged = max(key.acknowledged, operation.version)
-        elif operation.kind == OperationKind.CREATE:
-            key.create_may_come = True
+def _any(table: OperationTable, rows: Bools) -> Bools:
+    """Which records have one of `rows`."""
+    found = np.zeros(len(table.keys), np.bool_)
+    found[table.record[rows]] = True
+    return found
 
 
 def lost_workers(events: Iterable[Event]) -> frozenset[str]:
@@ -107,7 +128,7 @@ def lost_workers(events: Iterable[Event]) -> frozenset[str]:
 
 
 def judge_ledger(
-    operations: Sequence[Operation],
+    operations: OperationTable,
     final_reads: Sequence[FinalRead],
     lost: Iterable[str] = (),
     incomplete: Iterable[str] = (),
@@ -117,57 +138,79 @@ def judge_ledger(
     A record found is this run's when its text claims a version (`Found.content`). Accounts of the
     workers in `lost` are not judged; those of workers in `incomplete` only for what is lost.
     """
-    tally = _Tally()
-    for operation in operations:
-        tally.add(operation)
+    keys = _Keys.of(operations)
+    workers = _workers(operations)
     gone, unsure_workers = set(lost), set(incomplete)
     reads = {read.account: read for read in final_reads if read.error is None and read.worker not in gone}
-    reads = {name: read for name, read in reads.items() if tally.workers.get(name, read.worker) not in gone}
-    offenders = list(_missing(tally.keys, reads))
+    reads = {name: read for name, read in reads.items() if workers.get(name, read.worker) not in gone}
+    offenders = list(_missing(operations, keys, reads))
     for read in reads.values():
-        sure = tally.workers.get(read.account, read.worker) not in unsure_workers
-        offenders += (o for o in _wrong(read, tally.keys) if sure or o.kind == "lost")
+        sure = workers.get(read.account, read.worker) not in unsure_workers
+        offenders += (o for o in _wrong(read, operations, keys) if sure or o.kind == "lost")
     kinds = Counter(offender.kind for offender in offenders)
     asked = any(read.stored is not None for read in reads.values())
-    writers = {key.account for key in tally.keys.values()}
+    writers = {operations.accounts[number] for number in np.unique(keys.owner[keys.owner >= 0])}
+    write = operations.kind != OperationKind.TRANSFER
+    outcomes = np.bincount(operations.outcome[write], minlength=len(OperationOutcome))
     return Ledger(
-        acknowledged=tally.counts[OperationOutcome.OK],
-        indeterminate=tally.counts[OperationOutcome.INDETERMINATE],
-        transfers=tally.transfers,
+        acknowledged=int(outcomes[OperationOutcome.OK]),
+        indeterminate=int(outcomes[OperationOutcome.INDETERMINATE]),
+        transfers=int(np.count_nonzero(~write & (operations.outcome == OperationOutcome.OK))),
         lost=kinds["lost"],
         hidden=kinds["hidden"] if asked else None,
         unexpected=kinds["unexpected"],
         duplicated=sum(_duplicates(read) for read in reads.values()),
         accounts_read=len(reads),
         unread=tuple(sorted((writers | {read.account for read in final_reads}) - set(reads))),
-        unsure=tuple(sorted(a for a, worker in tally.workers.items() if worker in unsure_workers)),
+        unsure=tuple(sorted(a for a, worker in workers.items() if worker in unsure_workers)),
         offenders=_told(offenders, operations),
     )
 
 
-def _missing(keys: Mapping[str, _Key], reads: Mapping[str, FinalRead]) -> Iterator[Offender]:
+def _workers(operations: OperationTable) -> dict[str, str]:
+    """The worker of each account: of several the one that wrote last."""
+    last = np.zeros(len(operations.accounts), np.int64)
+    last[operations.account] = operations.worker
+    return {name: operations.workers[last[number]] for number, name in enumerate(operations.accounts)}
+
+
+def _missing(operations: OperationTable, keys: _Keys, reads: Mapping[str, FinalRead]) -> Iterator[Offender]:
     """Acknowledged records that the service does not show: hidden if SQL finds them, else lost."""
-    shown = {name: {found.key for found in read.found} for name, read in reads.items()}
-    stored = {name: {found.key for found in read.stored or ()} for name, read in reads.items()}
-    for name, key in keys.items():
-        if key.account not in reads or not key.acknowledged or key.deletable or name in shown[key.account]:
-            continue
-        if name in stored[key.account]:
-            yield Offender(
-                "hidden", key.account, name, "acknowledged, not shown by the service, present by SQL"
+    owners = {name: number for number, name in enumerate(operations.accounts)}
+    expected = (keys.acknowledged > 0) & ~keys.deletable
+    for read in reads.values():
+        own = expected & (keys.owner == owners.get(read.account, -1))
+        own[_records(operations, read.found)] = False
+        stored = set(_records(operations, read.stored or ()).tolist())
+        for record in np.flatnonzero(own).tolist():
+            version = keys.acknowledged[record]
+            told = (
+                ("hidden", "acknowledged, not shown by the service, present by SQL")
+                if record in stored
+                else ("lost", f"version {version} was acknowledged, nothing is there")
             )
-        else:
-            yield Offender(
-                "lost", key.account, name, f"version {key.acknowledged} was acknowledged, nothing is there"
-            )
+            yield Offender(told[0], read.account, operations.key(record), told[1])
 
 
-def _wrong(read: FinalRead, keys: Mapping[str, _Key]) -> Iterator[Offender]:
+def _records(operations: OperationTable, found: Iterable[Found]) -> Ints:
+    """The records that were found, without those that no operation is on."""
+    records = operations.records([one.key for one in found])
+    known: Ints = records[records >= 0]
+    return known
+
+
+def _wrong(read: FinalRead, operations: OperationTable, keys: _Keys) -> Iterator[Offender]:
     """Records shown in another state than they can be in; a record shown twice is told once."""
     told: set[str] = set()
-    for found in read.found:
-        key = keys.get(found.key)
-        fault = _stranger(found) if key is None else _misplaced(read, key) or _fault(found, key)
+    records = operations.records([found.key for found in read.found])
+    for found, record in zip(read.found, records.tolist(), strict=True):
+        owner = keys.owner[record] if record >= 0 else -1
+        if owner < 0:
+            fault = _stranger(found)
+        elif operations.accounts[owner] != read.account:
+            fault = "unexpected", f"it belongs to {operations.accounts[owner]}"
+        else:
+            fault = keys.fault(found, record)
         if fault and found.key not in told:
             told.add(found.key)
             yield Offender(fault[0], read.account, found.key, fault[1])
@@ -179,43 +222,15 @@ def _stranger(found: Found) -> tuple[str, str] | None:
     return "unexpected", "it bears this run's canary, and nobody can have written it"
 
 
-def _misplaced(read: FinalRead, key: _Key) -> tuple[str, str] | None:
-    return ("unexpected", f"it belongs to {key.account}") if key.account != read.account else None
-
-
-def _fault(found: Found, key: _Key) -> tuple[str, str] | None:
-    """The version number and the version its text claims must both lie in what can be there."""
-    if key.deleted and not key.create_may_come:
-        return "unexpected", "its delete was acknowledged, and it is there"
-    claims = (found.version,) if found.content is None else (found.version, found.content)
-    is_there = f"version {found.version} is there"
-    if found.content is not None and found.content != found.version:
-        is_there = f"the text of version {found.content} is there under version {found.version}"
-    if min(claims) < key.acknowledged:
-        return "lost", f"version {key.acknowledged} was acknowledged, {is_there}"
-    if max(claims) > key.possible:
-        return "unexpected", f"{is_there}, the newest possibly written is {key.possible}"
-    return None
-
-
 def _duplicates(read: FinalRead) -> int:
     return len(read.found) - len({found.key for found in read.found})
 
 
-def _told(offenders: Iterable[Offender], operations: Iterable[Operation]) -> tuple[Offender, ...]:
+def _told(offenders: Iterable[Offender], operations: OperationTable) -> tuple[Offender, ...]:
     """The first offenders of an order that does not depend on the record's, each with its history."""
     first = sorted(offenders, key=lambda o: (o.kind != "lost", o.kind, o.account, o.key))[:OFFENDERS]
-    histories: dict[str, list[Operation]] = {offender.key: [] for offender in first}
-    for operation in operations:
-        if operation.key in histories:
-            histories[operation.key].append(operation)
+    records = operations.records([offender.key for offender in first]).tolist()
     return tuple(
-        Offender(
-            o.kind,
-            o.account,
-            o.key,
-            o.why,
-            tuple(sorted(histories[o.key], key=lambda operation: (operation.invoked, operation.ended))),
-        )
-        for o in first
+        replace(offender, history=tuple(operations.of_record(record)) if record >= 0 else ())
+        for offender, record in zip(first, records, strict=True)
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.events import Event
 from harness.core.observation import Observed, ObserverLine
-from harness.core.operations import Operation
+from harness.core.operations import OperationTable
 from harness.core.plan import Plan
 from harness.core.samples import SampleTable
 from harness.core.schema_state import SchemaState
@@ -162,7 +162,7 @@ class Record:
     environment: Mapping[str, Any]
     events: tuple[Event, ...]
     samples: SampleTable
-    operations: tuple[Operation, ...] = ()
+    operations: OperationTable = field(default_factory=lambda: OperationTable.join({}, ()))
     final_reads: tuple[FinalRead, ...] = ()
     reads_checked: int = 0
     probes: tuple[Probe, ...] = ()

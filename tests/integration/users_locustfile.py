@@ -13,7 +13,7 @@ from locust import events, task
 from harness.clock import monotonic, wait_until
 from harness.core.blocks import BlockStream
 from harness.core.bodies import canary, new_id
-from harness.core.operations import OperationKind, unpack_operations
+from harness.core.operations import OperationKind, OperationTable
 from harness.core.samples import TICK_S, Outcome, SampleTable
 from harness.core.stream import Stream
 from harness.load import subscription, users
@@ -102,7 +102,7 @@ def _finish(environment: Any) -> None:
     batch = recorder.take(monotonic())
     blocks = {name: [block for of, block in batch.blocks if of == name] for name in ("samples", "operations")}
     samples = SampleTable.join({}, [BlockStream.join("w", blocks["samples"])])
-    operations = list(unpack_operations({}, [BlockStream.join("w", blocks["operations"])]))
+    operations = OperationTable.join({}, [BlockStream.join("w", blocks["operations"])])
     record = {
         "samples": [
             [samples.endpoints[endpoint], Outcome(outcome).name, samples.causes[cause], round(at / TICK_S)]

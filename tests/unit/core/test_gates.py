@@ -35,6 +35,7 @@ from tests.fix_record import (
     healthy,
     joined,
     messages,
+    operations_of,
     points,
     samples,
     sessions,
@@ -126,7 +127,7 @@ UNDECIDED: Examples = {
         observed=watched(log_read=False), database=points(deadlocks=[0] * 28 + [1])
     ),
     "catalog": lambda: a_record(schema_before=None),
-    "lost_writes": lambda: a_record(operations=()),
+    "lost_writes": lambda: a_record(operations=operations_of()),
     "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
     "continuity": lambda: a_record(probes=()),
@@ -456,7 +457,7 @@ def test_hidden_writes_are_lost_to_whoever_made_them() -> None:
 
 
 def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
-    operations = (an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2", account="bob"))
+    operations = operations_of(an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2", account="bob"))
     seen = result(a_record(operations=operations, final_reads=shown()), "lost_writes")
     assert (seen.status, seen.observed, seen.why) == ("fail", 1.0, "1 of 2 accounts were not read back")
 
@@ -465,7 +466,7 @@ def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
     ("changes", "why"),
     [
         ({"incomplete_workers": ("w1",)}, "the operations of 1 accounts are not all known"),
-        ({"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": ()}, "no write"),
+        ({"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": operations_of()}, "no write"),
     ],
 )
 def test_no_loss_is_not_told_where_writes_are_unknown(changes: dict[str, Any], why: str) -> None:

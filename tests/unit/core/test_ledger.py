@@ -12,7 +12,7 @@ from harness.core.events import Event, Kind
 from harness.core.ledger import Ledger, judge_ledger, lost_workers
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.record import FinalRead, Found
-from tests.fix_record import an_operation, found
+from tests.fix_record import a_key, an_operation, found, operations_of
 
 CREATE, UPDATE, DELETE, TRANSFER = OperationKind
 OK, FAIL, MAYBE = OperationOutcome
@@ -22,7 +22,7 @@ History = Sequence[tuple[OperationKind, int, OperationOutcome]]
 def judged(history: History, shown: Sequence[Found], stored: Sequence[Found] | None = None) -> Ledger:
     operations = [an_operation(*step, at=float(number)) for number, step in enumerate(history)]
     read = FinalRead("ada", 99.0, tuple(shown), None, None if stored is None else tuple(stored), "w1")
-    return judge_ledger(operations, [read])
+    return judge_ledger(operations_of(*operations), [read])
 
 
 def faults(ledger: Ledger) -> dict[str, int]:
@@ -100,7 +100,7 @@ def test_a_record_shown_twice_is_a_duplicate() -> None:
 def test_a_record_shown_to_another_account_is_unexpected() -> None:
     operations = [an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2", account="bob")]
     reads = [FinalRead("ada", 9.0, (found(1), found(1, "k2"))), FinalRead("bob", 9.0, (found(1, "k2"),))]
-    ledger = judge_ledger(operations, reads)
+    ledger = judge_ledger(operations_of(*operations), reads)
     assert [offender.why for offender in ledger.offenders] == ["it belongs to bob"]
 
 
@@ -109,7 +109,7 @@ def test_a_record_shown_to_another_account_is_unexpected() -> None:
 )
 def test_an_account_that_was_not_read_is_not_judged(reads: list[FinalRead]) -> None:
     ledger = judge_ledger(
-        [an_operation(CREATE, 1)], reads, lost=["w1"] if reads and not reads[0].error else []
+        operations_of(an_operation(CREATE, 1)), reads, lost=["w1"] if reads and not reads[0].error else []
     )
     assert (faults(ledger), ledger.unread, ledger.accounts_read) == ({}, ("ada",), 0)
 
@@ -117,7 +117,7 @@ def test_an_account_that_was_not_read_is_not_judged(reads: list[FinalRead]) -> N
 def test_unexpected_records_are_not_judged_where_operations_are_missing() -> None:
     operations = [an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2")]
     read = FinalRead("ada", 9.0, (found(1, "stranger"), found(1)), worker="w1")
-    ledger = judge_ledger(operations, [read], incomplete=["w1"])
+    ledger = judge_ledger(operations_of(*operations), [read], incomplete=["w1"])
     assert faults(ledger) == {"lost": 1}
     assert ledger.unsure == ("ada",)
 
@@ -125,16 +125,16 @@ def test_unexpected_records_are_not_judged_where_operations_are_missing() -> Non
 def test_the_offenders_come_with_their_history() -> None:
     ledger = judged([(CREATE, 1, OK), (UPDATE, 2, OK)], [found(1)])
     (offender,) = ledger.offenders
-    assert (offender.kind, offender.account, offender.key) == ("lost", "ada", "k1")
+    assert (offender.kind, offender.account, offender.key) == ("lost", "ada", a_key("k1"))
     assert offender.why == "version 2 was acknowledged, version 1 is there"
     assert [operation.version for operation in offender.history] == [1, 2]
 
 
 def test_only_the_first_offenders_are_told_and_all_are_counted() -> None:
     operations = [an_operation(CREATE, 1, key=f"k{number:02}") for number in range(50)]
-    ledger = judge_ledger(operations, [FinalRead("ada", 9.0, ())])
+    ledger = judge_ledger(operations_of(*operations), [FinalRead("ada", 9.0, ())])
     assert (ledger.lost, len(ledger.offenders)) == (50, 10)
-    assert ledger.offenders[0].key == "k00"
+    assert ledger.offenders[0].key == a_key("k00")
 
 
 def test_lost_workers_are_those_that_never_delivered() -> None:
@@ -158,10 +158,11 @@ def test_a_planted_loss_is_always_found_and_nothing_else(writes: list[int], plan
             kind = CREATE if version == 1 else UPDATE
             operations.append(an_operation(kind, version, key=f"k{number}", at=float(version)))
     shown = [found(newest, f"k{number}") for number, newest in enumerate(writes)]
-    assert faults(judge_ledger(operations, [FinalRead("ada", 99.0, tuple(shown))])) == {}
+    table = operations_of(*operations)
+    assert faults(judge_ledger(table, [FinalRead("ada", 99.0, tuple(shown))])) == {}
     victim = planted.draw(st.integers(0, len(writes) - 1))
     back_to = planted.draw(st.integers(0, writes[victim] - 1))
     shown[victim : victim + 1] = [found(back_to, f"k{victim}")] if back_to else []
-    ledger = judge_ledger(operations, [FinalRead("ada", 99.0, tuple(shown))])
+    ledger = judge_ledger(table, [FinalRead("ada", 99.0, tuple(shown))])
     assert faults(ledger) == {"lost": 1}
-    assert ledger.offenders[0].key == f"k{victim}"
+    assert ledger.offenders[0].key == a_key(f"k{victim}")

@@ -44,7 +44,7 @@ def value(name: str, of: Facts, phase: str | None = None, endpoint: str | None =
 def empty() -> Facts:
     return facts(
         samples([]),
-        operations=(),
+        operations=operations_of(),
         final_reads=(),
         reads_checked=0,
         probes=(),

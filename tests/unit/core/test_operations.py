@@ -11,8 +11,8 @@ from harness.core.operations import (
     OPERATION,
     OperationKind,
     OperationOutcome,
+    OperationTable,
     pack_operation,
-    unpack_operations,
 )
 
 KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
@@ -25,7 +25,7 @@ def test_an_operation_takes_36_bytes() -> None:
 def test_an_operation_comes_back_in_run_time() -> None:
     record = pack_operation(3, OperationKind.UPDATE, OperationOutcome.INDETERMINATE, 7, 1.5, 2.25, KEY)
     stream = BlockStream("w1", record, {"accounts": {3: "ada"}}, ())
-    (operation,) = unpack_operations({"w1": 10.0}, [stream])
+    (operation,) = OperationTable.join({"w1": 10.0}, [stream])
     assert operation.account == "ada"
     assert operation.key == str(KEY)
     assert (operation.kind, operation.outcome) == (OperationKind.UPDATE, OperationOutcome.INDETERMINATE)
@@ -36,10 +36,10 @@ def test_an_operation_comes_back_in_run_time() -> None:
 def test_an_account_whose_name_never_came_is_called_by_its_number() -> None:
     record = pack_operation(3, 0, 0, 1, 0.0, 0.0, KEY)
     stream = BlockStream("w1", record, {}, ())
-    assert [operation.account for operation in unpack_operations({}, [stream])] == ["#3"]
+    assert [operation.account for operation in OperationTable.join({}, [stream])] == ["#3"]
 
 
 def test_an_instant_beyond_the_records_range_is_clamped() -> None:
     record = pack_operation(3, 0, 0, 1, -1.0, 50_000.0, KEY)
-    (operation,) = unpack_operations({}, [BlockStream("w1", record, {}, ())])
+    (operation,) = OperationTable.join({}, [BlockStream("w1", record, {}, ())])
     assert (operation.invoked, operation.ended) == pytest.approx((0.0, 42_949.67295))

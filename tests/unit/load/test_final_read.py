@@ -20,6 +20,7 @@ from harness.load.final_read import read_back
 from harness.load.messages import RunSettings
 from harness.load.resource import acknowledged
 from harness.load.token_auth import PasswordGrant
+from tests.fix_record import operations_of
 from tests.unit.load.test_client import Answer
 
 KEYS = [uuid.UUID(int=number) for number in range(1, 6)]
@@ -162,9 +163,9 @@ def test_record_that_neither_list_nor_id_shows_is_lost() -> None:
         Operation("account-0001", str(KEYS[n]), OperationKind.CREATE, 1, 1.0, 2.0, OperationOutcome.OK)
         for n in (0, 1)
     ]
-    judged = judge_ledger(written, [read])
+    judged = judge_ledger(operations_of(*written), [read])
     assert (judged.lost, [offender.key for offender in judged.offenders]) == (1, [str(KEYS[1])])
-    assert judge_ledger(written[:1], [read]).lost == 0
+    assert judge_ledger(operations_of(*written[:1]), [read]).lost == 0
 
 
 def test_without_a_list_what_was_acknowledged_is_read_by_its_id() -> None:
@@ -279,7 +280,8 @@ def test_record_whose_id_no_answer_told_is_unread_and_not_lost(resource: Declara
         "POST /items/: 2 of its answers told no 'uuid', so these records cannot be looked for"
     )
     created = OperationKind.CREATE, 1, 1.0, 2.0, OperationOutcome.OK
-    judged = judge_ledger([Operation("account-0001", str(KEYS[0]), *created)], [read])
+    written = operations_of(Operation("account-0001", str(KEYS[0]), *created))
+    judged = judge_ledger(written, [read])
     assert (judged.lost, judged.unread) == (0, ("account-0001",))
 
 

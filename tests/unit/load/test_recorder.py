@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.core.blocks import Block, BlockStream, read_blocks
-from harness.core.operations import OperationKind, OperationOutcome, unpack_operations
+from harness.core.operations import OperationKind, OperationOutcome, OperationTable
 from harness.core.record import FinalRead, Found
 from harness.core.samples import SAMPLE, Outcome, SampleTable
 from harness.core.traceparent import Tie, parse, worker_crc
@@ -144,7 +144,7 @@ def test_operations(recorder: Recorder) -> None:
     recorder.operation("a", key, OperationKind.UPDATE, 3, 1001.0, 1002.5, OperationOutcome.INDETERMINATE)
     recorder.operation("b", key, OperationKind.CREATE, 1, 999.0, 1003.0, OperationOutcome.OK)
     stream = BlockStream.join("w", blocks_of(recorder.take(1004.0), "operations"))
-    first, second = unpack_operations({"w": 0.0}, [stream])
+    first, second = OperationTable.join({"w": 0.0}, [stream])
     assert (first.account, first.key, first.kind, first.version) == ("a", str(key), OperationKind.UPDATE, 3)
     assert (first.invoked, first.ended, first.outcome) == (1.0, 2.5, OperationOutcome.INDETERMINATE)
     assert (second.account, second.invoked) == ("b", 0.0)
