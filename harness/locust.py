@@ -42,6 +42,7 @@ from harness.load.host import service_of
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
+from harness.load.totals import Totals
 from harness.load.users import MigrationUser
 from harness.report import terminal
 from harness.run.controller import Progress
@@ -66,6 +67,7 @@ __all__ = [
     "SignedJwt",
     "StaticToken",
     "Stream",
+    "Totals",
     "canary",
     "new_id",
 ]
@@ -278,14 +280,18 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
     ours = _ours(environment)
     check_accounts(plan, ours)
     declared = [(user.__name__, one) for user in ours for one in user.resources().values()]
+    totals = [(user.__name__, one) for user in ours for one in user.declared_totals().values()]
     for name, resource in declared:
         resource.check(name)
     for user in ours:
         if user.stream is not None:
             user.stream.check(user.__name__)
+    for name, total in totals:
+        total.check(name)
     return replace(
         plan,
         ledger=any(resource.writes for _, resource in declared),
+        totals=bool(totals),
         isolation=any(resource.private for _, resource in declared),
         websocket=any(user.stream for user in ours),
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),

@@ -32,6 +32,8 @@ from harness.core.record import (
     Probe,
     Record,
     SocketChange,
+    Total,
+    TotalRead,
     Watch,
     WebSocketPoint,
 )
@@ -224,6 +226,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
         final_reads=tuple(
             _final_read(line) for line in _lines(path, "final_read.ndjson.gz", missing, optional=True)
         ),
+        totals=tuple(TotalRead(**line) for line in _lines(path, "totals.ndjson", missing, optional=True)),
         reads_checked=sum(int(line.get("reads_checked", 0)) for line in checked),
         probes=tuple(Probe(**line) for line in checked if "probe" in line),
         health=tuple(
@@ -358,7 +361,8 @@ def _streams(path: Path, name: str, events: Iterable[Event], missing: list[str])
 
 
 def _final_read(line: Mapping[str, Any]) -> FinalRead:
-    stored = line.get("stored")
+    stored, stored_totals = line.get("stored"), line.get("stored_totals")
+    transfers = line.get("stored_transfers")
     return FinalRead(
         account=line["account"],
         at=line["at"],
@@ -366,6 +370,9 @@ def _final_read(line: Mapping[str, Any]) -> FinalRead:
         error=line.get("error"),
         stored=None if stored is None else tuple(Found(*found) for found in stored),
         worker=line.get("worker", ""),
+        totals=tuple(Total(*total) for total in line.get("totals") or ()),
+        stored_totals=None if stored_totals is None else tuple(Total(*total) for total in stored_totals),
+        stored_transfers=None if transfers is None else tuple(transfers),
     )
 
 

@@ -34,6 +34,8 @@ from harness.core.record import (
     Probe,
     Record,
     SocketChange,
+    Total,
+    TotalRead,
     WebSocketPoint,
 )
 from harness.core.samples import Outcome, SampleTable, pack_sample
@@ -53,8 +55,10 @@ __all__ = [
     "a_deadlock",
     "a_key",
     "a_plan",
+    "a_read",
     "a_record",
     "a_schema",
+    "a_total",
     "a_wait",
     "an_operation",
     "connected",
@@ -104,7 +108,7 @@ ROLLBACK_PHASES = {
 
 def a_plan(**changes: Any) -> Plan:
     """The default plan with changes."""
-    return replace(Plan(warmup_s=5.0), **changes)
+    return replace(Plan(warmup_s=5.0, totals=True), **changes)
 
 
 def samples(
@@ -479,9 +483,23 @@ def an_operation(
     account: str = "ada",
     worker: str = "w1",
     at: float = 1.0,
+    took: float = 0.1,
 ) -> Operation:
-    """One attempted write of a tenth of a second."""
-    return Operation(account, a_key(key), kind, version, at, at + 0.1, outcome, worker)
+    """One attempted write."""
+    return Operation(account, a_key(key), kind, version, at, at + took, outcome, worker)
+
+
+def a_read(
+    version: int, shown: int = 1, *, key: str = "k1", at: float = 30.0, took: float = 0.1
+) -> Operation:
+    """A read of a record; `version` 0 with `shown` 0 is one that found nothing."""
+    write = an_operation(OperationKind.READ, version, key=key, at=at, took=took)
+    return replace(write, shown=shown)
+
+
+def a_total(amount: str = "30000", *, at: float = 30.0, account: str = "ada", count: int = 3) -> TotalRead:
+    """What an account's wallets came to."""
+    return TotalRead(at, account, "wallets", amount, count, 0.1)
 
 
 def a_key(name: str) -> str:
@@ -496,7 +514,8 @@ def operations_of(*operations: Operation) -> OperationTable:
     packed: dict[str, bytes] = {}
     for one in operations:
         what = (names[one.account], one.kind, one.outcome, one.version, one.invoked, one.ended)
-        packed[one.worker] = packed.get(one.worker, b"") + pack_operation(*what, uuid.UUID(one.key))
+        record = pack_operation(*what, uuid.UUID(one.key), one.shown)
+        packed[one.worker] = packed.get(one.worker, b"") + record
     streams = [BlockStream(worker, payload, tables, ()) for worker, payload in packed.items()]
     return OperationTable.join({}, streams)
 
@@ -568,8 +587,11 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "environment": {"python": "3.11.9", "postgres_bin": "/usr/lib/postgresql/18/bin"},
         "events": events(plan),
         "samples": steady(end=until) if table is None else table,
-        "operations": operations_of(an_operation(OperationKind.CREATE, 1)),
-        "final_reads": (FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1"),),
+        "operations": operations_of(an_operation(OperationKind.CREATE, 1), a_read(1)),
+        "totals": (a_total(at=10.0), a_total()),
+        "final_reads": (
+            FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1", (Total("wallets", "30000", 3),)),
+        ),
         "reads_checked": 500,
         "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *sessions(until)),
         "health": healthy(until),

@@ -16,9 +16,8 @@ from harness.core.details_migration import migration_json
 from harness.core.events import Kind
 from harness.core.facts import Facts
 from harness.core.generator import fitness, users
-from harness.core.ledger import Ledger
 from harness.core.migrations import Migration
-from harness.core.operations import Operation
+from harness.core.operations import Operation, OperationKind
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
 from harness.core.verdict import rounded, without_paths
@@ -42,7 +41,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         **database_json(facts, advice),
         "phases": [_row(facts, window) for window in _windows(facts)],
         "endpoints": list(_endpoints(facts)),
-        "ledger": _ledger(facts.ledger),
+        "ledger": _ledger(facts),
         "isolation": _isolation(facts),
         "continuity": _continuity(facts),
         "websocket": _websocket(facts),
@@ -96,16 +95,20 @@ def _endpoints(facts: Facts) -> Iterator[Json]:
 # what else was recorded
 
 
-def _ledger(ledger: Ledger) -> Json:
+def _ledger(facts: Facts) -> Json:
+    ledger = facts.ledger
+    read_back = ("lost", "resurrected", "unexpected", "duplicated")
     return {
         "acknowledged": ledger.acknowledged,
         "indeterminate": ledger.indeterminate,
-        "lost": ledger.lost if ledger.accounts_read else None,
+        **{kind: getattr(ledger, kind) if ledger.accounts_read else None for kind in read_back},
         "hidden": ledger.hidden,
-        "unexpected": ledger.unexpected if ledger.accounts_read else None,
-        "duplicated": ledger.duplicated if ledger.accounts_read else None,
-        "stale": None,
+        "reads": ledger.reads,
+        "stale": ledger.stale if ledger.reads else None,
+        "absent": ledger.absent if ledger.reads else None,
         "transfers": ledger.transfers,
+        "totals_checked": facts.totals.checked,
+        "totals_wrong": facts.totals.wrong if facts.totals.checked else None,
         "accounts_read": ledger.accounts_read,
         "accounts_unread": len(ledger.unread),
         "offenders": [
@@ -114,20 +117,23 @@ def _ledger(ledger: Ledger) -> Json:
                 "account": offender.account,
                 "key": offender.key,
                 "why": offender.why,
-                "history": [_operation(operation) for operation in offender.history],
+                "last_seen_at": rounded(offender.last_seen),
+                "history": [_operation(operation, facts) for operation in offender.history],
             }
-            for offender in ledger.offenders
+            for offender in (*ledger.offenders, *facts.totals.offenders)
         ],
     }
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation, facts: Facts) -> Json:
     return {
         "kind": operation.kind.name.lower(),
-        "version": operation.version,
+        "version": operation.version or None,
+        "shown": operation.shown if operation.kind is OperationKind.READ else None,
         "outcome": operation.outcome.name.lower(),
         "invoked_at": rounded(operation.invoked),
         "ended_at": rounded(operation.ended),
+        "phase": facts.timeline.phase_at(operation.invoked),
     }
 
 

@@ -23,7 +23,9 @@ from harness.core.record import Record, Watch
 from harness.core.samples import Outcome
 from harness.core.schema_diff import SchemaFinding, compare
 from harness.core.schema_state import SchemaState
+from harness.core.swaps import swaps_of
 from harness.core.timeline import Timeline, Window, cut
+from harness.core.totals import TotalsFound, judge_totals
 from harness.core.websocket import Broadcasts, WebSockets, broadcasts, websockets
 
 __all__ = ["Facts", "facts_of", "migrations_in", "timeline_of"]
@@ -39,6 +41,7 @@ class Facts:
     timeline: Timeline
     migrations: tuple[Migration, ...]
     ledger: Ledger
+    totals: TotalsFound
     isolation: Isolation
     continuity: Continuity
     websocket: WebSockets
@@ -120,6 +123,7 @@ def facts_of(record: Record) -> Facts:
     migrations = migrations_in(record)
     timeline = timeline_of(record, migrations)
     lost = lost_workers(record.events)
+    swaps = swaps_of(migrations, timeline.end_at)
     requests = Requests(record.samples, timeline.window("baseline"))
     attribution = joined(
         attribute(watch.waits, [m for m in migrations if m.database == database])
@@ -130,7 +134,14 @@ def facts_of(record: Record) -> Facts:
         record=record,
         timeline=timeline,
         migrations=migrations,
-        ledger=judge_ledger(record.operations, record.final_reads, lost, record.incomplete_workers),
+        ledger=judge_ledger(
+            record.operations,
+            record.final_reads,
+            lost,
+            record.incomplete_workers,
+            swaps,
+        ),
+        totals=judge_totals(record.totals, record.final_reads, swaps),
         isolation=judge_isolation(record.reads_checked, record.probes),
         continuity=judge_continuity(record.probes, _began_at(timeline)),
         websocket=websockets(record.websocket, record.sockets, _load(timeline)),

@@ -87,6 +87,8 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "the run is given no database to look at"
     if needs == "ledger" and not plan.ledger:
         return "the locustfile's users keep no ledger"
+    if needs == "totals" and not plan.totals:
+        return "the locustfile's users declare no Totals"
     if needs == "isolation" and not plan.isolation:
         return "the locustfile's users check no isolation"
     if needs == "authentication" and not plan.authentication:

@@ -1,8 +1,12 @@
-"""The ledger's judgement: what was acknowledged against what the final read found.
+"""The ledger's judgement: what was acknowledged against what reads showed, during the run and at its end.
 
-Of every key four things matter, and one pass over the operations finds them: the newest version that was
-acknowledged, the newest that may have been written, whether a delete may have happened, and whether a create
-may still have arrived after it. What the final read shows must lie between the first two.
+A record is *lost* when what was acknowledged, or shown by a read, is not there at the end; *hidden* when
+only SQL finds it; *resurrected* when its delete was acknowledged and it is there; *unexpected* when nobody
+can have written what is there; *duplicated* when it is there more than once. A read during the run is *stale*
+when it showed less than was there before it began, and what it missed was there after all; reads that missed
+what is lost are a part of that loss. A read that found nothing at the instant when a migration put another
+table in the place of the old one is *absent*, and nobody's fault: a transaction with an older snapshot finds
+the new table empty (https://www.postgresql.org/docs/current/mvcc-caveats.html).
 """
 
 from __future__ import annotations
@@ -14,35 +18,41 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.core.events import Event, Kind
+from harness.core.ledger_final import (
+    Keys,
+    Offender,
+    duplicates,
+    missing,
+    missing_transfers,
+    overwritten,
+    wrong,
+)
+from harness.core.ledger_reads import Reads, judge_reads
 from harness.core.operations import Bools, Operation, OperationKind, OperationOutcome, OperationTable
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead
 from harness.core.samples import Ints
+from harness.core.timeline import Window
 
 __all__ = ["Ledger", "Offender", "judge_ledger", "lost_workers"]
 
 OFFENDERS = 10
-"""How many offenders are told with their history."""
+"""How many offenders are told with their history, of each kind alike as far as there are any."""
 
+HISTORY = 20
+"""How many operations of an offender are told, the last ones."""
 
-@dataclass(frozen=True)
-class Offender:
-    """A record that is not as acknowledged: what is wrong with it, and every operation on it."""
-
-    kind: str  # lost | hidden | unexpected
-    account: str
-    key: str
-    why: str
-    history: tuple[Operation, ...] = ()
+KINDS = ("lost", "resurrected", "hidden", "unexpected", "duplicated", "stale")
+"""In the order in which they are told."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Counts of writes (transfers apart) and of records that are not as they were acknowledged.
+    """Counts of writes (transfers apart, but for those that are `lost`), and of what is not as it was
+    acknowledged: records, or, of `stale` and `absent`, reads. `reads` are those of which anything was known
+    before.
 
-    `lost` was acknowledged and is not there. `hidden` is not shown by the service and present by SQL, None
-    when no database was asked. `unexpected` bears this run's canary and nobody can have written it. `unread`
-    are accounts that wrote and whose records were not, or not completely, read back; `unsure` those whose
-    operations are not all known.
+    `hidden` is None when no database was asked. `unread` are accounts that wrote and whose records were not,
+    or not completely, read back; `unsure` those whose operations are not all known.
     """
 
     acknowledged: int
@@ -50,72 +60,16 @@ class Ledger:
     transfers: int
     lost: int
     hidden: int | None
+    resurrected: int
     unexpected: int
     duplicated: int
+    reads: int
+    stale: int
+    absent: int
     accounts_read: int
     unread: tuple[str, ...]
     unsure: tuple[str, ...]
     offenders: tuple[Offender, ...]
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """What is known of each record, by its index. Versions are 0 where nothing was written, `owner` is the
-    account's index and -1 where nobody can have written it.
-    """
-
-    owner: Ints
-    acknowledged: Ints
-    possible: Ints
-    deletable: Bools
-    deleted: Bools
-    create_may_come: Bools
-
-    @classmethod
-    def of(cls, table: OperationTable) -> _Keys:
-        """One pass over the writes; what surely did not happen tells nothing of its record."""
-        count = len(table.keys)
-        written = (table.kind != OperationKind.TRANSFER) & (table.outcome != OperationOutcome.FAIL)
-        sure = written & (table.outcome == OperationOutcome.OK)
-        delete, create = table.kind == OperationKind.DELETE, table.kind == OperationKind.CREATE
-        owner = np.full(count, -1, np.int64)
-        owner[table.record[written][::-1]] = table.account[written][::-1]  # of several the first stays
-        return cls(
-            owner,
-            _newest(table, sure & ~delete),
-            _newest(table, written & ~delete),
-            _any(table, written & delete),
-            _any(table, sure & delete),
-            _any(table, written & ~sure & create),
-        )
-
-    def fault(self, found: Found, record: int) -> tuple[str, str] | None:
-        """The version number and the version its text claims must both lie in what can be there."""
-        if self.deleted[record] and not self.create_may_come[record]:
-            return "unexpected", "its delete was acknowledged, and it is there"
-        claims = (found.version,) if found.content is None else (found.version, found.content)
-        is_there = f"version {found.version} is there"
-        if found.content is not None and found.content != found.version:
-            is_there = f"the text of version {found.content} is there under version {found.version}"
-        if min(claims) < self.acknowledged[record]:
-            return "lost", f"version {self.acknowledged[record]} was acknowledged, {is_there}"
-        if max(claims) > self.possible[record]:
-            return "unexpected", f"{is_there}, the newest possibly written is {self.possible[record]}"
-        return None
-
-
-def _newest(table: OperationTable, rows: Bools) -> Ints:
-    """The newest version in each record's `rows`, 0 without any."""
-    newest = np.zeros(len(table.keys), np.int64)
-    np.maximum.at(newest, table.record[rows], table.version[rows])
-    return newest
-
-
-def _any(table: OperationTable, rows: Bools) -> Bools:
-    """Which records have one of `rows`."""
-    found = np.zeros(len(table.keys), np.bool_)
-    found[table.record[rows]] = True
-    return found
 
 
 def lost_workers(events: Iterable[Event]) -> frozenset[str]:
@@ -132,38 +86,50 @@ def judge_ledger(
     final_reads: Sequence[FinalRead],
     lost: Iterable[str] = (),
     incomplete: Iterable[str] = (),
+    swaps: Sequence[Window] = (),
 ) -> Ledger:
-    """Compare the operations with the final reads.
+    """Compare the operations with the final reads, and the reads among them with the writes before them.
 
-    A record found is this run's when its text claims a version (`Found.content`). Accounts of the
-    workers in `lost` are not judged; those of workers in `incomplete` only for what is lost.
+    A record found is this run's when its text claims a version (`Found.content`). Accounts of the workers in
+    `lost` are not judged; those of workers in `incomplete` only for what is lost. In `swaps` a table is put
+    in the place of another.
     """
-    keys = _Keys.of(operations)
-    workers = _workers(operations)
+    keys, workers = Keys.of(operations), _workers(operations)
     gone, unsure_workers = set(lost), set(incomplete)
     reads = {read.account: read for read in final_reads if read.error is None and read.worker not in gone}
     reads = {name: read for name, read in reads.items() if workers.get(name, read.worker) not in gone}
-    offenders = list(_missing(operations, keys, reads))
+    sure = np.array([workers[name] not in gone | unsure_workers for name in operations.accounts], np.bool_)
+    offenders = _Offenders(operations)
+    offenders.add(missing(operations, keys, reads))
+    offenders.add(missing_transfers(operations, reads))
+    offenders.add(one for one in overwritten(operations) if workers[one.account] not in gone)
     for read in reads.values():
-        sure = workers.get(read.account, read.worker) not in unsure_workers
-        offenders += (o for o in _wrong(read, operations, keys) if sure or o.kind == "lost")
-    kinds = Counter(offender.kind for offender in offenders)
+        whole = workers.get(read.account, read.worker) not in unsure_workers
+        offenders.add(one for one in wrong(read, operations, keys) if whole or one.kind == "lost")
+        offenders.add(duplicates(read))
+    during = judge_reads(operations, keys.possible, sure)
+    stale, absent = _of_reads(operations, keys, during, offenders, reads, swaps)
+    write = operations.writes
+    outcomes = np.bincount(operations.outcome[write], minlength=len(OperationOutcome))
+    transfer = operations.kind == OperationKind.TRANSFER
     asked = any(read.stored is not None for read in reads.values())
     writers = {operations.accounts[number] for number in np.unique(keys.owner[keys.owner >= 0])}
-    write = operations.kind != OperationKind.TRANSFER
-    outcomes = np.bincount(operations.outcome[write], minlength=len(OperationOutcome))
     return Ledger(
         acknowledged=int(outcomes[OperationOutcome.OK]),
         indeterminate=int(outcomes[OperationOutcome.INDETERMINATE]),
-        transfers=int(np.count_nonzero(~write & (operations.outcome == OperationOutcome.OK))),
-        lost=kinds["lost"],
-        hidden=kinds["hidden"] if asked else None,
-        unexpected=kinds["unexpected"],
-        duplicated=sum(_duplicates(read) for read in reads.values()),
+        transfers=int(np.count_nonzero(transfer & (operations.outcome == OperationOutcome.OK))),
+        lost=offenders.count("lost"),
+        hidden=offenders.count("hidden") if asked else None,
+        resurrected=offenders.count("resurrected"),
+        unexpected=offenders.count("unexpected"),
+        duplicated=offenders.count("duplicated"),
+        reads=during.checked,
+        stale=stale,
+        absent=absent,
         accounts_read=len(reads),
         unread=tuple(sorted((writers | {read.account for read in final_reads}) - set(reads))),
         unsure=tuple(sorted(a for a, worker in workers.items() if worker in unsure_workers)),
-        offenders=_told(offenders, operations),
+        offenders=offenders.told(keys),
     )
 
 
@@ -174,63 +140,129 @@ def _workers(operations: OperationTable) -> dict[str, str]:
     return {name: operations.workers[last[number]] for number, name in enumerate(operations.accounts)}
 
 
-def _missing(operations: OperationTable, keys: _Keys, reads: Mapping[str, FinalRead]) -> Iterator[Offender]:
-    """Acknowledged records that the service does not show: hidden if SQL finds them, else lost."""
-    owners = {name: number for number, name in enumerate(operations.accounts)}
-    expected = (keys.acknowledged > 0) & ~keys.deletable
-    for read in reads.values():
-        own = expected & (keys.owner == owners.get(read.account, -1))
-        own[_records(operations, read.found)] = False
-        stored = set(_records(operations, read.stored or ()).tolist())
-        for record in np.flatnonzero(own).tolist():
-            version = keys.acknowledged[record]
-            told = (
-                ("hidden", "acknowledged, not shown by the service, present by SQL")
-                if record in stored
-                else ("lost", f"version {version} was acknowledged, nothing is there")
-            )
-            yield Offender(told[0], read.account, operations.key(record), told[1])
+class _Offenders:
+    """What was found, once for each record; that it is there twice may be told besides."""
+
+    def __init__(self, operations: OperationTable) -> None:
+        self._operations = operations
+        self._found: dict[tuple[bool, str, str], Offender] = {}
+
+    def add(self, offenders: Iterable[Offender]) -> None:
+        """Add those whose record has none yet."""
+        for one in offenders:
+            self._found.setdefault((one.kind == "duplicated", one.account, one.key), one)
+
+    def count(self, kind: str) -> int:
+        """How many there are of a kind."""
+        return sum(one.kind == kind for one in self._found.values())
+
+    def records(self, *kinds: str) -> Bools:
+        """The records, as a flag for each, with one of such a kind."""
+        records = self._operations.records([one.key for one in self._found.values() if one.kind in kinds])
+        found = np.zeros(len(self._operations.keys), np.bool_)
+        found[records[records >= 0]] = True
+        return found
+
+    def told(self, keys: Keys) -> tuple[Offender, ...]:
+        """The first ones, in an order that does not depend on the record's, each with its history."""
+        order = sorted(self._found.values(), key=lambda one: (KINDS.index(one.kind), one.account, one.key))
+        number: Counter[str] = Counter()
+        ranked = []
+        for one in order:
+            number[one.kind] += 1
+            ranked.append((number[one.kind], one))
+        first = {id(one) for _, one in sorted(ranked, key=lambda pair: pair[0])[:OFFENDERS]}
+        return tuple(self._with_history(one, keys) for one in order if id(one) in first)
+
+    def _with_history(self, offender: Offender, keys: Keys) -> Offender:
+        record = int(self._operations.records([offender.key])[0])
+        if record < 0:
+            return offender
+        history = list(self._operations.of_record(record))
+        showed = [one.ended for one in history if one.shown and one.version >= keys.must[record]]
+        last = max(showed, default=None)
+        return replace(offender, history=tuple(_changes(history))[-HISTORY:], last_seen=last)
 
 
-def _records(operations: OperationTable, found: Iterable[Found]) -> Ints:
-    """The records that were found, without those that no operation is on."""
-    records = operations.records([one.key for one in found])
-    known: Ints = records[records >= 0]
-    return known
+def _changes(history: Sequence[Operation]) -> Iterator[Operation]:
+    """A history without the reads that showed what the one before and the one after showed."""
+    showed = [(one.shown, one.version) if one.kind == OperationKind.READ else None for one in history]
+    for before, own, after, one in zip([None, *showed], showed, [*showed[1:], None], history, strict=False):
+        if own is None or not before == own == after:
+            yield one
 
 
-def _wrong(read: FinalRead, operations: OperationTable, keys: _Keys) -> Iterator[Offender]:
-    """Records shown in another state than they can be in; a record shown twice is told once."""
-    told: set[str] = set()
-    records = operations.records([found.key for found in read.found])
-    for found, record in zip(read.found, records.tolist(), strict=True):
-        owner = keys.owner[record] if record >= 0 else -1
-        if owner < 0:
-            fault = _stranger(found)
-        elif operations.accounts[owner] != read.account:
-            fault = "unexpected", f"it belongs to {operations.accounts[owner]}"
-        else:
-            fault = keys.fault(found, record)
-        if fault and found.key not in told:
-            told.add(found.key)
-            yield Offender(fault[0], read.account, found.key, fault[1])
+def _of_reads(
+    operations: OperationTable,
+    keys: Keys,
+    during: Reads,
+    offenders: _Offenders,
+    reads: Mapping[str, FinalRead],
+    swaps: Sequence[Window],
+) -> tuple[int, int]:
+    """How many reads were stale, and how many absent; adds their offenders to those of the final read."""
+    offenders.add(_each(operations, during, during.early, "unexpected"))
+    offenders.add(_each(operations, during, during.twice, "duplicated"))
+    explained = offenders.records("lost", "hidden", "resurrected")
+    rows = np.unique(np.concatenate([during.older, during.absent, during.deleted]))
+    rows = rows[~explained[operations.record[rows]]]
+    excused = np.isin(rows, during.absent) & _overlap(operations, rows, swaps)
+    short = rows[~excused]
+    # Of a record that was deleted before anybody saw it whole again, nobody knows whether it had been lost.
+    # It is told as what else went wrong, and where nothing did, as what was seen: a stale read.
+    unclear = not any(_recovered(operations, keys, during, reads, row) for row in short.tolist())
+    kind = "lost" if unclear and offenders.count("lost") else "stale"
+    offenders.add(_each(operations, during, short, kind))
+    return (len(short) if kind == "stale" else 0), int(np.count_nonzero(excused))
 
 
-def _stranger(found: Found) -> tuple[str, str] | None:
-    if found.content is None:
-        return None
-    return "unexpected", "it bears this run's canary, and nobody can have written it"
-
-
-def _duplicates(read: FinalRead) -> int:
-    return len(read.found) - len({found.key for found in read.found})
-
-
-def _told(offenders: Iterable[Offender], operations: OperationTable) -> tuple[Offender, ...]:
-    """The first offenders of an order that does not depend on the record's, each with its history."""
-    first = sorted(offenders, key=lambda o: (o.kind != "lost", o.kind, o.account, o.key))[:OFFENDERS]
-    records = operations.records([offender.key for offender in first]).tolist()
-    return tuple(
-        replace(offender, history=tuple(operations.of_record(record)) if record >= 0 else ())
-        for offender, record in zip(first, records, strict=True)
+def _recovered(
+    operations: OperationTable, keys: Keys, during: Reads, reads: Mapping[str, FinalRead], row: int
+) -> bool:
+    """Whether what a read missed was there after it: by the final read, which else had made an offender of
+    it, by a later read, or because a later update built on it.
+    """
+    record, must = int(operations.record[row]), int(during.must[row])
+    if operations.accounts[operations.account[row]] in reads and not keys.deletable[record]:
+        return True
+    if keys.deletes.gone[record] < operations.invoked[row]:
+        return True
+    return any(
+        one.outcome == OperationOutcome.OK
+        and ((one.kind == OperationKind.UPDATE and one.version > must) or (one.shown and one.version >= must))
+        for one in operations.of_record(record)
+        if one.invoked > operations.invoked[row]
     )
+
+
+def _overlap(operations: OperationTable, rows: Ints, windows: Sequence[Window]) -> Bools:
+    """Which rows have a time in common with one of the windows."""
+    found = np.zeros(len(rows), np.bool_)
+    for window in windows:
+        found |= (operations.invoked[rows] <= window.end) & (operations.ended[rows] >= window.start)
+    return found
+
+
+def _each(operations: OperationTable, during: Reads, rows: Ints, kind: str) -> Iterator[Offender]:
+    """An offender for each record of the reads in `rows`."""
+    of_record: dict[int, list[int]] = {}
+    columns = operations.version, operations.ended, operations.invoked
+    for row in rows[np.lexsort([column[rows] for column in columns])].tolist():
+        of_record.setdefault(int(operations.record[row]), []).append(row)
+    for own in of_record.values():
+        read = operations.operation(own[0])
+        more = f", and {len(own) - 1} more" if len(own) > 1 else ""
+        why = f"a read from {read.invoked:.2f} s to {read.ended:.2f} s {_showed(read, during, own[0])}{more}"
+        yield Offender(kind, read.account, read.key, why)
+
+
+def _showed(read: Operation, during: Reads, row: int) -> str:
+    if read.shown > 1:
+        return f"showed it {read.shown} times"
+    must = int(during.must[row])
+    what = f"version {read.version}" if read.shown else "nothing"
+    if row in during.deleted:
+        return "showed it, and its delete was acknowledged before"
+    if row in during.early:
+        return f"showed {what}, which nobody had sent"
+    return f"showed {what}, and version {must} was there before"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from harness.core import client
+from harness.core import client, ledger_metrics
 from harness.core.facts import Facts
 from harness.core.generator import fitness
+from harness.core.measured import Measured
 from harness.core.samples import Floats, Outcome
 from harness.core.sight import why_unseen
 from harness.core.timeline import Window
@@ -59,15 +60,6 @@ class Selector:
     run: str | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A value with the number of samples behind it; `why` says why it is None, or what it leaves out."""
-
-    value: float | None
-    samples: int | None = None
-    why: str = ""
-
-
 Compute = Callable[[Facts, Window, str | None], Measured]
 
 
@@ -75,7 +67,7 @@ Compute = Callable[[Facts, Window, str | None], Measured]
 class Metric:
     """`unit` is s, ratio, /s or count; `phase` the default one, None: the whole run, in which case `phase`
     and `name` are no labels of it. `needs` is what the plan must have for it: client, migration, observer,
-    catalog, ledger, isolation, websocket or generator.
+    catalog, ledger, totals, isolation, websocket or generator.
     """
 
     name: str
@@ -217,37 +209,6 @@ def _no_stall(count: int) -> str:
     return "what was asked for was broken before" if count else "no request was due"
 
 
-def _lost_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
-    """Hidden writes count: whoever made one was told it is there, and is not shown it."""
-    ledger = facts.ledger
-    if not ledger.acknowledged:
-        return Measured(None, 0, "no write was acknowledged")
-    value = float(ledger.lost + (ledger.hidden or 0))
-    why = "; ".join(_unjudged_writes(facts))
-    return Measured((value or None) if why else value, ledger.acknowledged, why)
-
-
-def _unjudged_writes(facts: Facts) -> Iterator[str]:
-    """Why there may be lost or unexpected writes that were not seen."""
-    ledger = facts.ledger
-    if ledger.unread:
-        everybody = len(ledger.unread) + ledger.accounts_read
-        yield f"{len(ledger.unread)} of {everybody} accounts were not read back"
-    if ledger.unsure:
-        yield f"the operations of {len(ledger.unsure)} accounts are not all known"
-    if facts.lost_workers:
-        yield "a worker was lost with writes it had not yet told"
-
-
-def _unexpected_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
-    ledger = facts.ledger
-    if not ledger.accounts_read:
-        return Measured(None, 0, "no account was read back")
-    why = "; ".join(_unjudged_writes(facts))
-    value = float(ledger.unexpected)
-    return Measured((value or None) if why else value, ledger.accounts_read, why)
-
-
 def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
     found = facts.isolation
     samples = found.reads_checked + found.probes
@@ -332,6 +293,10 @@ def _client(
     return Metric(name, meaning, unit, phase, minimum, "client", compute)
 
 
+def _ledger(name: str, meaning: str, compute: Compute) -> Metric:
+    return Metric(name, meaning, "count", None, 1, "ledger", compute)
+
+
 def _quantiles() -> list[Metric]:
     return [
         _client(
@@ -368,23 +333,30 @@ METRICS: dict[str, Metric] = {
             1,
             _stall,
         ),
-        Metric(
+        _ledger(
             "lost_writes",
             "acknowledged writes that are not there at the end, or not shown",
-            "count",
-            None,
-            1,
-            "ledger",
-            _lost_writes,
+            ledger_metrics.lost_writes,
         ),
-        Metric(
+        _ledger(
             "unexpected_writes",
             "records of this run that nobody can have written",
+            ledger_metrics.unexpected_writes,
+        ),
+        _ledger("duplicates", "records that are there more than once", ledger_metrics.duplicates),
+        _ledger(
+            "stale_reads",
+            "reads that showed less than was acknowledged, or shown, before they began",
+            ledger_metrics.stale_reads,
+        ),
+        Metric(
+            "wrong_totals",
+            "reads of an account's amounts that came to another sum than its first",
             "count",
             None,
             1,
-            "ledger",
-            _unexpected_writes,
+            "totals",
+            ledger_metrics.wrong_totals,
         ),
         Metric(
             "leaks", "times an account saw what belongs to another", "count", None, 1, "isolation", _leaks

@@ -1,7 +1,8 @@
-"""Operations: what the ledger holds. One attempted write of an account each, in 36 bytes.
+"""Operations: what the ledger holds. One attempted write, or one record that a read showed, in 36 bytes.
 
-Record layout (little endian): account id u32, kind u8, outcome u8, two unused bytes, version u32 (the version
-the write would leave behind), invoked u32 and ended u32 in 10 µs since the worker's zero, key 16 bytes.
+Record layout (little endian): account id u32, kind u8, outcome u8, shown u8, an unused byte, version u32 (the
+version that the write would leave behind, or the read showed), invoked u32 and ended u32 in 10 µs since the
+worker's zero, key 16 bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,14 @@ __all__ = [
     "pack_operation",
 ]
 
-OPERATION = struct.Struct("<IBBxxIII16s")
+OPERATION = struct.Struct("<IBBBxIII16s")
 _DTYPE = np.dtype(
     [
         ("account", "<u4"),
         ("kind", "u1"),
         ("outcome", "u1"),
-        ("unused", "<u2"),
+        ("shown", "u1"),
+        ("unused", "u1"),
         ("version", "<u4"),
         ("invoked", "<u4"),
         ("ended", "<u4"),
@@ -50,12 +53,13 @@ Column = npt.NDArray[np.integer[Any]]
 
 
 class OperationKind(IntEnum):
-    """What was attempted."""
+    """What was attempted. A transfer is on no record of its own."""
 
     CREATE = 0
     UPDATE = 1
     DELETE = 2
     TRANSFER = 3
+    READ = 4
 
 
 class OperationOutcome(IntEnum):
@@ -68,7 +72,10 @@ class OperationOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One attempted write: `invoked` and `ended` are seconds since the start of the run."""
+    """One attempted write, or a read of one record; `invoked` and `ended` are seconds since the start of the
+    run. `shown` is how often a read's answer showed the record, 0 when it said that there is none; its
+    `version` is then 0, as it is where the answer tells no version.
+    """
 
     account: str
     key: str
@@ -78,14 +85,24 @@ class Operation:
     ended: float
     outcome: OperationOutcome
     worker: str = ""
+    shown: int = 0
 
 
 def pack_operation(
-    account: int, kind: int, outcome: int, version: int, invoked_s: float, ended_s: float, key: uuid.UUID
+    account: int,
+    kind: int,
+    outcome: int,
+    version: int,
+    invoked_s: float,
+    ended_s: float,
+    key: uuid.UUID,
+    shown: int = 0,
 ) -> bytes:
-    """One record; instants are seconds since the worker's zero, clamped to what the record can hold."""
-    instants = (min(max(int(seconds * 1e5 + 0.5), 0), U32) for seconds in (invoked_s, ended_s))
-    return OPERATION.pack(account, kind, outcome, version, *instants, key.bytes)
+    """One record; what does not fit is clamped. Instants are seconds since the worker's zero."""
+    invoked, ended = (min(max(int(seconds * 1e5 + 0.5), 0), U32) for seconds in (invoked_s, ended_s))
+    return OPERATION.pack(
+        account, kind, outcome, min(shown, 0xFF), min(version, U32), invoked, ended, key.bytes
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +117,7 @@ class OperationTable:
     record: Column
     kind: Column
     outcome: Column
+    shown: Column
     version: Column
     invoked: Floats
     ended: Floats
@@ -125,6 +143,7 @@ class OperationTable:
             float(self.ended[number]),
             OperationOutcome(int(self.outcome[number])),
             self.workers[self.worker[number]],
+            int(self.shown[number]),
         )
 
     def key(self, record: int) -> str:
@@ -133,8 +152,25 @@ class OperationTable:
 
     def of_record(self, record: int) -> Iterator[Operation]:
         """Every operation on one record, as they began."""
-        rows = np.flatnonzero(self.record == record)
-        return map(self.operation, rows[np.lexsort((self.ended[rows], self.invoked[rows]))].tolist())
+        return map(self.operation, self.rows_of(record).tolist())
+
+    def rows_of(self, record: int) -> Ints:
+        """The rows of the operations on one record, as they began."""
+        order, starts = self._by_record
+        rows = order[starts[record] : starts[record + 1]]
+        columns = (self.shown, self.outcome, self.version, self.kind, self.ended, self.invoked)
+        return rows[np.lexsort([column[rows] for column in columns])]
+
+    @cached_property
+    def _by_record(self) -> tuple[Ints, Ints]:
+        """The rows in the order of their records, and where each record's begin."""
+        counts = np.bincount(self.record, minlength=len(self.keys))
+        return np.argsort(self.record, kind="stable"), np.r_[0, np.cumsum(counts)]
+
+    @property
+    def writes(self) -> Bools:
+        """The rows that attempt to write a record."""
+        return self.kind <= OperationKind.DELETE
 
     def records(self, keys: Sequence[str]) -> Ints:
         """The indices of records by their keys, -1 where no operation is on it."""
@@ -163,6 +199,7 @@ class OperationTable:
             record=record.astype(np.int32),
             kind=rows["kind"].copy(),
             outcome=rows["outcome"].copy(),
+            shown=rows["shown"].copy(),
             version=rows["version"].copy(),
             invoked=base + rows["invoked"] * TICK_S,
             ended=base + rows["ended"] * TICK_S,

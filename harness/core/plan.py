@@ -121,6 +121,7 @@ class Plan:
 
     # what the locustfile's users do, and record besides their samples
     ledger: bool = True  # their writes, read back at the end
+    totals: bool = False  # sums that must not change
     isolation: bool = True  # whether an account saw another's data
     websocket: bool = True  # what was pushed to them
     authentication: bool = True  # whether their accounts prove themselves to the service

@@ -22,6 +22,8 @@ __all__ = [
     "Probe",
     "Record",
     "SocketChange",
+    "Total",
+    "TotalRead",
     "Watch",
     "WebSocketPoint",
 ]
@@ -40,12 +42,34 @@ class Found:
     content: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The exact sum of `count` amounts of an account; `name` is that of their declaration."""
+
+    name: str
+    amount: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TotalRead:
+    """What a read during the run, which ended `at` and took so many seconds, came to."""
+
+    at: float
+    account: str
+    name: str
+    amount: str
+    count: int
+    took_s: float
+
+
 @dataclass(frozen=True)
 class FinalRead:
     """All records that one account was shown after the load stopped.
 
     `error` says why the list is not whole, None when it is. `stored` is what SQL found for the keys of this
-    run, None when no database was asked.
+    run, None when no database was asked, as for `stored_totals` and the keys `stored_transfers`. `totals` are
+    what its amounts came to, those that could be read.
     """
 
     account: str
@@ -54,6 +78,9 @@ class FinalRead:
     error: str | None = None
     stored: tuple[Found, ...] | None = None
     worker: str = ""
+    totals: tuple[Total, ...] = ()
+    stored_totals: tuple[Total, ...] | None = None
+    stored_transfers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +191,7 @@ class Record:
     samples: SampleTable
     operations: OperationTable = field(default_factory=lambda: OperationTable.join({}, ()))
     final_reads: tuple[FinalRead, ...] = ()
+    totals: tuple[TotalRead, ...] = ()
     reads_checked: int = 0
     probes: tuple[Probe, ...] = ()
     health: tuple[HealthPoint, ...] = ()

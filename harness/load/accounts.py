@@ -13,6 +13,7 @@ from typing import Any
 from harness.core.accounts import Account, accounts_of_text
 from harness.core.declaration import Declaration
 from harness.core.plan import Plan
+from harness.core.totals import TotalsDeclaration
 from harness.errors import SetupError, UsageError
 from harness.load.auth import Auth, Login
 from harness.load.hooks import on_begin
@@ -121,13 +122,14 @@ class AccountPool:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An account that was used, what its records are of, and a path that only an account may read, if there
-    is one.
+    """An account that was used, what its records are of, a path that only an account may read, if there is
+    one, and what of it adds up to a constant.
     """
 
     login: Login
     resources: tuple[Declaration, ...] = ()
     probe_path: str | None = None
+    totals: tuple[TotalsDeclaration, ...] = ()
 
 
 @dataclass(frozen=True)

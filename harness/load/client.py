@@ -63,6 +63,7 @@ _poll = get_original("select", "poll")
 _SUCCESS = range(200, 300)
 _UNSURE = frozenset({408, 425, 499})
 """Request timeout, too early, client closed request: a proxy gives up on a service that may go on."""
+_ACCEPTED = 202
 _SERVER_ERROR = 500
 _NEVER_AGAIN = -1
 
@@ -256,7 +257,8 @@ def failure_cause(response: FastResponse, expect: Container[int] = _SUCCESS) -> 
 
 
 def operation_outcome(response: FastResponse) -> OperationOutcome:
-    """What a write's response says about the write.
+    """What a write's response says about the write. 202 promises nothing: it may be carried out later, or
+    never (RFC 9110, 15.3.3).
 
     Refused by the service (4xx) or never sent: it did not happen. No answer, a broken one, a redirect, a 5xx
     or a 4xx of a proxy that gave up: the service may have carried it out.
@@ -264,7 +266,7 @@ def operation_outcome(response: FastResponse) -> OperationOutcome:
     error = _error(response)
     if error is not None:
         return OperationOutcome.FAIL if isinstance(error, NotSentError) else OperationOutcome.INDETERMINATE
-    if response.status_code in _SUCCESS:
+    if response.status_code in _SUCCESS and response.status_code != _ACCEPTED:
         return OperationOutcome.OK
     refused = 400 <= response.status_code < 500 and response.status_code not in _UNSURE
     return OperationOutcome.FAIL if refused else OperationOutcome.INDETERMINATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,7 +16,8 @@ from harness.core.bodies import ShapeError, canaries_in, record_in
 from harness.core.canary import Canary
 from harness.core.declaration import Declaration
 from harness.core.paging import PlaceKind, records_of
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead, Found, Total
+from harness.core.totals import TotalsDeclaration, total_of
 from harness.load.accounts import Actor
 from harness.load.auth import Login, LoginError
 from harness.load.client import failure_cause
@@ -23,6 +25,8 @@ from harness.load.messages import RunSettings
 from harness.load.resource import Acknowledged, acknowledged, answer_of
 
 __all__ = ["read_back"]
+
+_log = logging.getLogger(__name__)
 
 _PARALLEL = 4
 _TRIES = 5
@@ -45,22 +49,70 @@ def read_back(actors: Iterable[Actor], settings: RunSettings) -> Iterator[FinalR
     def read(actor: Actor) -> FinalRead:
         found: list[Found] = []
         errors = []
+        reader = _Reader(actor.login)
         for resource in actor.resources:
             if not resource.writes:
                 continue
             own = written[actor.login.account.name, resource]
-            error = _Reading(actor.login, resource, settings.canary, own).read(found)
+            error = _Reading(reader, actor.login.account.name, resource, settings.canary, own).read(found)
             errors += [error] if error else []
-        return FinalRead(actor.login.account.name, monotonic(), tuple(found), "; ".join(errors) or None)
+        totals = tuple(filter(None, (_total(reader, declared) for declared in actor.totals)))
+        error = "; ".join(errors) or None
+        return FinalRead(actor.login.account.name, monotonic(), tuple(found), error, totals=totals)
 
     yield from Pool(_PARALLEL).imap_unordered(read, actors)
+
+
+def _total(reader: _Reader, declared: TotalsDeclaration) -> Total | None:
+    """What the account's amounts come to, None when they could not be read."""
+    try:
+        records = records_of(reader.get(declared.path, frozenset()), declared.list_in)
+        return total_of(records, declared)
+    except (_PageError, ShapeError) as problem:
+        _log.warning("GET %s could not be read at the end: %s.", declared.path, problem)
+        return None
+
+
+class _Reader:
+    """Reads as one account, with patience, apart from the load."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+
+    def get(self, path: str, absent: frozenset[int]) -> Any:
+        """The answer's JSON, None for a status in `absent`."""
+        cause = ""
+        for tries_before in range(_TRIES):
+            gevent.sleep(_PAUSE_S * tries_before)
+            try:
+                response = self._try(path)
+            except LoginError as error:
+                cause = str(error)
+                continue
+            if response.status_code in absent:
+                return None
+            cause = failure_cause(response)
+            if not cause:
+                return answer_of(response)
+        raise _PageError(f"{cause} ({_TRIES} tries)")
+
+    def _try(self, path: str) -> FastResponse:
+        login = self._login
+        credentials = login.credentials(login.session.unrecorded)
+        response = login.session.unrecorded("GET", path, headers=credentials.headers_for("GET"))
+        if login.auth.refuses(response):
+            login.refused(credentials)
+        return response
 
 
 class _Reading:
     """The final read of one account's records of one resource."""
 
-    def __init__(self, login: Login, resource: Declaration, canary: str, own: Acknowledged) -> None:
-        self._login = login
+    def __init__(
+        self, reader: _Reader, account: str, resource: Declaration, canary: str, own: Acknowledged
+    ) -> None:
+        self._get = reader.get
+        self._account = account
         self._resource = resource
         self._canary = canary
         self._own = own
@@ -122,38 +174,13 @@ class _Reading:
         answer = self._get(self._resource.path_of(record_id), _ABSENT)
         return {} if answer is None else record_in(answer, self._resource.key)
 
-    def _get(self, path: str, absent: frozenset[int]) -> Any:
-        """The answer's JSON, None for a status in `absent`."""
-        cause = ""
-        for tries_before in range(_TRIES):
-            gevent.sleep(_PAUSE_S * tries_before)
-            try:
-                response = self._try(path)
-            except LoginError as error:
-                cause = str(error)
-                continue
-            if response.status_code in absent:
-                return None
-            cause = failure_cause(response)
-            if not cause:
-                return answer_of(response)
-        raise _PageError(f"{cause} ({_TRIES} tries)")
-
-    def _try(self, path: str) -> FastResponse:
-        login = self._login
-        credentials = login.credentials(login.session.unrecorded)
-        response = login.session.unrecorded("GET", path, headers=credentials.headers_for("GET"))
-        if login.auth.refuses(response):
-            login.refused(credentials)
-        return response
-
     def _found(self, record: Mapping[str, Any], last: bool) -> Found | None:
         """The record, if it is one of this run's; of several canaries in it the newest version counts.
 
         `last` says that nobody will look at it again: a record of ours without its canary lost what was
         written, unless no answer ever bore one; then its Resource is wrong, which raises ShapeError.
         """
-        resource, account = self._resource, self._login.account.name
+        resource, account = self._resource, self._account
         record_id = str(record.get(resource.key, ""))
         key = self._keys.get(record_id)
         says = [one for one in canaries_in(record, resource.marked) if one.run == self._canary]

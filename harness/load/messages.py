@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead, Found, Total
 
 __all__ = ["LOCAL", "LiveNumbers", "Message", "RunSettings", "final_read_line", "final_read_of"]
 
@@ -111,6 +111,11 @@ def final_read_line(read: FinalRead) -> dict[str, Any]:
         "error": read.error,
         "stored": None if read.stored is None else [_found_line(found) for found in read.stored],
         "worker": read.worker,
+        "totals": [_total_line(total) for total in read.totals],
+        "stored_totals": None
+        if read.stored_totals is None
+        else [_total_line(total) for total in read.stored_totals],
+        "stored_transfers": None if read.stored_transfers is None else list(read.stored_transfers),
     }
 
 
@@ -124,7 +129,12 @@ def final_read_of(line: Mapping[str, Any]) -> FinalRead:
         error=line["error"],
         stored=None if stored is None else tuple(Found(*found) for found in stored),
         worker=line["worker"],
+        totals=tuple(Total(*total) for total in line["totals"]),
     )
+
+
+def _total_line(total: Total) -> list[Any]:
+    return [total.name, total.amount, total.count]
 
 
 def _found_line(found: Found) -> list[Any]:

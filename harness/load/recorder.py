@@ -311,8 +311,11 @@ class Recorder:
         invoked: float,
         ended: float,
         outcome: OperationOutcome,
+        shown: int = 0,
     ) -> None:
-        """An attempted write of `account` on the record `key`; `version` is what it would leave behind."""
+        """An attempted write of `account` on the record `key`, `version` being what it would leave behind; or
+        a read of it that showed it `shown` times, in that version (0: it told none).
+        """
         if self.settings is None:
             return
         self._operations.records.append(
@@ -324,6 +327,7 @@ class Recorder:
                 max(invoked - self._zero, 0.0),
                 max(ended - self._zero, 0.0),
                 key,
+                shown,
             )
         )
 

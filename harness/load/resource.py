@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -21,6 +21,7 @@ from typing import Any, Protocol, overload
 
 from locust.contrib.fasthttp import FastResponse
 
+from harness.clock import monotonic
 from harness.core.bodies import ShapeError, canaries_in, fill, record_in
 from harness.core.canary import make_text
 from harness.core.declaration import Declaration
@@ -29,12 +30,14 @@ from harness.core.paging import Paging, PlaceKind, records_of
 from harness.load.client import failure_cause
 from harness.load.messages import RunSettings
 
-__all__ = ["Acknowledged", "Person", "Records", "Resource", "acknowledged", "answer_of"]
+__all__ = ["Acknowledged", "Person", "Records", "Resource", "acknowledged", "answer_of", "warning"]
 
 _log = logging.getLogger(__name__)
 
 PAGE = 20
 """How many records a person looks at."""
+_MEND = "Mend the Resource: its key, version or list_in."
+_ABSENT = frozenset({404, 410})
 _CONFLICT = frozenset({409, 412})
 _DELETED = frozenset({200, 202, 204})
 _UPDATED = frozenset({200, 204})
@@ -67,6 +70,8 @@ class Person(Protocol):
 
     def created(self, key: uuid.UUID, record_id: str) -> None: ...
 
+    def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None: ...
+
     def check(self, response: FastResponse, what: str) -> None: ...
 
     def share(self, resource: Declaration, record_id: str) -> None: ...
@@ -96,6 +101,7 @@ class Records:
         self.known: dict[uuid.UUID, Known] = {}
         self._user = user
         self._listed: list[str] = []
+        self._keys: dict[str, uuid.UUID] = {}  # by id; of what was deleted too, where an id comes only once
 
     def do(self, operation: str) -> None:
         """`list`, `read`, `create`, `update` or `delete`."""
@@ -112,13 +118,14 @@ class Records:
         """Look at a page of the account's records: the first, or from a random id on."""
         resource, paging = self.resource, self.resource.paging
         query = f"?{paging.query(self._place(paging), min(PAGE, resource.page_size))}" if paging else ""
-        what = f"GET {resource.path}"
+        what, since = f"GET {resource.path}", monotonic()
         response = self._user.call("GET", f"{resource.path}{query}", name=resource.path)
         if failure_cause(response):
             return
         self._check(response, what)
-        with _warning(what):
+        with warning(what):
             records = records_of(answer_of(response), resource.list_in)
+            self._saw(records, since)
             self._listed = [str(r[resource.key]) for r in records if resource.key in r] or self._listed
 
     def read(self, key: uuid.UUID | None = None) -> None:
@@ -128,7 +135,10 @@ class Records:
         if record_id is None:
             self.do("list" if "list" in resource.does else "create")
             return
+        since = monotonic()
         response = self._user.call("GET", resource.path_of(record_id), name=resource.one)
+        if response.status_code in _ABSENT and record_id in self._keys:
+            self._user.saw(self._keys[record_id], 0, 0, since)
         if response.status_code == 404:
             self._forget(record_id)  # the failed read is recorded, and the ledger finds what is lost
         if failure_cause(response):
@@ -138,11 +148,12 @@ class Records:
         known = next((mine for mine in self.known.values() if mine.id == record_id), None)
         if known is None:
             return
-        with _warning(what):
+        with warning(what):
             if any(canaries_in(answer_of(response), resource.marked)):
                 self._acknowledged.shown = True
             if resource.version is not None:
                 known.version = _version_in(response, resource)
+            self._saw([record_in(answer_of(response), resource.key)], since)
         if resource.private:
             self._user.share(resource, record_id)
 
@@ -155,7 +166,7 @@ class Records:
 
         def learn(response: FastResponse) -> None:
             what = f"POST {resource.path}"
-            with _warning(what):
+            with warning(what):
                 try:
                     record_id = str(key) if resource.chooses_id else _id_in(response, resource)
                 except ShapeError:
@@ -164,6 +175,7 @@ class Records:
                 self.known[key] = Known(record_id, 1)
                 if not resource.chooses_id:
                     self._user.created(key, record_id)
+                self._keys[record_id] = key
                 self._acknowledged.ids[key] = record_id
 
         self._user.write(
@@ -219,6 +231,8 @@ class Records:
         known = self.known[key]
         version = known.version or 0
         self._forget(known.id)
+        if not resource.chooses_id:
+            self._keys.pop(known.id, None)  # the service may give the id to another record
         self._user.withdraw(resource, known.id)
         outcome = self._user.write(
             OperationKind.DELETE,
@@ -231,8 +245,32 @@ class Records:
         )
         if outcome is OperationOutcome.FAIL:
             self.known[key] = known if resource.version is None else Known(known.id, None)
+            self._keys[known.id] = key
         else:
             self._acknowledged.ids.pop(key, None)
+
+    def _saw(self, records: Iterable[Mapping[str, Any]], since: float) -> None:
+        """Book which of this user's own records an answer showed, and in which version."""
+        versions: dict[uuid.UUID, list[int]] = {}
+        for record in records:
+            key = self._keys.get(str(record.get(self.resource.key)))
+            if key is not None:
+                versions.setdefault(key, []).append(self._version_shown(record))
+        for key, shown in versions.items():
+            self._user.saw(key, len(shown), min(shown), since)
+
+    def _version_shown(self, record: Mapping[str, Any]) -> int:
+        """The older of the record's version and the version that its text claims, 0 when it tells neither."""
+        resource, run = self.resource, self._user.run_settings.canary
+        if not resource.tells_versions:
+            return 1
+        told = []
+        if isinstance(record.get(resource.version or ""), int):
+            told.append(int(record[resource.version or ""]))
+        if resource.rewrites_canary:
+            claims = [one.version for one in canaries_in(record, resource.marked) if one.run == run]
+            told += [max(claims)] if claims else []
+        return min(told, default=0)
 
     def _body(
         self, declared: Mapping[str, Any], key: uuid.UUID, version: int, record_id: str
@@ -335,14 +373,14 @@ def _version_in(response: FastResponse, resource: Declaration) -> int:
 
 
 @contextmanager
-def _warning(what: str) -> Iterator[None]:
+def warning(what: str, mend: str = _MEND) -> Iterator[None]:
     """Say once per process that an answer is not of the shape that was declared; its request is recorded."""
     try:
         yield
     except ShapeError as error:
-        _warn(what, str(error))
+        _warn(what, str(error), mend)
 
 
 @cache
-def _warn(what: str, cause: str) -> None:
-    _log.warning("%s: %s. Mend the Resource: its key, version or list_in.", what, cause)
+def _warn(what: str, cause: str, mend: str) -> None:
+    _log.warning("%s: %s. %s", what, cause, mend)

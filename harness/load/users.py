@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, ClassVar
 
@@ -20,12 +20,12 @@ from harness.core.canary import foreign
 from harness.core.declaration import Declaration
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule, period
-from harness.core.record import FinalRead
+from harness.core.record import FinalRead, Total
 from harness.core.stream import Stream
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
-from harness.load.client import MeasuredSession, operation_outcome
+from harness.load.client import MeasuredSession, failure_cause, operation_outcome
 from harness.load.continuity import control
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
@@ -34,6 +34,7 @@ from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.resource import Records, Resource
 from harness.load.subscription import Subscription
+from harness.load.totals import Amounts, Totals
 from harness.load.valve import valve
 
 __all__ = ["MigrationUser"]
@@ -42,7 +43,7 @@ _LOGIN_WITHIN_S = 10.0
 _LOGIN_PAUSE_S = 0.25
 _SUBSCRIBED_WITHIN_S = 2.0
 
-WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5, "page": 5}
+WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5, "page": 5, "total": 5}
 """How often a user without tasks of its own does what is declared, in relation."""
 
 
@@ -101,8 +102,18 @@ class MigrationUser(FastHttpUser):
     @classmethod
     def resources(cls) -> dict[str, Resource]:
         """The declared resources, by name."""
+        return {name: one for name, one in cls._declared() if isinstance(one, Resource)}
+
+    @classmethod
+    def declared_totals(cls) -> dict[str, Totals]:
+        """The declared totals, by name."""
+        return {name: one for name, one in cls._declared() if isinstance(one, Totals)}
+
+    @classmethod
+    def _declared(cls) -> Iterator[tuple[str, object]]:
+        """What stands in the class and those that it is made of, by name."""
         names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-        return {name: one for name in names if isinstance(one := getattr(cls, name, None), Resource)}
+        return ((name, getattr(cls, name, None)) for name in names)
 
     @classmethod
     def path_to_probe(cls) -> str | None:
@@ -148,7 +159,8 @@ class MigrationUser(FastHttpUser):
         self.random = Random(f"{settings.seed}:{self.account.name}")  # noqa: S311 - repeatable on purpose
         self.account_login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
         resources = tuple(self.resources().values())
-        run.actors[self.account.name] = Actor(self.account_login, resources, self.path_to_probe())
+        totals = tuple(self.declared_totals().values())
+        run.actors[self.account.name] = Actor(self.account_login, resources, self.path_to_probe(), totals)
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.
@@ -202,9 +214,10 @@ class MigrationUser(FastHttpUser):
         answered: Callable[[FastResponse], None] | None = None,
         **payload: Any,
     ) -> OperationOutcome:
-        """One request that writes the record `key`, booked in the ledger; it would leave `version` behind.
+        """One request that writes the record `key`, booked in the ledger; it would leave `version` behind: a
+        number that rises with each write of the record, or is always the same.
 
-        `answered` is called with the response of a write that was acknowledged.
+        `answered` is called with the response of a write that was acknowledged, or accepted (202).
         """
         self._credentials()
         attempt = _Attempt(self.account.name, key, kind, version, monotonic())
@@ -217,13 +230,26 @@ class MigrationUser(FastHttpUser):
             outcome = operation_outcome(response)
         finally:
             _book(attempt, outcome)
-        if answered is not None and outcome is OperationOutcome.OK:
+        if answered is not None and not failure_cause(response):
             answered(response)
         return outcome
 
     def created(self, key: uuid.UUID, record_id: str) -> None:
         """The service calls the record `key`, which was created, by an id of its own."""
         recorder.websockets.created(str(key), record_id)
+
+    def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None:
+        """A read that began at the instant `since`, and has just ended, showed the record `key` so many
+        times, in this version; 0 where it told none, or found no record.
+        """
+        read, ok = OperationKind.READ, OperationOutcome.OK
+        recorder.operation(self.account.name, key, read, version, since, monotonic(), ok, shown)
+
+    def summed(self, total: Total, since: float) -> None:
+        """A read that began at the instant `since`, and has just ended, came to `total`."""
+        now = monotonic()
+        line = {"account": self.account.name, **asdict(total), "took_s": round(now - since, 6)}
+        recorder.line("totals.ndjson", line, now)
 
     def check(self, response: FastResponse, what: str) -> None:
         """Look for other accounts' canaries in what this account was shown."""
@@ -314,7 +340,9 @@ def _read_everything_back() -> Iterator[FinalRead]:
 
 @dataclass(frozen=True)
 class _DeclaredTask:
-    """What a user without tasks of its own does: `operation` with the resource `name`, or read the page."""
+    """What a user without tasks of its own does: `operation` with the resource `name`, or read the page, or
+    the total, of that name.
+    """
 
     name: str
     operation: str
@@ -322,6 +350,9 @@ class _DeclaredTask:
     def __call__(self, user: MigrationUser) -> None:
         if self.operation == "page":
             user.call("GET", self.name)
+        elif self.operation == "total":
+            amounts: Amounts = getattr(user, self.name)
+            amounts.read()
         else:
             records: Records = getattr(user, self.name)
             records.do(self.operation)
@@ -332,6 +363,8 @@ def _tasks_of(user: type[MigrationUser]) -> Iterator[_DeclaredTask]:
     for name, resource in user.resources().items():
         for operation in resource.does:
             yield from [_DeclaredTask(name, operation)] * WEIGHTS[operation]
+    for name in user.declared_totals():
+        yield from [_DeclaredTask(name, "total")] * WEIGHTS["total"]
     for page in user.pages:
         yield from [_DeclaredTask(page, "page")] * WEIGHTS["page"]
 

@@ -110,6 +110,8 @@ def findings(verdict: Json) -> Iterator[Fact]:
         who = f"{clean(offender.get('key'))} of account {clean(offender.get('account'))}"
         history = ", ".join(_operation(operation) for operation in offender.get("history") or ())
         why = clean(offender.get("why") or "")
+        if offender.get("last_seen_at") is not None:
+            why += f", last seen at {seconds(offender['last_seen_at'])}"
         yield Fact(clean(offender.get("kind")), f"{who}: {why}{f' ({history})' if history else ''}")
     for example in (verdict.get("isolation") or {}).get("examples") or ():
         yield Fact("leak", clean(example))
@@ -118,8 +120,13 @@ def findings(verdict: Json) -> Iterator[Fact]:
 
 
 def _operation(operation: Json) -> str:
-    what = f"{clean(operation.get('kind'))} {clean(operation.get('outcome'))}"
-    return f"{what} at {seconds(operation.get('ended_at'))}"
+    kind, version = clean(operation.get("kind")), operation.get("version")
+    what = f"{kind} {clean(operation.get('outcome'))}"
+    if kind == "read":
+        what = "read showed nothing" if not operation.get("shown") else "read showed it"
+    of = f" as version {count(version)}" if version is not None else ""
+    phase = f" ({clean(operation['phase'])})" if operation.get("phase") else ""
+    return f"{what}{of} at {seconds(operation.get('ended_at'))}{phase}"
 
 
 def _waits(facts: Json) -> str:
@@ -191,9 +198,15 @@ def _schema(catalog: Json) -> str:
 
 
 def _ledger(facts: Json) -> str:
-    kinds = ("lost", "hidden", "unexpected", "duplicated", "stale", "indeterminate")
+    kinds = ("lost", "hidden", "resurrected", "unexpected", "duplicated", "indeterminate")
     counts = ", ".join(f"{count(facts.get(kind))} {kind}" for kind in kinds)
-    return f"{plural(facts.get('acknowledged'), 'acknowledged write')}: {counts}."
+    reads = f"{plural(facts.get('reads'), 'read')} of own records: {count(facts.get('stale'))} stale"
+    absent = f", {count(facts['absent'])} absent while a table was replaced" if facts.get("absent") else ""
+    checked = facts.get("totals_checked")
+    totals = (
+        f" {plural(checked, 'total')} checked: {count(facts.get('totals_wrong'))} wrong." if checked else ""
+    )
+    return f"{plural(facts.get('acknowledged'), 'acknowledged write')}: {counts}. {reads}{absent}.{totals}"
 
 
 def _isolation(facts: Json) -> str:

@@ -25,7 +25,7 @@ from harness.db.migration import (
 )
 from harness.db.migrator import Direction
 from harness.db.squawk import predict
-from harness.db.stored import StoredDocuments
+from harness.db.stored import StoredRecords
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError, SetupError
 from harness.report.view import View
@@ -70,7 +70,7 @@ def _stored(prepared: Prepared) -> Callable[[FinalRead], FinalRead]:
     url = prepared.services.database_url
     if not prepared.services.ours or url is None:
         return lambda read: read
-    return StoredDocuments(url, prepared.directory.run_id).complete
+    return StoredRecords(url, prepared.directory.run_id).complete
 
 
 class Session:

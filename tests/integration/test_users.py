@@ -116,17 +116,33 @@ def test_what_each_account_logged_in_for_is_used_once_apart_from_the_load(record
 
 
 def test_final_read_finds_exactly_what_the_ledger_says(record: dict[str, Any]) -> None:
-    expected: dict[str, dict[str, list[int]]] = {account: {} for account, _, _ in record["reads"]}
+    expected: dict[str, dict[str, list[int]]] = {account: {} for account, *_ in record["reads"]}
     for account, key, kind, version, outcome in record["operations"]:
-        if outcome != "OK" or kind == "TRANSFER":
+        if outcome != "OK" or kind in ("TRANSFER", "READ"):
             continue
         if kind == "DELETE":
             del expected[account][key]
         else:
             expected[account][key] = [version, version]
     assert [read[1] for read in record["reads"]] == [None] * USERS
-    assert {account: found for account, _, found in record["reads"]} == expected
+    assert {read[0]: read[2] for read in record["reads"]} == expected
     assert any(expected.values())
+
+
+def test_reads_show_what_was_written_before_and_totals_stay(record: dict[str, Any]) -> None:
+    newest: dict[str, int] = {}
+    reads = 0
+    for _, key, kind, version, outcome in record["operations"]:  # in the order in which they ended
+        if kind == "READ":
+            reads += 1
+            assert version == newest[key]
+        elif kind != "TRANSFER" and outcome == "OK":
+            newest[key] = version
+    assert reads > USERS
+    totals = [line for file, line in record["lines"] if file == "totals.ndjson"]
+    assert totals
+    assert {(line["name"], line["amount"], line["count"]) for line in totals} == {("wallets", "30000", 3)}
+    assert [read[3] for read in record["reads"]] == [[["wallets", "30000", 3]]] * USERS
 
 
 def test_foreign_reads_are_refused_and_own_reads_checked(record: dict[str, Any]) -> None:
@@ -140,7 +156,7 @@ def test_foreign_reads_are_refused_and_own_reads_checked(record: dict[str, Any])
 def test_websockets_deliver_every_write_and_end_with_their_users(record: dict[str, Any]) -> None:
     lines = [line for file, line in record["lines"] if file == "websocket.ndjson"]
     [counts] = [line for line in lines if "delivered" in line]
-    writes = [o for o in record["operations"] if o[4] == "OK" and o[2] != "TRANSFER"]
+    writes = [o for o in record["operations"] if o[4] == "OK" and o[2] not in ("TRANSFER", "READ")]
     assert counts["delivered"] == len(writes)
     assert (counts["missed"], counts["duplicated"], counts["reordered"]) == (0, 0, 0)
     assert (counts["connections"], counts["settled"], counts["odd"]) == (0, USERS, {})

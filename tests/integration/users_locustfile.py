@@ -21,6 +21,7 @@ from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.resource import Resource
 from harness.load.token_auth import PasswordGrant
+from harness.load.totals import Totals
 from harness.load.users import MigrationUser
 from harness.load.valve import valve
 
@@ -38,7 +39,7 @@ class Person(MigrationUser):
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
     stream = Stream("/ws", record="document")
     foreign_read_ratio = 0.2
-    wallets: tuple[int, ...] = ()
+    wallets = Totals("/wallets", amount="balance")
     documents = Resource(
         "/documents",
         create={"id": new_id, "title": canary, "body": canary("more")},
@@ -72,11 +73,12 @@ class Person(MigrationUser):
 
     @task(2)
     def pay(self) -> None:
-        if not self.wallets:
-            self.wallets = tuple(wallet["id"] for wallet in self.call("GET", "/wallets").json())
+        wallets = [wallet["id"] for wallet in self.wallets.records]
+        if not wallets or self.random.random() < 0.5:
+            self.wallets.read()
             return
         key = uuid.uuid4()
-        source, target = self.random.sample(self.wallets, 2)
+        source, target = self.random.sample(wallets, 2)
         order = {"id": str(key), "from": source, "to": target, "amount": 1}
         self.write(OperationKind.TRANSFER, key, 0, "POST", "/transfers", expect={201, 409}, json=order)
 
@@ -111,7 +113,15 @@ def _finish(environment: Any) -> None:
             )
         ],
         "operations": [[o.account, o.key, o.kind.name, o.version, o.outcome.name] for o in operations],
-        "reads": [[r.account, r.error, {f.key: [f.version, f.content] for f in r.found}] for r in reads],
+        "reads": [
+            [
+                r.account,
+                r.error,
+                {f.key: [f.version, f.content] for f in r.found},
+                [[total.name, total.amount, total.count] for total in r.totals],
+            ]
+            for r in reads
+        ],
         "lines": batch.lines,
         "nobody_left": gone,
     }

@@ -19,7 +19,7 @@ from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
-from harness.core.record import Found, HealthPoint, Probe, SocketChange, WebSocketPoint
+from harness.core.record import Found, HealthPoint, Probe, SocketChange, Total, TotalRead, WebSocketPoint
 from harness.core.samples import pack_sample
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
@@ -144,6 +144,14 @@ def test_the_plan_is_kept_without_its_secrets(tmp_path: Path) -> None:
     assert "s3cr3t" not in (directory.path / "plan.json").read_text()
 
 
+def test_a_final_read_that_knows_no_totals_is_read(directory: RunDirectory) -> None:
+    line = {"account": "ada", "at": 40.0, "found": [], "stored": None, "error": None, "worker": "w1"}
+    directory.append_line("final_read.ndjson.gz", line)
+    directory.close()
+    (read,) = read_record(directory.path).final_reads
+    assert (read.totals, read.stored_totals, read.stored_transfers) == ((), None, None)
+
+
 def test_everything_comes_back(directory: RunDirectory) -> None:
     tell(directory)
     directory.append_block("samples", a_block(0))
@@ -152,8 +160,20 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     found = [str(KEY), 1, "ada", 1]
     directory.append_line(
         "final_read.ndjson.gz",
-        {"account": "ada", "at": 40.0, "found": [found], "stored": [found], "error": None, "worker": "w1"},
+        {
+            "account": "ada",
+            "at": 40.0,
+            "found": [found],
+            "stored": [found],
+            "error": None,
+            "worker": "w1",
+            "totals": [["wallets", "30000", 3]],
+            "stored_totals": [["wallets", "29990", 3]],
+            "stored_transfers": [str(KEY)],
+        },
     )
+    total = {"account": "ada", "name": "wallets", "amount": "30000", "count": 3, "took_s": 0.1, "at": 12.0}
+    directory.append_line("totals.ndjson", total)
     probe = {"at": 1.0, "account": "ada", "probe": "foreign_read", "outcome": "refused", "detail": ""}
     directory.append_line("probes.ndjson", probe)
     directory.append_line("probes.ndjson", {"worker": "w1", "reads_checked": 7})
@@ -176,6 +196,10 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     assert (operation.account, operation.key) == ("ada", str(KEY))
     assert operation.invoked == pytest.approx(11.0)
     assert record.final_reads[0].found == (Found(str(KEY), 1, "ada", 1),) == record.final_reads[0].stored
+    assert record.final_reads[0].totals == (Total("wallets", "30000", 3),)
+    assert record.final_reads[0].stored_totals == (Total("wallets", "29990", 3),)
+    assert record.final_reads[0].stored_transfers == (str(KEY),)
+    assert record.totals == (TotalRead(12.0, "ada", "wallets", "30000", 3, 0.1),)
     assert record.reads_checked == 7
     assert record.probes == (Probe(1.0, "ada", "foreign_read", "refused"),)
     assert record.health == (HealthPoint(1.0, "w1", 3, 1, None, None, (1.5,)),)

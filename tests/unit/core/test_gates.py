@@ -16,7 +16,7 @@ from harness.core.gate import Gate
 from harness.core.gates import METRICS, check_gates, explain
 from harness.core.observation import LogEntry, Observed
 from harness.core.operations import OperationKind
-from harness.core.record import FinalRead, Part, Probe, Record
+from harness.core.record import FinalRead, Part, Probe, Record, Total
 from harness.core.samples import Outcome, SampleTable
 from harness.core.schema_state import IndexState, SchemaState
 from harness.core.verdict import GateResult
@@ -26,8 +26,10 @@ from tests.fix_record import (
     PHASES,
     a_deadlock,
     a_plan,
+    a_read,
     a_record,
     a_schema,
+    a_total,
     a_wait,
     an_operation,
     events,
@@ -74,7 +76,7 @@ def blocked() -> SampleTable:
 
 
 def shown(*records: Any, error: str | None = None) -> tuple[FinalRead, ...]:
-    return (FinalRead("ada", 54.0, records, error, None, "w1"),)
+    return (FinalRead("ada", 54.0, records, error, None, "w1", (Total("wallets", "30000", 3),)),)
 
 
 def phases_of(name: str, seen: list[GateResult]) -> list[str]:
@@ -106,6 +108,11 @@ RED: Examples = {
     "catalog": lambda: a_record(schema_after=a_schema(indexes={"i": INVALID})),
     "lost_writes": lambda: a_record(final_reads=shown()),
     "unexpected_writes": lambda: a_record(final_reads=shown(found(1), found(1, "stranger"))),
+    "duplicates": lambda: a_record(final_reads=shown(found(1), found(1))),
+    "stale_reads": lambda: a_record(
+        operations=operations_of(an_operation(CREATE, 1), a_read(0, 0, at=20.0), a_read(1))
+    ),
+    "totals": lambda: a_record(totals=(a_total("29990", at=10.0), a_total())),
     "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
     "continuity": lambda: a_record(probes=sessions(first_use="failed")),
     "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
@@ -129,6 +136,9 @@ UNDECIDED: Examples = {
     "catalog": lambda: a_record(schema_before=None),
     "lost_writes": lambda: a_record(operations=operations_of()),
     "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
+    "duplicates": lambda: a_record(final_reads=shown(error="timed out")),
+    "stale_reads": lambda: a_record(operations=operations_of(an_operation(CREATE, 1))),
+    "totals": lambda: a_record(totals=(), final_reads=shown(found(1))),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
     "continuity": lambda: a_record(probes=()),
     "ws_delivery": lambda: a_record(websocket=messages(999)),
@@ -466,7 +476,10 @@ def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
     ("changes", "why"),
     [
         ({"incomplete_workers": ("w1",)}, "the operations of 1 accounts are not all known"),
-        ({"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": operations_of()}, "no write"),
+        (
+            {"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": operations_of()},
+            "no write",
+        ),
     ],
 )
 def test_no_loss_is_not_told_where_writes_are_unknown(changes: dict[str, Any], why: str) -> None:
@@ -665,7 +678,8 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
     ("changes", "gates"),
     [
         ({"placebo": True}, {"migration", "lock_wait", "deadlocks", "catalog", "ws_status"}),
-        ({"ledger": False}, {"lost_writes", "unexpected_writes"}),
+        ({"ledger": False}, {"lost_writes", "unexpected_writes", "duplicates", "stale_reads"}),
+        ({"totals": False}, {"totals"}),
         ({"isolation": False}, {"leaks"}),
         ({"websocket": False}, {"ws_delivery", "ws_missed", "ws_status"}),
         ({"host": "http://127.0.0.1:1", "database_url": "postgresql://shop"}, {"ws_status"}),

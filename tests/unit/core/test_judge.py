@@ -33,6 +33,7 @@ from tests.fix_record import (
     healthy,
     idle_trace,
     joined,
+    operations_of,
     points,
     samples,
     steady,
@@ -49,7 +50,8 @@ def bare(**changes: Any) -> Record:
     """A run of which only the events are known."""
     nothing: dict[str, Any] = {
         "table": samples([]),
-        "operations": (),
+        "operations": operations_of(),
+        "totals": (),
         "final_reads": (),
         "reads_checked": 0,
         "probes": (),
@@ -218,7 +220,7 @@ def test_an_unfit_generator_takes_the_pass_of_client_gates_only() -> None:
     timed = ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed", "ws_status")
     for name in timed:
         assert statuses[name] == "inconclusive"
-    for name in ("migration", "lost_writes", "unexpected_writes", "leaks"):
+    for name in ("migration", "lost_writes", "unexpected_writes", "stale_reads", "totals", "leaks"):
         assert statuses[name] == "pass"
     assert "the generator was unfit" in gate(verdict, "stall").why
 
@@ -355,6 +357,9 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
         "catalog",
         "lost_writes",
         "unexpected_writes",
+        "duplicates",
+        "stale_reads",
+        "totals",
         "leaks",
         "continuity",
         "ws_delivery",

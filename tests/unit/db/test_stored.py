@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.record import FinalRead
 from harness.db import stored
-from harness.db.stored import StoredDocuments
+from harness.db.stored import StoredRecords
 
 
 class Dying:
@@ -28,7 +28,7 @@ def test_a_database_killed_meanwhile_could_not_be_asked(
     monkeypatch.setattr(stored, "connect", lambda *_: Dying())
     read = FinalRead("a", 1.0, ())
 
-    documents = StoredDocuments("postgresql://me:hunter2@127.0.0.1/app", "run")
+    documents = StoredRecords("postgresql://me:hunter2@127.0.0.1/app", "run")
 
     assert documents.complete(read) is read
     assert "could not be asked" in caplog.text

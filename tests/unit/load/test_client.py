@@ -240,6 +240,7 @@ def test_transport_failures_have_short_causes_without_ids(error: BaseException, 
     [
         (Answer(200), OperationOutcome.OK),
         (Answer(204), OperationOutcome.OK),
+        (Answer(202), OperationOutcome.INDETERMINATE),
         (Answer(401), OperationOutcome.FAIL),
         (Answer(409), OperationOutcome.FAIL),
         (Answer(302), OperationOutcome.INDETERMINATE),

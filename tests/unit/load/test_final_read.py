@@ -12,7 +12,8 @@ from harness.core.canary import make_text
 from harness.core.declaration import Declaration
 from harness.core.ledger import judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead, Found, Total
+from harness.core.totals import TotalsDeclaration
 from harness.load import final_read
 from harness.load.accounts import Actor
 from harness.load.auth import Credentials, Login, LoginError
@@ -102,6 +103,28 @@ def _mine(number: int, version: int = 1) -> dict[str, Any]:
 
 def _read(shelf: Shelf, *resources: Declaration) -> FinalRead:
     [read] = read_back([Actor(cast(Login, shelf), resources or (DOCUMENTS,))], SETTINGS)
+    return read
+
+
+class Purse(Shelf):
+    """A shelf beside which there are wallets."""
+
+    def __init__(self, *balances: int, statuses: tuple[int, ...] = ()) -> None:
+        super().__init__([])
+        self.balances = balances
+        self.wallet_statuses = list(statuses)
+
+    def unrecorded(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        if url != "/wallets":
+            return super().unrecorded(method, url, headers)
+        answer = Answer(self.wallet_statuses.pop(0) if self.wallet_statuses else 200)
+        answer.__dict__["json"] = lambda: [{"balance": balance} for balance in self.balances]
+        return answer
+
+
+def _totals(purse: Purse) -> FinalRead:
+    wallets = TotalsDeclaration("/wallets", amount="balance")
+    [read] = read_back([Actor(cast(Login, purse), (DOCUMENTS,), None, (wallets,))], SETTINGS)
     return read
 
 
@@ -294,3 +317,15 @@ def test_record_whose_id_no_answer_told_is_found_by_its_text_in_a_list() -> None
 def test_record_without_the_version_that_was_declared_is_said() -> None:
     item = {"id": "a", "title": make_text("account-0001", "run-1", 1)}
     assert _read(Shelf([item])).error == "GET /documents: no whole number 'version' in a record"
+
+
+@pytest.mark.parametrize("statuses", [(), (503, 503)])
+def test_what_the_accounts_amounts_come_to_is_read_too(statuses: tuple[int, ...]) -> None:
+    read = _totals(Purse(70, 30, statuses=statuses))
+    assert (read.error, read.totals) == (None, (Total("", "100", 2),))
+
+
+def test_total_that_cannot_be_read_leaves_the_rest_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    read = _totals(Purse(70, 30, statuses=(503,) * 9))
+    assert (read.error, read.totals) == (None, ())
+    assert "GET /wallets could not be read at the end: HTTP 503 (5 tries)" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.operations import OperationKind, OperationOutcome, OperationTable
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead, Found, Total
 from harness.core.samples import SAMPLE, Outcome, SampleTable
 from harness.core.traceparent import Tie, parse, worker_crc
 from harness.load.messages import RunSettings, final_read_of
@@ -143,11 +143,13 @@ def test_operations(recorder: Recorder) -> None:
     key = uuid.uuid4()
     recorder.operation("a", key, OperationKind.UPDATE, 3, 1001.0, 1002.5, OperationOutcome.INDETERMINATE)
     recorder.operation("b", key, OperationKind.CREATE, 1, 999.0, 1003.0, OperationOutcome.OK)
+    recorder.operation("b", key, OperationKind.READ, 4, 1003.0, 1003.5, OperationOutcome.OK, 2)
     stream = BlockStream.join("w", blocks_of(recorder.take(1004.0), "operations"))
-    first, second = OperationTable.join({"w": 0.0}, [stream])
+    first, second, third = OperationTable.join({"w": 0.0}, [stream])
     assert (first.account, first.key, first.kind, first.version) == ("a", str(key), OperationKind.UPDATE, 3)
     assert (first.invoked, first.ended, first.outcome) == (1.0, 2.5, OperationOutcome.INDETERMINATE)
     assert (second.account, second.invoked) == ("b", 0.0)
+    assert (third.kind, third.version, third.shown) == (OperationKind.READ, 4, 2)
 
 
 def test_probes_and_checked_reads(recorder: Recorder) -> None:
@@ -171,10 +173,11 @@ def test_what_websockets_brought_is_told_once_there_was_one(recorder: Recorder) 
 
 
 def test_final_read_survives_its_line(recorder: Recorder) -> None:
-    read = FinalRead("a", 1005.0, (Found("k", 2, "canary", 2),), "page 3: HTTP 503", None)
+    totals = (Total("wallets", "30000", 3),)
+    read = FinalRead("a", 1005.0, (Found("k", 2, "canary", 2),), "page 3: HTTP 503", None, totals=totals)
     recorder.final_read(read)
     (line,) = lines_of(recorder.take(1006.0), "final_read.ndjson.gz")
-    assert final_read_of(line) == FinalRead("a", 5.0, read.found, read.error, None, "w")
+    assert final_read_of(line) == FinalRead("a", 5.0, read.found, read.error, None, "w", totals)
 
 
 def test_outside_of_a_run_nothing_is_kept(recorder: Recorder) -> None:

@@ -35,6 +35,7 @@ class Person:
         self.answers: list[Answer] = []
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
+        self.seen: list[tuple[uuid.UUID, int, int]] = []
         self.checked: list[str] = []
         self.shared: list[str] = []
         self.named: dict[str, uuid.UUID] = {}
@@ -66,6 +67,9 @@ class Person:
 
     def created(self, key: uuid.UUID, record_id: str) -> None:
         self.named[record_id] = key
+
+    def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None:
+        self.seen.append((key, shown, version))
 
     def check(self, response: FastResponse, what: str) -> None:
         self.checked.append(what)
@@ -303,3 +307,78 @@ def test_created_record_whose_answer_tells_no_id_is_counted(person: Person) -> N
     person.answers = [answer(201, {"id": 7})]
     records.create()
     assert (own.unidentified, list(own.ids.values())) == (1, ["7"])
+
+
+def test_what_an_answer_shows_of_the_users_own_records_is_booked(person: Person) -> None:
+    records, key = _created(person, DOCUMENTS)
+    own = {"id": str(key), "version": 3, "title": make_text("account-0001", "run-1", 3)}
+    person.answers = [
+        answer(200, {"items": [own, {"id": str(uuid.uuid4()), "version": 1}]}),
+        answer(200, own),
+    ]
+    records.list()
+    records.read(key)
+    assert person.seen == [(key, 1, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "version"),
+    [
+        ({"version": 3}, 2),  # the older of the two that it tells
+        ({"version": 2, "title": make_text("account-0001", "run-1", 3)}, 2),
+        ({"version": 2, "title": "Document 1 of canary:account-0001"}, 2),
+        ({"title": make_text("account-0001", "an older run", 9)}, 0),
+        ({}, 0),
+    ],
+)
+def test_version_that_is_booked_is_the_oldest_that_the_record_tells(
+    person: Person, changes: dict[str, Any], version: int
+) -> None:
+    records, key = _created(person, DOCUMENTS)
+    title = {"title": make_text("account-0001", "run-1", 2)} if changes.keys() == {"version"} else {}
+    person.answers = [answer(200, {"items": [{"id": str(key), **title, **changes}]})]
+    records.list()
+    assert person.seen == [(key, 1, version)]
+
+
+def test_record_that_bears_no_version_is_always_of_the_first(person: Person) -> None:
+    records, key = _created(person, ORDERS, {"id": 7})
+    person.answers = [answer(200, {"id": 7, "product": 8})]
+    records.read(key)
+    assert person.seen == [(key, 1, 1)]
+
+
+def test_record_that_a_page_shows_twice_is_booked_so(person: Person) -> None:
+    records, key = _created(person, DOCUMENTS)
+    own = {"id": str(key), "version": 1}
+    person.answers = [answer(200, {"items": [own, own]})]
+    records.list()
+    assert person.seen == [(key, 2, 1)]
+
+
+@pytest.mark.parametrize(("status", "seen"), [(404, 1), (410, 1), (503, 0), (401, 0), (0, 0)])
+def test_own_record_that_is_not_there_is_booked_as_absent(person: Person, status: int, seen: int) -> None:
+    records, key = _created(person, DOCUMENTS)
+    person.answers = [answer(status)]
+    records.read(key)
+    assert person.seen == [(key, 0, 0)] * seen
+
+
+def test_deleted_record_that_a_list_shows_is_booked(person: Person) -> None:
+    records, key = _created(person, DOCUMENTS)
+    records.delete()
+    person.answers = [answer(200, {"items": [{"id": str(key), "version": 1}]})]
+    records.list()
+    assert person.seen == [(key, 1, 1)]
+
+
+def test_id_that_the_service_gave_may_be_anothers_after_the_delete(person: Person) -> None:
+    records, key = _created(person, ITEMS, {"id": 7})
+    person.answers = [answer(409), answer(200, {"data": [{"id": 7}], "count": 1})]
+    records.delete()
+    records.list()
+    assert person.seen == [(key, 1, 0)]  # the delete was refused
+    records.delete()
+    person.answers = [answer(200, {"data": [{"id": 7}], "count": 1})]
+    records.list()
+    assert len(person.seen) == 1

@@ -14,12 +14,14 @@ from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule
+from harness.core.record import Total
 from harness.errors import SetupError
 from harness.load import users
 from harness.load.auth import Auth, Credentials, LoginError
 from harness.load.deliveries import Deliveries
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
+from harness.load.totals import Totals
 from harness.load.users import MigrationUser, _DeclaredTask
 from tests.unit.load.test_client import Answer
 
@@ -33,13 +35,21 @@ class Ledger:
 
     def __init__(self) -> None:
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
+        self.reads: list[tuple[Any, ...]] = []
+        self.lines: list[tuple[Any, ...]] = []
         self.probes: list[tuple[str, ...]] = []
         self.checked = 0
         self.websockets = Deliveries("w", lambda *_: None)
 
     def operation(self, *booked: Any) -> None:
-        _account, key, kind, version, _invoked, _ended, outcome = booked
-        self.operations.append((key, kind, version, outcome))
+        _account, key, kind, version, invoked, ended, outcome, *shown = booked
+        if kind is OperationKind.READ:
+            self.reads.append((key, version, *shown, invoked, ended))
+        else:
+            self.operations.append((key, kind, version, outcome))
+
+    def line(self, *told: Any) -> None:
+        self.lines.append(told)
 
     def probe(self, *said: str) -> None:
         self.probes.append(said)
@@ -231,6 +241,29 @@ def test_user_without_tasks_does_what_its_resources_can() -> None:
     items = {"items.list": 25, "items.read": 35, "items.create": 15, "items.update": 20}
     assert _names(_Buyer) == {**items, "prices.list": 25, "prices.read": 35}
     assert _names(_Seller) == {**_names(_Buyer), "offers.list": 25}
+
+
+class _Saver(_Buyer):
+    wallets = Totals("/wallets", amount="balance")
+
+
+def test_user_without_tasks_looks_at_what_its_totals_come_to() -> None:
+    assert _names(_Saver) == {**_names(_Buyer), "wallets.total": 5}
+    assert list(_Saver.declared_totals()) == ["wallets"]
+
+
+def test_what_a_user_saw_is_in_the_ledger(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "monotonic", lambda: 12.5)
+    key = uuid.uuid4()
+    desk.user.saw(key, 1, 3, 12.0)
+    assert desk.ledger.reads == [(key, 3, 1, 12.0, 12.5)]
+
+
+def test_total_is_kept_with_how_long_its_read_took(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "monotonic", lambda: 12.5)
+    desk.user.summed(Total("wallets", "100", 2), 12.0)
+    what = {"account": "account-0001", "name": "wallets", "amount": "100", "count": 2, "took_s": 0.5}
+    assert desk.ledger.lines == [("totals.ndjson", what, 12.5)]
 
 
 def test_user_with_a_task_of_its_own_does_that_alone() -> None:

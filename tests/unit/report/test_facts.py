@@ -61,11 +61,21 @@ def test_a_migration_tells_its_revisions_and_attempts() -> None:
 
 
 def test_findings_show_the_history_of_a_lost_write() -> None:
-    history = [{"kind": "create", "version": 1, "outcome": "ok", "invoked_at": 31.0, "ended_at": 31.2}]
-    offender = {"kind": "lost", "account": "a7", "key": "k1", "why": "absent by API", "history": history}
+    read = {"kind": "read", "outcome": "ok", "invoked_at": 33.0, "phase": "migrate"}
+    history = [
+        {"kind": "create", "version": 1, "outcome": "ok", "invoked_at": 31.0, "ended_at": 31.2},
+        {**read, "version": 1, "shown": 1, "ended_at": 33.1},
+        {**read, "version": None, "shown": 0, "ended_at": 33.5},
+    ]
+    who = {"kind": "lost", "account": "a7", "key": "k1", "why": "absent by API"}
+    offender = {**who, "history": history, "last_seen_at": 33.1}
     verdict = {"ledger": {"offenders": [offender]}, "isolation": {"examples": ["a7 saw k9 of a8"]}}
     assert [(fact.title, fact.text) for fact in findings(verdict)] == [
-        ("lost", "k1 of account a7: absent by API (create ok at 31.2 s)"),
+        (
+            "lost",
+            "k1 of account a7: absent by API, last seen at 33.1 s (create ok as version 1 at 31.2 s,"
+            " read showed it as version 1 at 33.1 s (migrate), read showed nothing at 33.5 s (migrate))",
+        ),
         ("leak", "a7 saw k9 of a8"),
     ]
 

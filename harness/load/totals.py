@@ -1,0 +1,74 @@
+"""Totals on a user: reads what its account has, and books what it comes to.
+
+    class Person(MigrationUser):
+        wallets = Totals("/wallets", amount="balance")
+
+`self.wallets.read()` is one request; what it showed is kept in `self.wallets.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, overload
+
+from locust.contrib.fasthttp import FastResponse
+
+from harness.clock import monotonic
+from harness.core.paging import records_of
+from harness.core.record import Total
+from harness.core.totals import TotalsDeclaration, total_of
+from harness.load.client import failure_cause
+from harness.load.resource import answer_of, warning
+
+__all__ = ["Amounts", "Totals"]
+
+_MEND = "Mend the Totals: its amount or list_in."
+
+
+class Reader(Protocol):
+    """What Amounts need of their user, see `MigrationUser`."""
+
+    def call(self, method: str, path: str) -> FastResponse: ...
+
+    def check(self, response: FastResponse, what: str) -> None: ...
+
+    def summed(self, total: Total, since: float) -> None: ...
+
+
+class Amounts:
+    """One account's amounts; `records` are those that were read last."""
+
+    def __init__(self, declared: TotalsDeclaration, user: Reader) -> None:
+        self.declared = declared
+        self.records: list[Mapping[str, Any]] = []
+        self._user = user
+
+    def read(self) -> None:
+        """Read them all, and book their sum."""
+        since, what = monotonic(), f"GET {self.declared.path}"
+        response = self._user.call("GET", self.declared.path)
+        if failure_cause(response):
+            return
+        self._user.check(response, what)
+        with warning(what, _MEND):
+            records = records_of(answer_of(response), self.declared.list_in)
+            self._user.summed(total_of(records, self.declared), since)
+            self.records = records
+
+
+class Totals(TotalsDeclaration):
+    """A declaration that stands for an account's amounts on a user."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    @overload
+    def __get__(self, user: None, owner: type) -> Totals: ...
+    @overload
+    def __get__(self, user: Reader, owner: type) -> Amounts: ...
+    def __get__(self, user: Reader | None, owner: type) -> Totals | Amounts:
+        """The declaration on a class; on a user, that account's amounts."""
+        if user is None:
+            return self
+        amounts: Amounts = user.__dict__.setdefault(self.name, Amounts(self, user))
+        return amounts
