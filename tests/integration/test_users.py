@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from tests.fix_run import without_test_settings
 from tests.fix_target import Service, running_service, seed
+from tests.fix_wire import server
 
 pytestmark = pytest.mark.integration
 
@@ -170,32 +171,6 @@ def test_the_services_clock_is_known_by_the_records_that_were_created(record: di
     assert offset is not None
     assert abs(offset.ahead_s) <= offset.error_s + 0.001
     assert all(delay_s + offset.ahead_s + offset.error_s > -0.001 for delay_s in counts["delays_s"])
-
-
-@contextmanager
-def server(handle: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[int]]]:
-    """Serves each connection with `handle`; yields its base URL, and a list of the connections so far."""
-    connections: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, address = listener.accept()
-                except OSError:
-                    return  # closed
-                connections.append(address[1])
-                with connection:
-                    handle(connection)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-    thread.join(timeout=10)
-    assert not thread.is_alive()
 
 
 def hang_up(connection: socket.socket) -> None:

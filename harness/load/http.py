@@ -1,0 +1,234 @@
+"""The HTTP client: a request goes over the wire once, is answered before its deadline, and comes to one end.
+
+HTTP/1.1 with kept connections on gevent's sockets; no HTTP/2, no proxy. What sets it apart from the clients
+that Locust ships, all of which hide an outage:
+
+- No request is sent twice. A kept connection that is found closed before anything was sent is opened anew,
+  and `reopened` is told so.
+- The deadline is for the request as a whole, from its connection to the end of its answer.
+- A redirect is an answer like any other: it could lead the load to a host that no guard has seen. Who asks
+  for it (`allow_redirects=True`) is led within the service alone.
+- Answers have a bound, certificates are checked, and what could not be read or decoded is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from harness.clock import monotonic
+from harness.load.http_answer import Answer, BrokenAnswerError
+from harness.load.http_connection import PORTS, Connection, NotSentError, Origin, connect
+from harness.load.http_cookies import Cookies
+from harness.load.http_request import Fields, body_of, message, prepared, target_of
+from harness.load.http_response import ENCODINGS, Response, decoded
+
+__all__ = ["CONNECT_S", "DEADLINE_S", "MOST_BYTES", "HttpClient"]
+
+CONNECT_S = 10.0
+"""How long the opening of a connection may take, of the request's whole time."""
+
+DEADLINE_S = 60.0
+"""How long a request may take in all: longer than the stalls we measure, so that their end is seen."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of an answer, as it comes and as it is decoded."""
+
+_ABSOLUTE = ("http://", "https://")
+_AFTER_A_HOST = frozenset({"", "/", "?", "#"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
+_BY_GET = frozenset({301, 302, 303})
+"""After these a POST goes on as a GET, as it does in browsers (RFC 9110 §15.4)."""
+
+
+class HttpClient:
+    """Requests to one service, and the connections they go over.
+
+    One connection is kept (`kept`); requests that overlap get connections of their own meanwhile. `headers`
+    go with every request. A client belongs to one user, whose cookies it keeps.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Fields | None = None,
+        deadline_s: float = DEADLINE_S,
+        connect_s: float = CONNECT_S,
+        most_bytes: int = MOST_BYTES,
+        kept: int = 1,
+        verified: bool = True,
+        reopened: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.cookiejar = Cookies()
+        self.deadline_s = deadline_s
+        self._connect_s = connect_s
+        self._most_bytes = most_bytes
+        self._most_kept = kept
+        self._verified = verified
+        self._reopened = reopened
+        self._headers = headers or {}
+        self._services: dict[str, _Service] = {}
+        self._home: _Service | None = None
+        self._prefix = ""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Fields | None = None,
+        params: Any = None,
+        data: Any = None,
+        json: Any = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        """Send a request and return what came of it, an error too; `http_request` says what it takes.
+
+        `url` is a path of the service, or absolute. Raises ValueError or TypeError for what is no request.
+        The end of the calling greenlet, or a deadline of its own, passes through.
+        """
+        body, kind = body_of(data, json)
+        asked = _Asked(method.upper(), headers, body, kind, monotonic())
+        service, path = self._place(url)
+        response = self._answered(service, target_of(path, params), asked)
+        for _ in range(_MOST_REDIRECTS if allow_redirects else 0):
+            location = response.headers.get("Location") if response.status_code in _REDIRECTS else None
+            onward = _within(service.base, response.url, location)
+            if onward is None:
+                break
+            if response.status_code in _BY_GET and asked.method != "HEAD":
+                asked = replace(asked, method="GET", body=None, kind=None)
+            response = self._answered(service, target_of(onward), asked)
+        return response
+
+    def url_of(self, url: str) -> str:
+        """The absolute URL of a path of the service; a path that begins with no `/` gets one."""
+        if url.startswith(_ABSOLUTE):
+            return url
+        return f"{self.base_url}{'' if url[:1] in _AFTER_A_HOST else '/'}{url}"
+
+    def give_up_connections(self) -> None:
+        """Close the connections that wait for a request; each one counts as opened anew."""
+        for service in self._services.values():
+            while service.idle:
+                service.idle.pop().close()
+                self._reopened()
+
+    def close(self) -> None:
+        """Close the connections that wait for a request."""
+        for service in self._services.values():
+            while service.idle:
+                service.idle.pop().close()
+
+    def _place(self, url: str) -> tuple[_Service, str]:
+        """The service that an URL leads to, and the path there. Raises ValueError."""
+        if self._home is not None and url.startswith("/"):
+            return self._home, f"{self._prefix}{url}"
+        absolute = self.url_of(url)
+        parts = urlsplit(absolute)
+        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        service = self._services.get(base)
+        if service is None:
+            if parts.scheme not in PORTS or not parts.hostname:
+                raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is no http:// or https:// address")
+            origin = Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
+            lines = prepared({"Host": origin.authority, **_DEFAULTS, **self._headers})
+            service = self._services[base] = _Service(base, origin, lines)
+        if absolute is not url:
+            self._home, self._prefix = service, urlsplit(self.base_url).path
+        return service, f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def _answered(self, service: _Service, target: str, asked: _Asked) -> Response:
+        url = f"{service.base}{target}"
+        headers = asked.headers
+        if self.cookiejar.holds_any and (cookies := self.cookiejar.header(url)):
+            headers = {"Cookie": cookies, **(headers or {})}
+        request = message(asked.method, target, service.lines, headers, asked.body, asked.kind)
+        answer: Answer | None = None
+        content = b""
+        try:
+            answer = self._exchange(service, request, asked)
+            error = answer.error
+            if error is None:
+                content = decoded(answer.body, answer.headers, self._most_bytes)
+        except (NotSentError, BrokenAnswerError) as failed:
+            error = failed
+        status, lines = (answer.status, answer.headers) if answer is not None else (0, [])
+        self.cookiejar.take(lines, url)
+        elapsed = monotonic() - asked.at
+        return Response(status, content, lines, method=asked.method, url=url, error=error, elapsed_s=elapsed)
+
+    def _exchange(self, service: _Service, request: bytes, asked: _Asked) -> Answer:
+        """The answer to a request, sent over a kept connection or one of its own. Raises NotSentError."""
+        deadline = asked.at + self.deadline_s
+        head_only = asked.method == "HEAD"
+        kept = self._kept(service)
+        connection = kept or self._connected(service, deadline)
+        try:
+            answer = connection.exchange(request, deadline, head_only=head_only)
+        except NotSentError:
+            if kept is None:
+                raise
+            self._reopened()
+            connection = self._connected(service, deadline)
+            answer = connection.exchange(request, deadline, head_only=head_only)
+        if answer.keeps:
+            if len(service.idle) < self._most_kept:
+                service.idle.append(connection)
+            else:
+                connection.close()
+        return answer
+
+    def _kept(self, service: _Service) -> Connection | None:
+        """A connection that waited for a request and is still open; those that are not count as reopened."""
+        while service.idle:
+            connection = service.idle.pop()
+            if connection.is_idle():
+                return connection
+            connection.close()
+            self._reopened()
+        return None
+
+    def _connected(self, service: _Service, deadline: float) -> Connection:
+        by = min(deadline, monotonic() + self._connect_s)
+        return connect(service.origin, by, self._most_bytes, verified=self._verified)
+
+
+_DEFAULTS = {"User-Agent": "migrate-under-load", "Accept": "*/*", "Accept-Encoding": ENCODINGS}
+
+
+def _within(base: str, url: str, location: object) -> str | None:
+    """Where in the service a redirect leads to, None for what leads out of it or is no address."""
+    if not isinstance(location, str):
+        return None
+    try:
+        there = urljoin(url, location)
+    except ValueError:
+        return None
+    return there.removeprefix(base) if there.startswith(f"{base}/") else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """One service, the lines that every request to it begins with, and the connections that wait for one."""
+
+    base: str
+    origin: Origin
+    lines: Mapping[str, str]
+    idle: list[Connection] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for, wherever it is: a redirect takes it elsewhere. `at` is when it was."""
+
+    method: str
+    headers: Fields | None
+    body: bytes | None
+    kind: str | None
+    at: float

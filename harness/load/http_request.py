@@ -1,0 +1,98 @@
+"""A request as it goes over the wire: one HTTP/1.1 message, made from what a task gives."""
+
+from __future__ import annotations
+
+import json as encoder
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+__all__ = ["body_of", "message", "prepared", "target_of"]
+
+Fields = Mapping[str, str | int | None]
+"""Header fields by name. One that is None is not sent, even where it is a default."""
+
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+_UNSAFE = re.compile(r"[^!-~]")
+_RESERVED = "!#$%&'()*+,/:;=?@[]~"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+def prepared(fields: Fields) -> dict[str, str]:
+    """Lines of a head by their names in lower case, made once for many messages."""
+    return {name.lower(): f"{name}: {value}" for name, value in fields.items() if value is not None}
+
+
+def message(
+    method: str,
+    target: str,
+    defaults: Mapping[str, str],
+    headers: Fields | None = None,
+    body: bytes | None = None,
+    kind: str | None = None,
+) -> bytes:
+    """The request in full. `defaults` are `prepared` lines, over which `headers` win.
+
+    `kind` is the media type of the body where `headers` name none. Raises ValueError for what would be
+    another message than it seems: a line break within the head, a body of which another length is claimed.
+    """
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"{method!r} is no HTTP method")
+    lines = dict(defaults)
+    if kind is not None:
+        lines["content-type"] = f"Content-Type: {kind}"
+    if kind == _JSON:
+        lines["accept"] = f"Accept: {_JSON}"
+    for name, value in headers.items() if headers else ():
+        if value is None:
+            lines.pop(name.lower(), None)
+        else:
+            lines[name.lower()] = f"{name}: {value}"
+    if body is not None or method in _WITH_BODY:
+        lines["content-length"] = f"Content-Length: {len(body or b'')}"
+    elif "content-length" in lines:
+        raise ValueError("Content-Length is given, but no body")
+    if "transfer-encoding" in lines:
+        raise ValueError("Transfer-Encoding is given, but bodies are sent by their length")
+    head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines.values(), "", ""))
+    breaks = len(lines) + 2
+    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+        raise ValueError("a header field holds a line break or a zero")
+    return head.encode("latin-1") + body if body else head.encode("latin-1")
+
+
+def target_of(path: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> str:
+    """A path with its query, percent-encoded where it must be; a fragment stays here (RFC 9110 §4.2.5)."""
+    if "#" in path:
+        path = path.partition("#")[0]
+    if params:
+        pairs = params.items() if isinstance(params, Mapping) else params
+        query = urlencode([(name, value) for name, value in pairs if value is not None], doseq=True)
+        path = f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+    if not path.startswith("/"):
+        path = f"/{path}"
+    return quote(path, safe=_RESERVED) if _UNSAFE.search(path) else path
+
+
+def body_of(data: Any, json: Any) -> tuple[bytes | None, str | None]:
+    """The body, None for none, and its media type where the way it is given says so.
+
+    `data` is bytes or text, sent as they are, or a mapping or pairs, sent as a form; `json` is anything that
+    becomes JSON. Raises TypeError for both, and for other data.
+    """
+    if json is not None:
+        if data:
+            raise TypeError("a request takes data= or json=, not both")
+        return encoder.dumps(json).encode(), _JSON
+    if data is None:
+        return None, None
+    if isinstance(data, str):
+        return data.encode(), None
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data), None
+    if isinstance(data, (Mapping, list, tuple)):
+        return urlencode(data, doseq=True).encode(), _FORM
+    raise TypeError(f"data= takes bytes, text, a mapping or pairs, not {type(data).__name__}: read it first")

@@ -1,0 +1,112 @@
+from typing import Any
+
+import pytest
+
+from harness.load.http_request import body_of, message, prepared, target_of
+
+
+def test_a_message_has_its_defaults_its_headers_and_its_body() -> None:
+    defaults = prepared({"Host": "h:1", "Accept": "*/*"})
+    sent = message("POST", "/a?b=c", defaults, {"X-One": 1}, b'{"a": 1}', "application/json")
+    assert sent == (
+        b"POST /a?b=c HTTP/1.1\r\nHost: h:1\r\nAccept: application/json\r\n"
+        b'Content-Type: application/json\r\nX-One: 1\r\nContent-Length: 8\r\n\r\n{"a": 1}'
+    )
+
+
+def test_headers_win_over_defaults_whatever_the_case_of_their_names() -> None:
+    defaults = prepared({"Host": "h", "User-Agent": "ours", "Accept-Encoding": "br", "Left-Out": None})
+    headers = {"user-agent": "theirs", "ACCEPT-ENCODING": None, "content-type": "text/csv"}
+    sent = message("PUT", "/", defaults, headers, b"x", "application/json")
+    assert sent == (
+        b"PUT / HTTP/1.1\r\nHost: h\r\nuser-agent: theirs\r\ncontent-type: text/csv\r\n"
+        b"Accept: application/json\r\nContent-Length: 1\r\n\r\nx"
+    )
+    assert defaults["user-agent"] == "User-Agent: ours"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [
+        ("GET", None, None),
+        ("DELETE", None, None),
+        ("POST", None, b"0"),
+        ("PATCH", b"", b"0"),
+        ("GET", b"ab", b"2"),
+    ],
+)
+def test_a_body_is_sent_by_its_length(method: str, body: bytes | None, length: bytes | None) -> None:
+    sent = message(method, "/", {}, None, body)
+    assert (b"Content-Length: " in sent) == (length is not None)
+    assert length is None or b"Content-Length: " + length + b"\r\n\r\n" + (body or b"") in sent
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "why"),
+    [
+        ("GET", {"X": "a\r\nInjected: yes"}, "line break"),
+        ("GET", {"X": "a\nb"}, "line break"),
+        ("GET", {"X\r\nY": "a"}, "line break"),
+        ("GET", {"X": "a\0"}, "line break"),
+        ("GET /x HTTP/1.1\r\nA: b\r\n\r\nGET", None, "no HTTP method"),
+        ("", None, "no HTTP method"),
+        ("GET", {"Content-Length": "5"}, "no body"),
+        ("POST", {"Transfer-Encoding": "chunked"}, "Transfer-Encoding"),
+        ("GET", {"X": "snow ☃"}, "latin-1"),
+    ],
+)
+def test_what_would_be_another_message_is_refused(
+    method: str, headers: dict[str, str] | None, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        message(method, "/", prepared({"Host": "h"}), headers)
+
+
+def test_a_claimed_length_gives_way_to_the_real_one() -> None:
+    assert message("POST", "/", {}, {"content-length": "99"}, b"ab").endswith(b"Content-Length: 2\r\n\r\nab")
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "target"),
+    [
+        ("", None, "/"),
+        ("/a", None, "/a"),
+        ("?a=b", None, "/?a=b"),
+        ("/a#part", None, "/a"),
+        ("/a b/ü?q=ä c", None, "/a%20b/%C3%BC?q=%C3%A4%20c"),
+        ("/a%20b?x=%2F", None, "/a%20b?x=%2F"),
+        ("/a\r\nX: y", None, "/a%0D%0AX:%20y"),
+        ("/a", {"q": "x y", "n": 1, "none": None, "many": [1, 2]}, "/a?q=x+y&n=1&many=1&many=2"),
+        ("/a?z=1", [("q", "&"), ("q", "=")], "/a?z=1&q=%26&q=%3D"),
+        ("/a", {}, "/a"),
+    ],
+)
+def test_a_target_is_a_path_with_its_query(path: str, params: Any, target: str) -> None:
+    assert target_of(path, params) == target
+
+
+@pytest.mark.parametrize(
+    ("data", "json", "body", "kind"),
+    [
+        (None, None, None, None),
+        (b"raw", None, b"raw", None),
+        ("täxt", None, "täxt".encode(), None),
+        (bytearray(b"raw"), None, b"raw", None),
+        ({"a": "b c", "d": ["1", "2"]}, None, b"a=b+c&d=1&d=2", "application/x-www-form-urlencoded"),
+        ([("a", "1"), ("a", "2")], None, b"a=1&a=2", "application/x-www-form-urlencoded"),
+        (None, {"a": 1}, b'{"a": 1}', "application/json"),
+        (None, [], b"[]", "application/json"),
+        (None, False, b"false", "application/json"),
+        ({}, {"a": 1}, b'{"a": 1}', "application/json"),
+    ],
+)
+def test_a_body_is_what_is_given_a_form_or_json(
+    data: Any, json: Any, body: bytes | None, kind: str | None
+) -> None:
+    assert body_of(data, json) == (body, kind)
+
+
+@pytest.mark.parametrize(("data", "json"), [("x", {}), (object(), None), (iter([b"x"]), None), (5, None)])
+def test_other_data_is_refused(data: Any, json: Any) -> None:
+    with pytest.raises(TypeError, match="data="):
+        body_of(data, json)
