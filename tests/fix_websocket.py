@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = [
+    "BINARY",
     "CLOSE",
     "PING",
     "TEXT",
@@ -20,7 +21,10 @@ __all__ = [
     "accept",
     "close_frame",
     "frame",
+    "header",
     "on_stage",
+    "request_of",
+    "unmasked",
     "until_gone",
 ]
 
@@ -66,13 +70,22 @@ def header(request: bytes, name: bytes) -> bytes:
     return b""
 
 
-def accept(connection: socket.socket, *more: bytes) -> bytes:
+def accept(connection: socket.socket, *more: bytes, protocol: bytes = b"") -> bytes:
     """Make a WebSocket of the connection, then send `more`; returns the request."""
     request = request_of(connection)
     token = base64.b64encode(hashlib.sha1(header(request, b"sec-websocket-key") + _GUID).digest())
     answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    if protocol:
+        answer += b"Sec-WebSocket-Protocol: " + protocol + b"\r\n"
     connection.sendall(answer + b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n" + b"".join(more))
     return request
+
+
+def unmasked(connection: socket.socket) -> bytes:
+    """The payload of one short frame of the client's."""
+    data = connection.recv(65536)
+    mask, payload = data[2:6], data[6 : 6 + (data[1] & 0x7F)]
+    return bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
 
 
 def until_gone(connection: socket.socket) -> bytes:

@@ -1,10 +1,10 @@
 """How far the clock that stamps changes is ahead of a worker's own, between two bounds that are surely true.
 
 Whoever stamps a change, the service or its database, has a clock that may be off by minutes. Two things are
-sure of each message: the change was stamped before the message arrived, and not before the record was asked
-to be created that it is the first to tell of. So
+sure: a change was stamped before its message arrived; and not before the record was asked to be created that
+the message is the first to tell of, nor before a stream was asked for that began right before the change. So
 
-    committed - arrived  <=  offset  <=  committed - sent
+    stamp - arrived  <=  offset  <=  stamp - asked
 
 and of many messages the shortest ways there and back tell most, as the shortest round trip does in
 Cristian's algorithm (https://doi.org/10.1007/BF01784024). No clock need be named, and no answer trusted.
@@ -71,7 +71,12 @@ class ClockBounds:
             return
         self._sent[record] = sent
         if (stamp := self._stamped.pop(record, None)) is not None:
-            self._bound(record, stamp)
+            self.after(self._sent.pop(record), stamp)
+
+    def after(self, asked: float, stamp: float) -> None:
+        """What was stamped so came about after something that was asked for."""
+        high = stamp - asked
+        self.high = high if self.high is None else min(self.high, high)
 
     def arrived(self, record: str | None, stamp: float, at: float) -> None:
         """A message came that a clock stamped, about the record."""
@@ -80,14 +85,10 @@ class ClockBounds:
         if record is None:
             return
         if record in self._sent:
-            self._bound(record, stamp)
+            self.after(self._sent.pop(record), stamp)
         elif record not in self._stamped:
             self._stamped[record] = stamp
             _keep_few(self._stamped)
-
-    def _bound(self, record: str, stamp: float) -> None:
-        high = stamp - self._sent.pop(record)
-        self.high = high if self.high is None else min(self.high, high)
 
 
 def _keep_few(known: dict[str, float]) -> None:

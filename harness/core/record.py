@@ -127,7 +127,7 @@ class WebSocketPoint:
     reordered: int
     reconnects: int
     delays_s: tuple[float, ...]
-    resumed: int = 0  # delivered, though made while the account was away
+    resumed: int | None = 0  # delivered, though made while the account was away; None: not known
     passed: int = 0  # made while it was away, and not to be had
     silence_s: float | None = None  # the longest time that an open connection brought no message
     settled: int = 0  # connections whose last change is known to have come, or counts as missed

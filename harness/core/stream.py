@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from harness.core.bodies import ShapeError, value_at
 from harness.errors import UsageError
@@ -49,10 +50,15 @@ class Stream:
 
     `sequence`: a whole number that rises by one with each of an account's changes. `committed`: when the
     change was made, in seconds since the epoch or as ISO 8601 text. `record`: the id of the record that was
-    changed, as the service's answers tell it; by it the service's clock is compared with this machine's, and
-    without it no delay is known. `greeting`: in the first message after connecting, the number of the latest
-    change before. `resume` is what is appended to the path when a connection is made anew, with `{last}` for
-    the last number seen; None where the service cannot send again what was missed.
+    changed, as the service's answers tell it. `greeting`: in the first message after connecting, the number
+    of the latest change before. By either the service's clock is compared with this machine's; `record` does
+    it best, and without both no delay is known. `resume` is what is appended to the path when a connection is
+    made anew, with `{last}` for the last number seen; None where the service does not send again what was
+    missed.
+
+    `says` are JSON messages that are sent once connected, such as a subscription; `{name}` in them is the
+    account's. They and the path may hold `{token}`, where the service does not take it from the header
+    `Authorization`. `subprotocol` is asked for in the handshake.
     """
 
     path: str
@@ -61,6 +67,8 @@ class Stream:
     record: str | None = field(default=None, kw_only=True)
     greeting: str | None = field(default="last_seq", kw_only=True)
     resume: str | None = field(default="?after={last}", kw_only=True)
+    says: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+    subprotocol: str | None = field(default=None, kw_only=True)
 
     def check(self, owner: str) -> None:
         """Raise UsageError for what cannot work; `owner` is the class that declares it."""
@@ -74,11 +82,20 @@ class Stream:
                 "Put {last} where the last number seen belongs, or say resume=None.",
             )
 
-    def target(self, last: int | None) -> str:
+    def target(self, last: int | None, token: str = "") -> str:
         """The path to connect to, when `last` is the last number seen; None at first."""
-        if last is None or self.resume is None:
-            return self.path
-        return self.path + self.resume.replace("{last}", str(last))
+        path = self.path.replace("{token}", quote(token, safe=""))
+        return (
+            path if last is None or self.resume is None else path + self.resume.replace("{last}", str(last))
+        )
+
+    def first_words(self, name: str, token: str) -> list[str]:
+        """What an account sends once it is connected."""
+        inner = {text: json.dumps(text)[1:-1] for text in (name, token)}
+        return [
+            json.dumps(message).replace("{name}", inner[name]).replace("{token}", inner[token])
+            for message in self.says
+        ]
 
     def read(self, text: str | bytes) -> Message:
         """What a message says; raises ShapeError, which holds nothing of the message, for what is none."""

@@ -76,7 +76,7 @@ def websockets(
         duplicated=sum(point.duplicated for point in points),
         reordered=sum(point.reordered for point in points),
         reconnects=sum(point.reconnects for point in points),
-        resumed=sum(point.resumed for point in points),
+        resumed=_all(point.resumed for point in points),
         passed=sum(point.passed for point in points),
         longest_silence_s=max((s for s in silences if s is not None), default=None),
         reconnect_p99_s=quantile(away, 0.99),
@@ -88,6 +88,12 @@ def websockets(
         ends=_counted([(change.ended, 1) for change in changes if change.ended]),
         odd=_counted([item for point in points for item in point.odd.items()]),
     )
+
+
+def _all(counts: Iterable[int | None]) -> int | None:
+    """Their sum, None when one of them is not known."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
 
 
 def _most(points: Iterable[WebSocketPoint]) -> int:
@@ -122,7 +128,7 @@ def _delays(points: Sequence[WebSocketPoint]) -> tuple[tuple[float, ...], ClockO
 def _why_unknown(points: Sequence[WebSocketPoint]) -> str:
     unknown = "how far the clock that stamps changes is from this machine's is not known"
     if all(point.clock[1] is None for point in points):
-        return f"{unknown}: no change told of a record that was created here (Stream's record)"
+        return f"{unknown}: neither a new record nor a new stream told of it (Stream's record, greeting)"
     return f"{unknown} well enough, or it was set meanwhile"
 
 

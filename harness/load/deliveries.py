@@ -32,7 +32,7 @@ class _Counts:
     duplicated: int = 0
     reordered: int = 0
     reconnects: int = 0
-    resumed: int = 0
+    resumed: int | None = 0
     passed: int = 0
     settled: int = 0
     unsettled: int = 0
@@ -122,6 +122,10 @@ class Deliveries:
     def creating(self, key: str, now: float) -> None:
         """A request is about to go out that creates the record `key`."""
         self._clock.sending(key, self._wall(now))
+
+    def after(self, asked: float, stamp: float) -> None:
+        """A change was stamped so that came about after the service was asked for something."""
+        self._clock.after(self._wall(asked), stamp)
 
     def created(self, key: str, record: str) -> None:
         """The service calls that record by another id."""

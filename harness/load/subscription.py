@@ -53,6 +53,7 @@ class Subscription:
     """One account's stream of changes. `run` goes on until its greenlet is killed or the valve is closed."""
 
     def __init__(self, host: str, stream: Stream, login: Login, random: Random) -> None:
+        self._origin = host
         self._base = f"ws{host.removeprefix('http')}"
         self._stream = stream
         self._login = login
@@ -60,6 +61,8 @@ class Subscription:
         self._random = random
         self._numbers = Numbering()
         self._number = 0
+        self._asked_at = 0.0
+        self._first: int | None = None
         self._caught_up_at: int | None = None
         self._left_at: int | None = None
         self._lost_at: float | None = None
@@ -79,9 +82,9 @@ class Subscription:
 
     def _stay_connected(self) -> None:
         while not valve.closed:
+            self._asked_at = monotonic()
             try:
-                target = self._stream.target(self._numbers.last)
-                connection = self._connect(target, self._login.session.request_now)
+                connection = self._connect(self._numbers.last, self._login.session.request_now)
             except (Refused, LoginError) as error:
                 cause = str(error) if isinstance(error, Refused) else f"no login: {error.cause}"
                 recorder.websockets.refused(cause)
@@ -95,15 +98,29 @@ class Subscription:
         gevent.sleep(self._pause_s * self._random.uniform(0.5, 1.0))
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
-    def _connect(self, target: str, send: Send, within_s: float = CONNECT_WITHIN_S) -> WebSocket:
-        credentials = self._login.credentials(send)
-        headers = credentials.headers_for("GET")
+    def _connect(self, last: int | None, send: Send, within_s: float = CONNECT_WITHIN_S) -> WebSocket:
+        """A connection on which all is said that the service wants to hear."""
+        stream, credentials = self._stream, self._login.credentials(send)
+        own = credentials.headers_for("GET")
+        token = own.get("Authorization", "").removeprefix("Bearer ")
         try:
-            return connect(f"{self._base}{target}", headers, within_s=within_s)
+            connection = connect(
+                f"{self._base}{stream.target(last, token)}",
+                {"Origin": self._origin, **own},
+                subprotocol=stream.subprotocol,
+                within_s=within_s,
+            )
         except Refused as refused:
             if refused.status in self._login.auth.refusals:
                 self._login.refused(credentials)
             raise
+        try:
+            for words in stream.first_words(self._account, token):
+                connection.say(words)
+        except WebSocketEnded as end:
+            connection.close()
+            raise Refused(end.cause) from end
+        return connection
 
     def _live(self, connection: WebSocket) -> None:
         """Receive until the connection ends, however it does."""
@@ -143,6 +160,8 @@ class Subscription:
         now = monotonic()
         away_s = None if self._lost_at is None else now - self._lost_at
         self._counting, self._lost_at, self._pause_s = True, None, _FIRST_PAUSE_S
+        if away_s is not None and self._stream.greeting is None:
+            recorder.websockets.count.resumed = None  # nobody says which changes are older
         recorder.websockets.counts(self._number, self._account, away_s, now)
         self.subscribed.set()
 
@@ -167,8 +186,10 @@ class Subscription:
 
     def _greeted(self, last: int) -> None:
         seen = self._numbers.last
+        self._first = last + 1 if seen is None and self._left_at is None else None
         if seen is not None and last < seen:
             recorder.websockets.odd("numbers that go back")
+            self._numbers.begin_anew()
         self._caught_up_at = last if seen is not None else None
         self._pass_by(last)
         self._numbers.begin(last)
@@ -190,9 +211,11 @@ class Subscription:
             return
         if arrival is Arrival.LATE:
             counts.reordered += 1
-        if self._caught_up_at is not None and number <= self._caught_up_at:
+        if self._caught_up_at is not None and number <= self._caught_up_at and counts.resumed is not None:
             counts.resumed += 1
         recorder.websockets.delivered(message.committed, message.record, now)
+        if number == self._first and message.committed is not None:
+            recorder.websockets.after(self._asked_at, message.committed)
 
     def _pass_by(self, last: int) -> None:
         """The stream goes on after `last`, and what came since the account left it is not sent again."""
@@ -231,7 +254,7 @@ class Subscription:
             gevent.Timeout(_SETTLE_WITHIN_S, False),
         ):
             send = self._login.session.unrecorded
-            connection = self._connect(self._stream.path, send, _SETTLE_WITHIN_S)
+            connection = self._connect(None, send, _SETTLE_WITHIN_S)
             with closing(connection):
                 while last is None:
                     last = self._stream.read(connection.receive()).last
@@ -240,9 +263,10 @@ class Subscription:
 
 def drop_connections() -> int:
     """Cut off every connection of this process, as if its network were gone; how many there were."""
-    for connection in tuple(_open):
+    connections = tuple(_open)
+    for connection in connections:
         connection.drop()
-    return len(_open)
+    return len(connections)
 
 
 @on_final_read

@@ -101,8 +101,11 @@ class WebSocket:
                     return message
             self._events = self._read()
 
-    def send(self, event: Event) -> None:
-        """Send a frame; raises WebSocketEnded when the connection is over."""
+    def say(self, text: str) -> None:
+        """Send a message; raises WebSocketEnded when the connection is over."""
+        self._send(TextMessage(data=text))
+
+    def _send(self, event: Event) -> None:
         try:
             self._socket.sendall(self._protocol.send(event))
         except (OSError, ProtocolError) as error:
@@ -140,7 +143,7 @@ class WebSocket:
             if self._asked:
                 raise WebSocketEnded("no sign of life") from None
             self._asked = True
-            self.send(Ping())
+            self._send(Ping())
             return iter(())
         except OSError as error:
             raise self._ended(error) from error
@@ -155,7 +158,7 @@ class WebSocket:
         if isinstance(event, TextMessage | BytesMessage):
             return self._gather(event)
         if isinstance(event, Ping):
-            self.send(event.response())
+            self._send(event.response())
         elif isinstance(event, CloseConnection):
             raise self._closed(event)
         return None
@@ -195,6 +198,7 @@ def connect(
     url: str,
     headers: Mapping[str, str] | None = None,
     *,
+    subprotocol: str | None = None,
     within_s: float = CONNECT_WITHIN_S,
     silence_s: float = SILENCE_S,
 ) -> WebSocket:
@@ -209,7 +213,13 @@ def connect(
         parts = urlsplit(url)
         connected = _connected(parts.scheme == "wss", parts.hostname or "", parts.port)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        protocol = _shake_hands(connected, parts.netloc.rpartition("@")[2], target, headers or {})
+        request = Request(
+            host=parts.netloc.rpartition("@")[2],
+            target=target,
+            subprotocols=[subprotocol] if subprotocol else [],
+            extra_headers=[(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        )
+        protocol = _shake_hands(connected, request)
         return WebSocket(connected, protocol, silence_s)
     except BaseException as error:
         if connected is not None:
@@ -243,11 +253,10 @@ def _context() -> Any:
     return context
 
 
-def _shake_hands(connected: Any, host: str, target: str, headers: Mapping[str, str]) -> Connection:
+def _shake_hands(connected: Any, request: Request) -> Connection:
     """Ask for the upgrade; the handshake's own state is dropped with the answer."""
     handshake = H11Handshake(ConnectionType.CLIENT)
-    own = [(name.encode(), value.encode()) for name, value in headers.items()]
-    connected.sendall(handshake.send(Request(host=host, target=target, extra_headers=own)))
+    connected.sendall(handshake.send(request))
     while True:
         data = connected.recv(_AT_ONCE)
         if not data:

@@ -22,7 +22,18 @@ from harness.load.client import MeasuredSession
 from harness.load.messages import RunSettings
 from harness.load.recorder import Recorder
 from harness.load.subscription import Subscription, drop_connections
-from tests.fix_websocket import BINARY, Stage, accept, close_frame, frame, on_stage, request_of, until_gone
+from tests.fix_websocket import (
+    BINARY,
+    Stage,
+    accept,
+    close_frame,
+    frame,
+    header,
+    on_stage,
+    request_of,
+    unmasked,
+    until_gone,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -220,6 +231,43 @@ def test_delays_and_the_clocks_bounds_are_told(theatre: Theatre) -> None:
     low, high = line["clock"]
     assert line["delays_s"] == [pytest.approx(-low)]
     assert low < high < low + WITHIN_S
+
+
+def test_the_first_change_of_a_stream_bounds_the_clock_without_a_record(theatre: Theatre) -> None:
+    theatre.play(theatre.scene(welcome(3), change(4, committed_at=60.0)), stream=Stream("/ws"))
+    [line] = [line for line in theatre.lines if line.get("delivered")]
+    low, high = line["clock"]
+    assert low < high < low + WITHIN_S
+
+
+def test_a_change_that_is_resumed_bounds_no_clock_from_above(theatre: Theatre) -> None:
+    theatre.play(theatre.scene(welcome(3)), theatre.scene(welcome(4), change(4)), stream=Stream("/ws"))
+    assert [line["clock"][1] for line in theatre.lines if line.get("delivered")] == [None]
+
+
+def test_of_a_service_that_does_not_greet_nobody_knows_what_was_resumed(theatre: Theatre) -> None:
+    theatre.play(theatre.scene(change(8)), theatre.scene(change(9)), stream=Stream("/ws", greeting=None))
+    assert [line["resumed"] for line in theatre.lines if "resumed" in line] == [None]
+
+
+def test_a_service_gets_token_origin_and_first_words_as_it_wants_them(theatre: Theatre) -> None:
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        heard.append(accept(connection, protocol=b"live.v1"))
+        heard.append(unmasked(connection))
+        connection.sendall(told(welcome(0)) + close_frame(1000))
+        until_gone(connection)
+
+    theirs = Stream(
+        "/ws?token={token}", says=[{"subscribe": "{name}", "as": "{token}"}], subprotocol="live.v1"
+    )
+    theatre.play(serve, stream=theirs)
+    request, words = heard
+    assert request.startswith(b"GET /ws?token=token-0 HTTP/1.1\r\n")
+    assert header(request, b"origin").startswith(b"http://127.0.0.1:")
+    assert header(request, b"sec-websocket-protocol") == b"live.v1"
+    assert json.loads(words) == {"subscribe": "ada", "as": "token-0"}
 
 
 # what was odd

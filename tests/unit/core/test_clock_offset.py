@@ -81,6 +81,15 @@ def test_a_record_that_the_service_names_is_known_by_that_name_too() -> None:
     assert early.high == late.high == 0.5
 
 
+def test_a_change_right_after_a_stream_began_bounds_the_clock_too() -> None:
+    bounds = ClockBounds()
+    bounds.arrived(None, 10.4 + AHEAD_S, 10.5)
+    bounds.after(10.2, 10.4 + AHEAD_S)
+    found = known(bounds)
+    assert found is not None
+    assert (found.ahead_s, found.error_s) == pytest.approx((AHEAD_S + 0.05, 0.15))
+
+
 def test_only_the_first_message_of_a_record_tells_of_its_creation() -> None:
     bounds = told((10.0, 10.1, 10.2))
     bounds.arrived("0", 5.0 + AHEAD_S, 30.0)

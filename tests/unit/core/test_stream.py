@@ -83,6 +83,19 @@ def test_a_stream_resumes_after_the_last_number() -> None:
     assert Stream("/ws", resume=None).target(9) == "/ws"
 
 
+def test_a_token_may_stand_in_the_path() -> None:
+    theirs = Stream("/ws?token={token}", resume="&after={last}")
+    assert theirs.target(None, "a+b/c=") == "/ws?token=a%2Bb%2Fc%3D"
+    assert theirs.target(7, "t") == "/ws?token=t&after=7"
+
+
+def test_what_is_said_first_names_account_and_token_whatever_is_in_them() -> None:
+    theirs = Stream("/ws", says=[{"query": "{ items { id } }"}, {"as": "{name}", "auth": ["{token}", 1]}])
+    words = [json.loads(text) for text in theirs.first_words('o"hara', "t\\k")]
+    assert words == [{"query": "{ items { id } }"}, {"as": 'o"hara', "auth": ["t\\k", 1]}]
+    assert OURS.first_words("ada", "t") == []
+
+
 @pytest.mark.parametrize(
     ("stream", "message"),
     [

@@ -37,6 +37,10 @@ def test_reconnects_tell_how_long_they_took_and_what_came_of_the_changes() -> No
     assert found.ends == {"closed with 1012": 1}
 
 
+def test_of_what_is_resumed_nothing_is_told_where_one_worker_does_not_know() -> None:
+    assert websockets((point(resumed=3), point(resumed=None))).resumed is None
+
+
 def test_silence_counts_while_there_is_load() -> None:
     quiet = (point(10.0, silence_s=2.0), point(20.0, silence_s=9.0), point(21.0, silence_s=None))
     assert websockets(quiet).longest_silence_s == 9.0
@@ -65,7 +69,8 @@ def test_bounds_of_all_seconds_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clock", "why"), [((-0.1, None), "no change told of a record"), ((60.0, 0.1), "it was set meanwhile")]
+    ("clock", "why"),
+    [((-0.1, None), "neither a new record nor a new stream told"), ((60.0, 0.1), "it was set meanwhile")],
 )
 def test_without_a_known_offset_no_delay_is_told(clock: tuple[float, float | None], why: str) -> None:
     found = websockets((point(), point(worker="w2", clock=clock)))
