@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _BY_THE_LOAD = "ended by the load"
 
 _FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 2.0
 _SETTLE_WITHIN_S = 2.0
 """How long after the load a last change may still be under way."""
 _SETTLED_AT_ONCE = 20

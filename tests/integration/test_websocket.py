@@ -7,7 +7,6 @@ import ssl
 import struct
 import subprocess
 from pathlib import Path
-from random import Random
 
 import gevent
 import pytest
@@ -404,12 +403,3 @@ def test_a_server_without_tls_is_named() -> None:
 
     with on_stage(serve) as stage:
         assert refusal(secure(stage)).cause == "TLS failed"
-
-
-def test_any_bytes_end_with_a_name() -> None:
-    """Seeded garbage after a good handshake: no exception but WebSocketEnded, and always an end."""
-    random = Random(1)
-    scripts = [abrupt(random.randbytes(random.randint(1, 400))) for _ in range(60)]
-    with on_stage(*scripts) as stage:
-        causes = {everything(connect(stage.url, silence_s=1.0))[1].cause for _ in scripts}
-    assert "broken protocol" in causes
