@@ -26,6 +26,7 @@ from locust import events
 from locust.env import Environment
 from locust.event import EventHook
 
+import harness.load.isolation  # noqa: F401 - it registers what it does
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -41,7 +42,7 @@ from harness.load.cookie_auth import CookieSession, Csrf
 from harness.load.host import service_of
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
-from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
+from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, Revoke, SignedJwt, StaticToken
 from harness.load.totals import Totals
 from harness.load.users import MigrationUser
 from harness.report import terminal
@@ -64,6 +65,7 @@ __all__ = [
     "Refresh",
     "Registration",
     "Resource",
+    "Revoke",
     "SignedJwt",
     "StaticToken",
     "Stream",
@@ -295,6 +297,7 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
         isolation=any(resource.private for _, resource in declared),
         websocket=any(user.stream for user in ours),
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
+        tokens=any(user.auth.bears_token for user in ours),
         undeclared=tuple(f"{name}.{one.name} {limit}." for name, one in declared for limit in one.limits),
         paced=bool(ours),
         # A load shape that moves the users moves the rate with them.

@@ -1,6 +1,6 @@
 """People at work on the reference service while its database is migrated."""
 
-from harness.locust import MigrationUser, PasswordGrant, Resource, Stream, Totals, canary, new_id  # isort: skip - it goes first
+from harness.locust import MigrationUser, PasswordGrant, Resource, Revoke, Stream, Totals, canary, new_id  # isort: skip - it goes first
 
 import uuid
 
@@ -12,7 +12,15 @@ from harness.core.operations import OperationKind
 class Person(MigrationUser):
     """Reads more than it writes."""
 
-    auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
+    auth = PasswordGrant(
+        "/token",
+        refresh="/token/refresh",
+        scope="read write",
+        read_scope="read",
+        revoke=Revoke("/token/revoke", by="json"),
+        jwks="/.well-known/jwks.json",
+        leeway_s=0.0,
+    )
     stream = Stream("/ws", record="document")
     wallets = Totals("/wallets", amount="balance")
     documents = Resource(

@@ -47,6 +47,7 @@ class FakeLoad:
 
     asked: list[tuple[str, float]] = field(default_factory=list)
     probes: Iterator[bool] = field(default_factory=lambda: iter([False, True]))
+    isolation: Iterator[bool] = field(default_factory=lambda: iter([False, True]))
 
     def users(self) -> int:
         return 3
@@ -57,6 +58,10 @@ class FakeLoad:
     def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
         self.asked.append(("probe", before_at))
         return self.probes.__next__
+
+    def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
+        self.asked.append(("isolate at the end" if own_accounts else "isolate", within_s))
+        return self.isolation.__next__
 
     def drain(self, within_s: float) -> bool:
         self.asked.append(("drain", within_s))

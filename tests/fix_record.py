@@ -63,6 +63,7 @@ __all__ = [
     "an_operation",
     "connected",
     "events",
+    "forged_tokens",
     "found",
     "healthy",
     "idle_trace",
@@ -108,7 +109,7 @@ ROLLBACK_PHASES = {
 
 def a_plan(**changes: Any) -> Plan:
     """The default plan with changes."""
-    return replace(Plan(warmup_s=5.0, totals=True), **changes)
+    return replace(Plan(warmup_s=5.0, totals=True, tokens=True), **changes)
 
 
 def samples(
@@ -554,6 +555,16 @@ def sessions(until: float = 52.0, /, **after: str) -> tuple[Probe, ...]:
     )
 
 
+def forged_tokens(
+    until: float = 52.0, /, before: str = "refused", after: str = "refused"
+) -> tuple[Probe, ...]:
+    """A forged token that was tried in the baseline, and again after the migration."""
+    return tuple(
+        Probe(at, "ada", "alg_none", outcome, "" if outcome == "refused" else "alg none: HTTP 200")
+        for at, outcome in ((10.0, before), (until - 0.4, after))
+    )
+
+
 def on_disk(root: Path, plan: Plan | None = None, table: SampleTable | None = None) -> Path:
     """The directory below `root` of a whole run of the plan, which nobody observed."""
     plan = replace(plan or a_plan(), run_root=str(root))
@@ -593,7 +604,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
             FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1", (Total("wallets", "30000", 3),)),
         ),
         "reads_checked": 500,
-        "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *sessions(until)),
+        "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *forged_tokens(until), *sessions(until)),
         "health": healthy(until),
         "websocket": messages(),
         "sockets": connected() if changes.get("websocket", True) else (),

@@ -360,6 +360,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     _whole_run("stale_reads", "> 0", "stale_reads == 0"),
     _whole_run("totals", "an account's amounts came to another sum", "wrong_totals == 0"),
     _whole_run("leaks", "> 0", "leaks == 0"),
+    _whole_run("forged_tokens", "> 0", "forged_tokens == 0"),
     BuiltIn(
         "continuity",
         "after the migration an old token, a fresh login, or the first use after it does not work",

@@ -11,7 +11,7 @@ import re
 import uuid
 from dataclasses import dataclass
 
-__all__ = ["Canary", "foreign", "make_text", "read_text"]
+__all__ = ["Canary", "foreign", "has_canary", "make_text", "read_text"]
 
 # A name ends in a letter or digit, so that a full stop after a canary is not taken for a part of it.
 _NAME = r"[\w@+](?:[\w.@+-]*[\w@+])?"
@@ -41,6 +41,11 @@ def read_text(text: str) -> Canary | None:
     if found is None:
         return None
     return Canary(found[1], found[2], int(found[3]), uuid.UUID(found[4]) if found[4] else None)
+
+
+def has_canary(body: bytes) -> bool:
+    """Whether an answer may bear a canary: cheaper than to decode and search what bears none."""
+    return b"canary:" in body
 
 
 def foreign(text: str, account: str) -> set[str]:

@@ -145,9 +145,11 @@ def _isolation(facts: Facts) -> Json:
         "refused": found.refused,
         "errors": found.errors,
         "leaks": found.leaks,
-        "forged_tokens_tried": None,
-        "forged_tokens_accepted": None,
-        "examples": list(found.examples),
+        "forged_tokens_tried": found.forged_tried if facts.record.plan.tokens else None,
+        "forged_tokens_accepted": found.forged_accepted if found.forged_tried else None,
+        "controls": found.controls,
+        "rows": [asdict(row) for row in found.rows],
+        "examples": [*found.examples, *found.accepted],
     }
 
 

@@ -142,7 +142,9 @@ def facts_of(record: Record) -> Facts:
             swaps,
         ),
         totals=judge_totals(record.totals, record.final_reads, swaps),
-        isolation=judge_isolation(record.reads_checked, record.probes),
+        isolation=judge_isolation(
+            record.reads_checked, record.probes, timeline.phase_at, _began_at(timeline)
+        ),
         continuity=judge_continuity(record.probes, _began_at(timeline)),
         websocket=websockets(record.websocket, record.sockets, _load(timeline)),
         broadcasts=broadcasts(record.events, record.websocket, record.sockets, timeline.load_end),

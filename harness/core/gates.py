@@ -93,7 +93,9 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "the locustfile's users check no isolation"
     if needs == "authentication" and not plan.authentication:
         return "the locustfile's users log in nowhere"
-    if needs == "authentication" and plan.probe_s <= 0:
+    if needs == "tokens" and not plan.tokens:
+        return "the locustfile's users bear no token"
+    if needs in ("authentication", "tokens") and plan.probe_s <= 0:
         return "tokens and logins are not tried: --probe-time is 0"
     if needs == "websocket" and not plan.websocket:
         return "the locustfile's users hold no WebSocket"

@@ -197,6 +197,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_migrations(facts)
     yield from _limits_of_observer(facts)
     yield from _limits_of_ledger(facts)
+    yield from _limits_of_isolation(facts)
     yield from _limits_of_continuity(facts)
     yield from _limits_of_websockets(facts)
     yield from _limits_of_load(facts)
@@ -303,9 +304,20 @@ def _limits_of_ledger(facts: Facts) -> Iterator[str]:
         yield f"Operations of {count} accounts are missing; unexpected writes there are not judged."
     if ledger.acknowledged and ledger.hidden is None:
         yield "No database was asked for what the service does not show: a lost write may be a hidden one."
-    if facts.isolation.errors:
-        errors, probes = facts.isolation.errors, facts.isolation.probes
-        yield f"{errors} of {probes} foreign reads ended in an error and say nothing about isolation."
+
+
+def _limits_of_isolation(facts: Facts) -> Iterator[str]:
+    found, plan = facts.isolation, facts.record.plan
+    if found.errors:
+        yield f"{found.errors} of {found.probes} probes of records ended in an error: they say nothing."
+    if plan.isolation and not found.reads_checked and found.refused:
+        yield "No answer bore a canary: another account's data in a list would not have been seen."
+    if found.forged_errors and found.forged_tried:
+        of = found.forged_errors + found.forged_tried
+        yield f"{found.forged_errors} of {of} forged tokens say nothing: {safe_text(found.why_error)}."
+    for why, kinds in found.untried.items():
+        words = ", ".join(kind.replace("_", " ") for kind in kinds)
+        yield f"Isolation, not tried: {words}: {safe_text(why)}."
 
 
 def _limits_of_continuity(facts: Facts) -> Iterator[str]:

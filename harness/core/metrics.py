@@ -214,15 +214,26 @@ def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
     samples = found.reads_checked + found.probes
     if found.leaks:
         return Measured(float(found.leaks), samples, "; ".join(found.examples))
-    if not found.reads_checked:
-        return Measured(None, samples, "no own read was checked: there is no positive control")
     if found.probes and found.errors == found.probes:
         return Measured(
-            None, samples, f"all {found.probes} foreign reads ended in an error, none in a refusal"
+            None, samples, f"all {found.probes} probes of records ended in an error, none in a refusal"
         )
     if not found.refused:
-        return Measured(None, samples, "no foreign read was refused: isolation was not probed")
+        return Measured(None, samples, "no probe of a record was refused: isolation was not probed")
     return Measured(0.0, samples)
+
+
+def _forged_tokens(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    found = facts.isolation
+    if found.forged_accepted:
+        return Measured(float(found.forged_accepted), found.forged_tried, "; ".join(found.accepted))
+    if found.forged_errors and not found.forged_tried:
+        return Measured(None, 0, f"all {found.forged_errors} that were tried say nothing: {found.why_error}")
+    if not found.forged_tried:
+        return Measured(None, 0, f"none was tried: {found.why_no_token or 'no account was probed'}")
+    if not found.forged_tried_after:
+        return Measured(None, found.forged_tried, "none was tried after the migration")
+    return Measured(0.0, found.forged_tried)
 
 
 def _hub_late_p99(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
@@ -359,7 +370,22 @@ METRICS: dict[str, Metric] = {
             ledger_metrics.wrong_totals,
         ),
         Metric(
-            "leaks", "times an account saw what belongs to another", "count", None, 1, "isolation", _leaks
+            "leaks",
+            "times an account saw, or could change, what belongs to another",
+            "count",
+            None,
+            1,
+            "isolation",
+            _leaks,
+        ),
+        Metric(
+            "forged_tokens",
+            "tokens that were forged, had ended or were revoked, and were accepted",
+            "count",
+            None,
+            1,
+            "tokens",
+            _forged_tokens,
         ),
         Metric(
             "hub_late_p99",

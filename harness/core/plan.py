@@ -125,6 +125,7 @@ class Plan:
     isolation: bool = True  # whether an account saw another's data
     websocket: bool = True  # what was pushed to them
     authentication: bool = True  # whether their accounts prove themselves to the service
+    tokens: bool = False  # whether what proves them is a token, so that forged ones can be tried
     undeclared: tuple[str, ...] = ()  # sentences: what they do not do or record, because nobody declared it
     paced: bool = True  # whether they keep to a target rate
     shape: str | None = None  # the LoadTestShape that moves their number; None: it stays at `users`

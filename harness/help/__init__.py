@@ -20,6 +20,7 @@ ORDER = (
     "own-service",
     "locustfiles",
     "authentication",
+    "isolation",
     "websockets",
     "migrations",
     "migration-command",

@@ -106,6 +106,11 @@ class AccountPool:
         self._accounts = accounts
         self._free = list(range(1 + worker_index, accounts + 1, worker_count))
 
+    @property
+    def left(self) -> int:
+        """How many are free."""
+        return len(self._free)
+
     def take(self) -> int:
         """The lowest free number; SetupError when there is none left."""
         if not self._free:
@@ -123,13 +128,15 @@ class AccountPool:
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An account that was used, what its records are of, a path that only an account may read, if there is
-    one, and what of it adds up to a constant.
+    one, and what of it adds up to a constant. `user` is whom functions in the bodies of its records are
+    called with.
     """
 
     login: Login
     resources: tuple[Declaration, ...] = ()
     probe_path: str | None = None
     totals: tuple[TotalsDeclaration, ...] = ()
+    user: Any = None
 
 
 @dataclass(frozen=True)

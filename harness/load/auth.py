@@ -148,6 +148,18 @@ class Auth:
 
     needs_password: ClassVar[bool] = False
 
+    bears_token: ClassVar[bool] = False
+    """Whether what proves an account is a token that the service issues or verifies, so that forged ones can
+    be tried."""
+
+    def token_of(self, credentials: Credentials) -> str | None:  # noqa: ARG002
+        """The token in the credentials, None where there is none."""
+        return None
+
+    def proof_by(self, token: str) -> Credentials:
+        """Credentials that bear another token, sent as the account's own is."""
+        raise NotImplementedError(f"{type(self).__name__} bears no token")
+
     def log_in(self, account: Account, send: Send) -> Credentials:
         """Fresh credentials of the account. Raises LoginError."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to log in: override log_in()")

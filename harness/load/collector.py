@@ -18,6 +18,7 @@ from harness.core.record import FinalRead
 from harness.errors import SetupError
 from harness.load.messages import (
     LOCAL,
+    IsolationOrder,
     LiveNumbers,
     Message,
     ProbeOrder,
@@ -53,6 +54,7 @@ class _Worker:
     offset_s: float = 0.0
     pongs: int = 0
     probed: bool = False
+    isolating: bool = False
     drained: int | None = None
     read: bool = False
     final: bool = False
@@ -74,8 +76,8 @@ class _Worker:
 class LoadControl:
     """Handle on the whole load, in the master or the only process.
 
-    The calls `begin`, `probe`, `drain`, `read_back` and `finish`, in this order, make one run; each but
-    `probe` blocks its greenlet until it is done.
+    The calls `begin`, `isolate`, `probe`, `drain`, `read_back` and `finish`, in this order, make one run;
+    each but `isolate` and `probe` blocks its greenlet until it is done.
     """
 
     def __init__(self, environment: Environment, runner: LocalRunner | MasterRunner) -> None:
@@ -92,6 +94,7 @@ class LoadControl:
             (Message.PONG, self._on_pong),
             (Message.RECORDS, self._on_records),
             (Message.PROBED, self._on_probed),
+            (Message.ISOLATED, self._on_isolated),
             (Message.DRAINED, self._on_drained),
             (Message.READ, self._on_read),
             (Message.FINAL, self._on_final),
@@ -172,6 +175,18 @@ class LoadControl:
             self._tell(Message.PROBE, order.as_message(), worker.id)
         return lambda: all(worker.probed for worker in self._present())
 
+    def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
+        """Have one worker set its accounts on each other's records, and try what is no token (see
+        IsolationOrder).
+
+        Returns at once; what it returns says whether that is over.
+        """
+        for worker in self._present()[:1]:
+            worker.isolating = True
+            order = IsolationOrder(per_second, within_s, own_accounts)
+            self._tell(Message.ISOLATE, order.as_message(), worker.id)
+        return lambda: not any(worker.isolating for worker in self._present())
+
     def drain(self, within_s: float) -> bool:
         """Close the valve everywhere and wait until nothing is in flight; returns whether it came to that.
 
@@ -250,6 +265,11 @@ class LoadControl:
         worker = self._of(msg)
         if worker is not None:
             worker.probed = True
+
+    def _on_isolated(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.isolating = False
 
     def _on_drained(self, msg: Any, **_: object) -> None:
         worker = self._of(msg)

@@ -23,12 +23,12 @@ from harness.core.record import FinalRead
 from harness.errors import HarnessError
 from harness.load.collector import LoadControl
 from harness.load.health import Health
-from harness.load.messages import LOCAL, Message, ProbeOrder, RunSettings
+from harness.load.messages import LOCAL, IsolationOrder, Message, ProbeOrder, RunSettings
 from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
-__all__ = ["LoadWorker", "install", "on_begin", "on_final_read", "on_probe"]
+__all__ = ["LoadWorker", "install", "on_begin", "on_final_read", "on_isolate", "on_probe"]
 
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _checks: list[Callable[[RunSettings, Sequence[type[Any]]], None]] = []
 _readers: list[Callable[[], Iterator[FinalRead]]] = []
 _probers: list[Callable[[ProbeOrder], None]] = []
+_isolators: list[Callable[[IsolationOrder], None]] = []
 
 
 def on_begin(
@@ -62,6 +63,12 @@ def on_probe(prober: Callable[[ProbeOrder], None]) -> Callable[[ProbeOrder], Non
     """Register what tries, in each worker, the tokens and logins of the accounts that worker used."""
     _probers.append(prober)
     return prober
+
+
+def on_isolate(isolator: Callable[[IsolationOrder], None]) -> Callable[[IsolationOrder], None]:
+    """Register what sets this worker's accounts on each other's records, and tries what is no token."""
+    _isolators.append(isolator)
+    return isolator
 
 
 def install(environment: Environment) -> LoadControl | None:
@@ -119,6 +126,7 @@ class LoadWorker:
             (Message.PING, self._on_ping),
             (Message.DRAIN, self._on_drain),
             (Message.PROBE, self._on_probe),
+            (Message.ISOLATE, self._on_isolate),
             (Message.READ_BACK, self._on_read_back),
             (Message.FINISH, self._on_finish),
         ):
@@ -155,6 +163,9 @@ class LoadWorker:
     def _on_probe(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._probe, ProbeOrder.from_message(msg.data))
 
+    def _on_isolate(self, msg: Any, **_: object) -> None:
+        gevent.spawn(self._isolate, IsolationOrder.from_message(msg.data))
+
     def _on_read_back(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._read_back, float(msg.data["within_s"]))
 
@@ -184,6 +195,12 @@ class LoadWorker:
             prober(order)
         self._ship()
         self._tell(Message.PROBED, {})
+
+    def _isolate(self, order: IsolationOrder) -> None:
+        for isolator in _isolators:
+            isolator(order)
+        self._ship()
+        self._tell(Message.ISOLATED, {})
 
     def _read_back(self, within_s: float) -> None:
         with gevent.Timeout(within_s, False):

@@ -27,6 +27,7 @@ class Message:
     PING = "mul_ping"  # sent (the master's clock)
     DRAIN = "mul_drain"  # within_s
     PROBE = "mul_probe"  # before (on the worker's clock), accounts, per_second, within_s
+    ISOLATE = "mul_isolate"  # per_second, within_s, own_accounts
     READ_BACK = "mul_read_back"  # within_s
     FINISH = "mul_finish"
 
@@ -38,6 +39,7 @@ class Message:
     )
     DRAINED = "mul_drained"  # left (how many requests were still in flight)
     PROBED = "mul_probed"
+    ISOLATED = "mul_isolated"
     READ = "mul_read"
     # samples, operations (blocks sent), started, finished, unfinished, uses [[user, client, what, count]]
     FINAL = "mul_final"
@@ -88,6 +90,27 @@ class ProbeOrder:
 
     @classmethod
     def from_message(cls, data: Mapping[str, Any]) -> ProbeOrder:
+        """The order of a message's data."""
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class IsolationOrder:
+    """What one worker is to try on records and tokens: so many requests `per_second`, all `within_s`.
+
+    `own_accounts` says that a user's own account may be logged in for once more, where no other is free.
+    """
+
+    per_second: float
+    within_s: float
+    own_accounts: bool
+
+    def as_message(self) -> dict[str, Any]:
+        """The order as a message's data."""
+        return asdict(self)
+
+    @classmethod
+    def from_message(cls, data: Mapping[str, Any]) -> IsolationOrder:
         """The order of a message's data."""
         return cls(**{field.name: data[field.name] for field in fields(cls)})
 

@@ -30,7 +30,16 @@ from harness.core.paging import Paging, PlaceKind, records_of
 from harness.load.client import failure_cause
 from harness.load.messages import RunSettings
 
-__all__ = ["Acknowledged", "Person", "Records", "Resource", "acknowledged", "answer_of", "warning"]
+__all__ = [
+    "Acknowledged",
+    "Person",
+    "Records",
+    "Resource",
+    "acknowledged",
+    "answer_of",
+    "id_of",
+    "warning",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +60,14 @@ class Person(Protocol):
     run_settings: RunSettings
 
     def call(
-        self, method: str, path: str, *, name: str | None = None, expect: Container[int] = ..., **payload: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        name: str | None = None,
+        expect: Container[int] = ...,
+        private: bool | None = ...,
+        **payload: Any,
     ) -> FastResponse: ...
 
     def write(
@@ -71,8 +87,6 @@ class Person(Protocol):
     def created(self, key: uuid.UUID, record_id: str) -> None: ...
 
     def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None: ...
-
-    def check(self, response: FastResponse, what: str) -> None: ...
 
     def share(self, resource: Declaration, record_id: str) -> None: ...
 
@@ -119,10 +133,11 @@ class Records:
         resource, paging = self.resource, self.resource.paging
         query = f"?{paging.query(self._place(paging), min(PAGE, resource.page_size))}" if paging else ""
         what, since = f"GET {resource.path}", monotonic()
-        response = self._user.call("GET", f"{resource.path}{query}", name=resource.path)
+        response = self._user.call(
+            "GET", f"{resource.path}{query}", name=resource.path, private=resource.private
+        )
         if failure_cause(response):
             return
-        self._check(response, what)
         with warning(what):
             records = records_of(answer_of(response), resource.list_in)
             self._saw(records, since)
@@ -136,7 +151,9 @@ class Records:
             self.do("list" if "list" in resource.does else "create")
             return
         since = monotonic()
-        response = self._user.call("GET", resource.path_of(record_id), name=resource.one)
+        response = self._user.call(
+            "GET", resource.path_of(record_id), name=resource.one, private=resource.private
+        )
         if response.status_code in _ABSENT and record_id in self._keys:
             self._user.saw(self._keys[record_id], 0, 0, since)
         if response.status_code == 404:
@@ -144,7 +161,6 @@ class Records:
         if failure_cause(response):
             return
         what = f"GET {resource.one}"
-        self._check(response, what)
         known = next((mine for mine in self.known.values() if mine.id == record_id), None)
         if known is None:
             return
@@ -168,7 +184,7 @@ class Records:
             what = f"POST {resource.path}"
             with warning(what):
                 try:
-                    record_id = str(key) if resource.chooses_id else _id_in(response, resource)
+                    record_id = str(key) if resource.chooses_id else id_of(response, resource)
                 except ShapeError:
                     self._acknowledged.unidentified += 1
                     raise
@@ -186,6 +202,7 @@ class Records:
             resource.path,
             expect=resource.created,
             answered=learn,
+            private=resource.private,
             json=self._body(resource.create, key, 1, str(key)),
         )
 
@@ -213,6 +230,7 @@ class Records:
             resource.path_of(known.id),
             name=resource.one,
             expect=_UPDATED | _CONFLICT if resource.version is not None else _UPDATED,
+            private=resource.private,
             json=body,
         )
         if outcome is OperationOutcome.OK:
@@ -242,6 +260,7 @@ class Records:
             resource.path_of(known.id),
             name=resource.one,
             expect=_DELETED,
+            private=resource.private,
         )
         if outcome is OperationOutcome.FAIL:
             self.known[key] = known if resource.version is None else Known(known.id, None)
@@ -288,10 +307,6 @@ class Records:
         if paging.kind is PlaceKind.AFTER and self.resource.chooses_id:
             return str(uuid.UUID(int=self._user.random.getrandbits(128)))
         return paging.start
-
-    def _check(self, response: FastResponse, what: str) -> None:
-        if self.resource.private:
-            self._user.check(response, what)
 
     def _any_id(self) -> str | None:
         ids = (*(known.id for known in self.known.values()), *self._listed)
@@ -354,7 +369,7 @@ def answer_of(response: FastResponse) -> Any:
         raise ShapeError("an answer that is not JSON") from None
 
 
-def _id_in(response: FastResponse, resource: Declaration) -> str:
+def id_of(response: FastResponse, resource: Declaration) -> str:
     """The id that the service gave a new record: in its answer, else at the end of `Location`."""
     try:
         return str(record_in(answer_of(response), resource.key)[resource.key])

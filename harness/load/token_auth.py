@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import jwt
@@ -17,7 +17,7 @@ from harness.environ import variable
 from harness.errors import UsageError
 from harness.load.auth import Auth, Credentials, LoginError, Send, answered_json, required
 
-__all__ = ["JsonLogin", "PasswordGrant", "Refresh", "SignedJwt", "StaticToken"]
+__all__ = ["BearerAuth", "JsonLogin", "PasswordGrant", "Refresh", "Revoke", "SignedJwt", "StaticToken"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,66 @@ class Refresh:
 
 
 @dataclass(frozen=True)
-class _Bearer(Auth):
-    """Sends a token in a header: after `scheme` if there is one, else bare."""
+class Revoke:
+    """The call that ends an access token, as RFC 7009 has it or as a logout.
+
+    `by`: `json` and `form` send it as the field `field`; `bearer` sends it as any request does.
+    """
+
+    path: str
+    by: Literal["json", "form", "bearer"] = "form"
+    field: str = "token"
+
+    def send(self, token: str, send: Send) -> FastResponse:
+        """Ask for its end."""
+        match self.by:
+            case "bearer":
+                return send("POST", self.path, headers={"Authorization": f"Bearer {token}"})
+            case "form":
+                return send("POST", self.path, data={self.field: token})
+            case _:
+                return send("POST", self.path, json={self.field: token})
+
+
+@dataclass(frozen=True)
+class BearerAuth(Auth):
+    """Sends a token in a header: after `scheme` if there is one, else bare.
+
+    The rest is for the tokens that the service must refuse: `jwks` is where it shows its public keys (RFC
+    7517), `signing_key` the environment variable that holds the key it signs with, and `leeway_s` how long
+    after their end it may still take its tokens.
+    """
 
     header: str = field(default="Authorization", kw_only=True)
     scheme: str = field(default="Bearer", kw_only=True)
+    jwks: str | None = field(default=None, kw_only=True)
+    signing_key: str | None = field(default=None, kw_only=True)
+    leeway_s: float = field(default=60.0, kw_only=True)
+
+    bears_token: ClassVar[bool] = True
+
+    def token_of(self, credentials: Credentials) -> str | None:
+        """The token that goes with every request."""
+        return credentials.headers.get(self.header, "").removeprefix(self.scheme).strip() or None
+
+    def proof_by(self, token: str) -> Credentials:
+        """Credentials that bear another token."""
+        return self._proof(token)
+
+    @property
+    def key_held_in(self) -> str | None:
+        """The environment variable with the key that the service signs with, None where it is not known."""
+        return self.signing_key
+
+    @property
+    def revocation(self) -> Revoke | None:
+        """The call that ends a token."""
+        return None
+
+    @property
+    def narrowed(self) -> Auth | None:
+        """The same, for tokens that may only read."""
+        return None
 
     def _proof(self, token: str, refresh_token: str | None = None, life_s: float = math.inf) -> Credentials:
         headers = {self.header: f"{self.scheme} {token}".lstrip()}
@@ -56,7 +111,7 @@ class _Bearer(Auth):
 
 
 @dataclass(frozen=True)
-class _Asked(_Bearer):
+class _Asked(BearerAuth):
     """A token that a service answers with, at `token` in its JSON; dots lead into objects (`data.token`).
 
     It lasts for its `expires_in` seconds (RFC 6749 §5.1), else, where it is a JSON Web Token, until its
@@ -65,11 +120,17 @@ class _Asked(_Bearer):
 
     path: str
     refresh: Refresh | str | None = field(default=None, kw_only=True)
+    revoke: Revoke | str | None = field(default=None, kw_only=True)
     token: str = field(default="access_token", kw_only=True)
     refresh_token: str = field(default="refresh_token", kw_only=True)
     extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     needs_password: ClassVar[bool] = True
+
+    @property
+    def revocation(self) -> Revoke | None:
+        """The call that ends a token."""
+        return Revoke(self.revoke) if isinstance(self.revoke, str) else self.revoke
 
     def renew(self, account: Account, credentials: Credentials, send: Send) -> Credentials | None:
         """New tokens by the refresh call; the old refresh token stays where no new one comes."""
@@ -102,9 +163,18 @@ class _Asked(_Bearer):
 
 @dataclass(frozen=True)
 class PasswordGrant(_Asked):
-    """OAuth 2.0's password grant (RFC 6749 §4.3), as FastAPI's OAuth2PasswordRequestForm takes it."""
+    """OAuth 2.0's password grant (RFC 6749 §4.3), as FastAPI's OAuth2PasswordRequestForm takes it.
+
+    `read_scope` is a scope that does not let its holder write: what is tried with it must be refused.
+    """
 
     scope: str | None = field(default=None, kw_only=True)
+    read_scope: str | None = field(default=None, kw_only=True)
+
+    @property
+    def narrowed(self) -> Auth | None:
+        """The same, for tokens that may only read."""
+        return replace(self, scope=self.read_scope) if self.read_scope is not None else None
 
     def log_in(self, account: Account, send: Send) -> Credentials:
         """Tokens for name and password, sent as a form."""
@@ -129,7 +199,7 @@ class JsonLogin(_Asked):
 
 
 @dataclass(frozen=True)
-class StaticToken(_Bearer):
+class StaticToken(BearerAuth):
     """A token or API key that the accounts file gives each account, in the column `column`."""
 
     column: str = field(default="token", kw_only=True)
@@ -155,7 +225,7 @@ class StaticToken(_Bearer):
 
 
 @dataclass(frozen=True)
-class SignedJwt(_Bearer):
+class SignedJwt(BearerAuth):
     """A JSON Web Token that we sign ourselves with the service's key.
 
     The environment variable `key_variable` holds the key: a shared secret, or a private key as PEM. `claims`
@@ -170,6 +240,11 @@ class SignedJwt(_Bearer):
     headers: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     asks: ClassVar[bool] = False
+
+    @property
+    def key_held_in(self) -> str | None:
+        """The environment variable with the key."""
+        return self.key_variable
 
     def log_in(self, account: Account, send: Send) -> Credentials:  # noqa: ARG002
         """A token that is good from now on."""

@@ -16,8 +16,9 @@ from locust.exception import RescheduleTask
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
-from harness.core.canary import foreign
+from harness.core.canary import foreign, has_canary
 from harness.core.declaration import Declaration
+from harness.core.isolation import CANARY, LEAKED
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Schedule, period
 from harness.core.record import FinalRead, Total
@@ -160,7 +161,9 @@ class MigrationUser(FastHttpUser):
         self.account_login = Login(self.auth, self.account, self.client, self.random.uniform(0.75, 0.85))
         resources = tuple(self.resources().values())
         totals = tuple(self.declared_totals().values())
-        run.actors[self.account.name] = Actor(self.account_login, resources, self.path_to_probe(), totals)
+        run.actors[self.account.name] = Actor(
+            self.account_login, resources, self.path_to_probe(), totals, self
+        )
 
     def _log_in(self) -> None:
         """Try for a while; a user that could not goes to work all the same, and each task tries again.
@@ -187,15 +190,20 @@ class MigrationUser(FastHttpUser):
         *,
         name: str | None = None,
         expect: Container[int] = range(200, 300),
+        private: bool | None = None,
         **payload: Any,
     ) -> FastResponse:
-        """One request as this account; when its credentials are refused once more, with a fresh login."""
+        """One request as this account; when its credentials are refused once more, with a fresh login.
+
+        An answer that is `private` must not show another account's data; one that is not may. None: an answer
+        that is not as expected must not.
+        """
         credentials = self._credentials()
-        response = self._send(credentials, method, path, name, expect, payload)
+        response = self._send(credentials, method, path, name, expect, private, payload)
         if response.status_code not in expect and self.auth.refuses(response):
             self.account_login.refused(credentials)
             credentials = self._credentials()
-            response = self._send(credentials, method, path, name, expect, payload)
+            response = self._send(credentials, method, path, name, expect, private, payload)
         self.account_login.answered(credentials, response)
         if self.random.random() < self.foreign_read_ratio and not self._is_probing():
             self._probing = self._aside.spawn(self._read_foreign)
@@ -252,14 +260,19 @@ class MigrationUser(FastHttpUser):
         recorder.line("totals.ndjson", line, now)
 
     def check(self, response: FastResponse, what: str) -> None:
-        """Look for other accounts' canaries in what this account was shown."""
+        """Look for other accounts' canaries in what this account was shown, whatever its status.
+
+        An answer counts as checked when it bears this account's own canary: there another could be seen.
+        """
+        if not has_canary(response.content or b""):
+            return
         others = foreign(response.text or "", self.account.name)
-        if others:
-            recorder.probe(
-                self.account.name, "canary", "leaked", f"{what} showed {', '.join(sorted(others))}"
-            )
-        else:
+        if not others:
             recorder.read_checked()
+            return
+        who, status = ", ".join(sorted(others)), response.status_code
+        answered = "" if 200 <= status < 300 else f" (HTTP {status})"
+        recorder.probe(self.account.name, CANARY, LEAKED, f"{what} showed {who}{answered}")
 
     def _credentials(self) -> Credentials:
         try:
@@ -274,9 +287,14 @@ class MigrationUser(FastHttpUser):
         path: str,
         name: str | None,
         expect: Container[int],
+        private: bool | None,
         payload: dict[str, Any],
     ) -> FastResponse:
-        return self.client.request(method, path, name, expect=expect, **credentials.signed(method, payload))
+        signed = credentials.signed(method, payload)
+        response = self.client.request(method, path, name, expect=expect, **signed)
+        if private or (private is None and response.status_code not in expect):
+            self.check(response, f"{method} {name or path}")
+        return response
 
     # isolation
 

@@ -213,7 +213,7 @@ def _isolation(facts: Json) -> str:
     tried, refused = facts.get("forged_tokens_tried"), facts.get("refused")
     forged = f"{plural(tried, 'forged token')} tried, {count(facts.get('forged_tokens_accepted'))} accepted."
     return (
-        f"{plural(facts.get('reads_checked'), 'read')} checked,"
+        f"{plural(facts.get('reads_checked'), 'answer')} checked,"
         f" {plural(facts.get('probes'), 'probe')} of foreign records"
         f"{'' if refused is None else f' ({count(refused)} refused)'}: {plural(facts.get('leaks'), 'leak')}."
         f" {'No forged token was tried.' if not tried else forged}"

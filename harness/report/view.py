@@ -27,6 +27,7 @@ from harness.report.evidence import (
 from harness.report.facts import Fact, findings, kind_of, migration_facts, run_facts, settings
 from harness.report.gates import Gate, gates_of
 from harness.report.headline import Headline, culprit, fatal, headline_of, named_by, title_of
+from harness.report.isolation import Tried, tried
 from harness.report.measures import Figure, Measure, endpoints_of, figures_of, phases_of
 from harness.report.statements import Span, Statement, grouped, spans
 from harness.report.wait_lane import wait_lane
@@ -68,6 +69,7 @@ class View:
     schema: tuple[SchemaFinding, ...]
     errors: tuple[ErrorClass, ...]
     claims: tuple[Claim, ...]
+    isolation: tuple[Tried, ...]
     findings: tuple[Fact, ...]
     phases: tuple[Measure, ...]
     endpoints: tuple[Measure, ...]
@@ -120,6 +122,7 @@ def build(
         schema=schema_findings(verdict.get("catalog")),
         errors=errors_of(verdict.get("errors") or (), told),
         claims=claims_of(verdict.get("claims") or (), told),
+        isolation=tuple(tried(verdict.get("isolation") or {})),
         findings=tuple(findings(verdict)),
         phases=phases_of(phases),
         endpoints=tuple(endpoints_of(verdict.get("endpoints") or ())),

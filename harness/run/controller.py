@@ -25,6 +25,11 @@ READ_BACK_WITHIN_S = 60.0
 FINISH_WITHIN_S = 10.0
 PROBES_LEFT_S = 10.0
 """How long the probes may go on after the time in which they are begun."""
+ISOLATION_PER_S = 8.0
+"""Requests a second that probe records and tokens beside the baseline: few, as gates compare with it."""
+ISOLATION_AT_THE_END_PER_S = 25.0
+ISOLATION_WITHIN_S = 15.0
+"""How long they may take at the end, when nothing is compared any more."""
 INTERRUPTED_DRAIN_S = 1.0
 
 _WENT_WELL = {"ok", "nothing"}
@@ -46,6 +51,11 @@ class Load(Protocol):
 
     def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
         """Begin to try tokens and logins, for `seconds`; what is returned says whether that is over."""
+
+    def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
+        """Begin to set accounts on each other's records, and to try what is no token, by so many requests per
+        second; what is returned says whether that is over. `own_accounts` may then be logged in for again.
+        """
 
     def drain(self, within_s: float) -> bool:
         """Let no user begin new work; wait for what is in flight. Whether all of it ended."""
@@ -138,6 +148,8 @@ class Controller:
         self._enter("warmup")
         self._rest(self._plan.warmup_s)
         self._enter("baseline")
+        if self._probes:
+            self._load.isolate(ISOLATION_PER_S, self._plan.baseline_s, own_accounts=False)
         self._rest(self._plan.baseline_s)
         for direction, group in groupby(episodes, key=lambda episode: episode.direction):
             back, own = direction == "downgrade", list(group)
@@ -152,14 +164,26 @@ class Controller:
                 break
         self._probe()
 
+    @property
+    def _probes(self) -> bool:
+        """Whether sessions, records and tokens are tried: where nobody proves who they are, nothing is."""
+        return self._plan.authentication and self._plan.probe_s > 0
+
     def _probe(self) -> None:
-        """Try what was valid before the migration began, and fresh logins, after all that is judged."""
+        """Try what was valid before the migration began, fresh logins, and what must not be valid, after all
+        that is judged. One after the other: together they would log in faster than either may.
+        """
         plan = self._plan
-        if not plan.authentication or plan.probe_s <= 0 or self._began_at is None:
+        if not self._probes or self._began_at is None:
             return
         self._enter("probe")
         within_s = plan.probe_s + PROBES_LEFT_S
-        over, until = self._load.probe(plan.probe_s, self._began_at, within_s), self.now + within_s
+        self._until(self._load.probe(plan.probe_s, self._began_at, within_s), within_s)
+        over = self._load.isolate(ISOLATION_AT_THE_END_PER_S, ISOLATION_WITHIN_S, own_accounts=True)
+        self._until(over, ISOLATION_WITHIN_S)
+
+    def _until(self, over: Callable[[], bool], within_s: float) -> None:
+        until = self.now + within_s
         while not over() and self.now < until:
             self._tick()
 

@@ -33,6 +33,7 @@ from tests.fix_record import (
     a_wait,
     an_operation,
     events,
+    forged_tokens,
     found,
     healthy,
     joined,
@@ -114,6 +115,7 @@ RED: Examples = {
     ),
     "totals": lambda: a_record(totals=(a_total("29990", at=10.0), a_total())),
     "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
+    "forged_tokens": lambda: a_record(probes=forged_tokens(after="accepted")),
     "continuity": lambda: a_record(probes=sessions(first_use="failed")),
     "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
     "ws_missed": lambda: a_record(websocket=messages(missed=1)),
@@ -140,6 +142,7 @@ UNDECIDED: Examples = {
     "stale_reads": lambda: a_record(operations=operations_of(an_operation(CREATE, 1))),
     "totals": lambda: a_record(totals=(), final_reads=shown(found(1))),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
+    "forged_tokens": lambda: a_record(probes=()),
     "continuity": lambda: a_record(probes=()),
     "ws_delivery": lambda: a_record(websocket=messages(999)),
     "ws_missed": lambda: a_record(websocket=()),
@@ -559,8 +562,32 @@ def test_isolation_without_a_refusal_was_not_probed() -> None:
     seen = result(a_record(probes=()), "leaks")
     assert (seen.status, seen.why) == (
         "inconclusive",
-        "no foreign read was refused: isolation was not probed",
+        "no probe of a record was refused: isolation was not probed",
     )
+
+
+@pytest.mark.parametrize(
+    ("probes", "status", "why"),
+    [
+        (forged_tokens(before="accepted"), "fail", "ada: alg_none: alg none: HTTP 200"),
+        ((), "inconclusive", "none was tried: no account was probed"),
+        (
+            (Probe(10.0, "ada", "forged_signature", "not_tried", "the account holds no token"),),
+            "inconclusive",
+            "none was tried: the account holds no token",
+        ),
+        (
+            forged_tokens(before="error", after="error"),
+            "inconclusive",
+            "all 2 that were tried say nothing: alg none: HTTP 200",
+        ),
+        (forged_tokens()[:1], "inconclusive", "none was tried after the migration"),
+        (forged_tokens(before="error"), "pass", ""),
+    ],
+)
+def test_forged_tokens_are_judged_by_what_was_tried(probes: tuple[Probe, ...], status: str, why: str) -> None:
+    seen = result(a_record(probes=probes), "forged_tokens")
+    assert (seen.status, seen.why) == (status, why)
 
 
 def test_unexpected_writes_are_not_denied_where_an_account_was_not_read() -> None:
@@ -684,7 +711,8 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
         ({"websocket": False}, {"ws_delivery", "ws_missed", "ws_status"}),
         ({"host": "http://127.0.0.1:1", "database_url": "postgresql://shop"}, {"ws_status"}),
         ({"authentication": False}, {"continuity"}),
-        ({"probe_s": 0.0}, {"continuity"}),
+        ({"tokens": False}, {"forged_tokens"}),
+        ({"probe_s": 0.0}, {"continuity", "forged_tokens"}),
         ({"gates": ("back: stall{phase=rollback} < 1s",)}, {"back"}),
     ],
 )

@@ -14,7 +14,7 @@ from harness.core.events import Event, Kind
 from harness.core.facts import timeline_of
 from harness.core.judge import judge
 from harness.core.observation import BackendSeen, Observed
-from harness.core.record import FinalRead, Record
+from harness.core.record import FinalRead, Probe, Record
 from harness.core.samples import Outcome
 from harness.core.schema_state import IndexState
 from harness.core.shape import Action, Shape
@@ -30,6 +30,7 @@ from tests.fix_record import (
     a_schema,
     a_wait,
     events,
+    forged_tokens,
     healthy,
     idle_trace,
     joined,
@@ -220,7 +221,8 @@ def test_an_unfit_generator_takes_the_pass_of_client_gates_only() -> None:
     timed = ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed", "ws_status")
     for name in timed:
         assert statuses[name] == "inconclusive"
-    for name in ("migration", "lost_writes", "unexpected_writes", "stale_reads", "totals", "leaks"):
+    recorded = ("lost_writes", "unexpected_writes", "stale_reads", "totals", "leaks", "forged_tokens")
+    for name in ("migration", *recorded):
         assert statuses[name] == "pass"
     assert "the generator was unfit" in gate(verdict, "stall").why
 
@@ -347,6 +349,20 @@ def test_one_refused_as_untraced_ends_with_the_code_of_a_guard() -> None:
     assert (verdict.exit_code, gate(verdict, "migration").status) == (3, "fail")
 
 
+def test_probes_that_say_nothing_and_those_not_tried_are_among_the_limits() -> None:
+    probes = (
+        Probe(30.0, "ada", "foreign_read", "refused"),
+        Probe(30.0, "ada", "foreign_list", "error", "HTTP 503"),
+        *forged_tokens(before="error"),
+        Probe(30.0, "ada", "wrong_issuer", "not_tried", "no key"),
+    )
+    limits = judge(a_record(probes=probes, reads_checked=0)).limits
+    assert "1 of 2 probes of records ended in an error: they say nothing." in limits
+    assert "1 of 2 forged tokens say nothing: alg none: HTTP 200." in limits
+    assert "Isolation, not tried: wrong issuer: no key." in limits
+    assert any(limit.startswith("No answer bore a canary") for limit in limits)
+
+
 def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
     verdict = judge(a_record(incomplete_samples=("w1",)))
     passed = [result.name for result in verdict.gates if result.status == "pass"]
@@ -361,6 +377,7 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
         "stale_reads",
         "totals",
         "leaks",
+        "forged_tokens",
         "continuity",
         "ws_delivery",
         "ws_missed",

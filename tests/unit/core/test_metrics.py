@@ -90,6 +90,7 @@ def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
         ("stale_reads", 0.0),
         ("wrong_totals", 0.0),
         ("leaks", 0.0),
+        ("forged_tokens", 0.0),
         ("hub_late_p99", 0.001),
         ("ws_delivery_p99", 0.05),
         ("ws_missed", 0.0),

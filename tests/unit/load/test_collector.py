@@ -21,7 +21,7 @@ from harness.core.samples import pack_sample
 from harness.errors import SetupError
 from harness.load import collector
 from harness.load.collector import LoadControl
-from harness.load.messages import Message, ProbeOrder, RunSettings, final_read_line
+from harness.load.messages import IsolationOrder, Message, ProbeOrder, RunSettings, final_read_line
 from harness.store import RunDirectory, read_record
 
 SETTINGS = RunSettings("run", "canary", 1, 10, 80.0, 0, 1, 100)
@@ -47,6 +47,7 @@ class PlayedWorker:
             Message.BEGIN: [(Message.JOINED, {"pid": 7, "zero": clock, "refused": self.refused})],
             Message.PING: [(Message.PONG, {"sent": data.get("sent"), "clock": clock})],
             Message.PROBE: [(Message.PROBED, {})],
+            Message.ISOLATE: [(Message.ISOLATED, {})],
             Message.DRAIN: [(Message.DRAINED, {"left": 0})],
             Message.READ_BACK: [(Message.RECORDS, self.records()), (Message.READ, {})],
             Message.FINISH: [(Message.FINAL, {"samples": 1, "operations": 0, "started": 1, "finished": 1})],
@@ -213,6 +214,31 @@ def test_probes_of_a_lost_worker_are_not_waited_for(stage: Callable[..., Stage])
     played.begin()
     assert played.control.probe(seconds=0.1, before_at=20.0, within_s=1.0)()
     assert played.control.workers == 2
+
+
+def test_one_worker_probes_isolation_for_all(stage: Callable[..., Stage]) -> None:
+    first, second = PlayedWorker("a", silent=(Message.ISOLATE,)), PlayedWorker("b")
+    played = stage(first, second)
+    played.begin()
+    over = played.control.isolate(8.0, 20.0, own_accounts=False)
+    kind, data = first.heard[-1]
+    assert (kind, IsolationOrder.from_message(data)) == (Message.ISOLATE, IsolationOrder(8.0, 20.0, False))
+    assert Message.ISOLATE not in [kind for kind, _ in second.heard]
+    assert not over()
+    played.master.hear("a", Message.ISOLATED, {"run": "run"})
+    assert over()
+
+
+def test_isolation_probes_of_a_lost_worker_are_not_waited_for(stage: Callable[..., Stage]) -> None:
+    dead = PlayedWorker("a", silent=(Message.ISOLATE, Message.FINISH))
+    played = stage(dead, PlayedWorker("b"))
+    played.begin()
+    over = played.control.isolate(8.0, 20.0, own_accounts=True)
+    assert not over()
+    dead.state = STATE_MISSING
+    played.control.finish(0.02)
+    assert over()
+    assert played.events(Kind.WORKER_LOST) == [{"worker": "a"}]
 
 
 def test_drain_says_whether_nothing_was_left(stage: Callable[..., Stage]) -> None:

@@ -36,7 +36,6 @@ class Person:
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
         self.seen: list[tuple[uuid.UUID, int, int]] = []
-        self.checked: list[str] = []
         self.shared: list[str] = []
         self.named: dict[str, uuid.UUID] = {}
 
@@ -70,9 +69,6 @@ class Person:
 
     def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None:
         self.seen.append((key, shown, version))
-
-    def check(self, response: FastResponse, what: str) -> None:
-        self.checked.append(what)
 
     def share(self, resource: object, record_id: str) -> None:
         self.shared.append(record_id)
@@ -281,7 +277,7 @@ def test_what_a_list_showed_is_read_too(person: Person) -> None:
     assert person.last[1] == "/items/?limit=20&skip=0"
     records.read()
     assert person.last[1] == "/items/4"
-    assert person.checked == ["GET /items/", "GET /items/{id}"]
+    assert [options["private"] for _, _, options in person.requests] == [True, True]
     assert person.shared == []  # somebody's, but not written by this user
 
 
@@ -297,7 +293,8 @@ def test_what_everybody_may_see_is_not_checked_nor_probed(person: Person) -> Non
     records, key = _created(person, Resource("/posts", create={"text": canary}, private=False), {"id": 1})
     person.answers = [answer(200, {"id": 1})]
     records.read(key)
-    assert (person.checked, person.shared) == ([], [])
+    assert {options["private"] for _, _, options in person.requests} == {False}
+    assert person.shared == []
 
 
 def test_created_record_whose_answer_tells_no_id_is_counted(person: Person) -> None:

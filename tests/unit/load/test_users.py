@@ -211,6 +211,37 @@ def test_what_another_account_wrote_is_a_leak(desk: Desk) -> None:
     assert desk.ledger.probes == [("account-0001", "canary", "leaked", "GET /documents showed account-0002")]
 
 
+@pytest.mark.parametrize(
+    ("private", "status", "leaks"),
+    [(None, 200, 0), (None, 404, 1), (None, 500, 1), (True, 200, 1), (True, 500, 1), (False, 500, 0)],
+)
+def test_answers_that_may_show_no_other_account_are_searched(
+    desk: Desk, private: bool | None, status: int, leaks: int
+) -> None:
+    desk.answers = [_answer(status, text='{"detail": "canary:account-0002 has it"}')]
+    desk.user.call("GET", "/feed", private=private)
+    assert len(desk.ledger.probes) == leaks
+    if status != 200 and leaks:
+        assert desk.ledger.probes[0][3] == f"GET /feed showed account-0002 (HTTP {status})"
+
+
+def test_an_answer_without_any_canary_is_not_counted_as_checked(desk: Desk) -> None:
+    desk.user.call("GET", "/wallets", private=True)
+    assert desk.ledger.checked == 0
+    desk.answers = [_answer(text='{"name": "canary:account-0001"}')]
+    desk.user.call("GET", "/wallets", private=True)
+    assert desk.ledger.checked == 1
+
+
+@pytest.mark.parametrize("operation", ["list", "read", "create", "update", "delete"])
+def test_whatever_is_answered_about_a_private_record_is_searched(desk: Desk, operation: str) -> None:
+    desk.answers = [_answer(201)]
+    desk.user.documents.create()
+    desk.answers = [_answer(409, text='{"current": "canary:account-0002"}')]
+    desk.user.documents.do(operation)
+    assert [said[1:3] for said in desk.ledger.probes] == [("canary", "leaked")]
+
+
 def test_user_outside_a_run_says_what_is_missing(desk: Desk) -> None:
     desk.ledger.settings = None
     with pytest.raises(SetupError, match=r"import harness\.locust"):

@@ -377,6 +377,12 @@ def _verdict(
             "leaks": 0,
             "forged_tokens_tried": None,
             "forged_tokens_accepted": None,
+            "rows": [
+                _tried("foreign_read", "baseline", tried=40, refused=40),
+                _tried("foreign_update", "probe", tried=1, errors=1),
+                _tried("alg_none", "probe", tried=2, refused=1, succeeded=1),
+                _tried("expired_token", "probe", why="none outlived its end"),
+            ],
         },
         "continuity": {
             "accounts": 30,
@@ -425,4 +431,24 @@ def _verdict(
             "`catalog` is not judged: the plan reads no catalogue.",
             "Everything ran on one machine with 2 cores: the load, the service and the database share them.",
         ],
+    }
+
+
+def _tried(
+    probe: str,
+    phase: str,
+    tried: int = 0,
+    refused: int = 0,
+    succeeded: int = 0,
+    errors: int = 0,
+    why: str = "",
+) -> dict[str, Any]:
+    return {
+        "probe": probe,
+        "phase": phase,
+        "tried": tried,
+        "refused": refused,
+        "succeeded": succeeded,
+        "errors": errors,
+        "why_not": why,
     }

@@ -12,7 +12,7 @@ def test_each_part_of_the_run_has_its_sentence() -> None:
     told = {fact.title: fact.text for fact in run_facts(sample.red_verdict())}
     assert told["Ledger"].startswith("1,204 acknowledged writes: 0 lost, 0 hidden,")
     assert told["Isolation"] == (
-        "3,410 reads checked, 212 probes of foreign records: 0 leaks. No forged token was tried."
+        "3,410 answers checked, 212 probes of foreign records: 0 leaks. No forged token was tried."
     )
     assert "delivery p99 9.4 s" in told["WebSocket"]
     assert told["WebSocket"].endswith("The migration's status reached 90 of 90, p99 62 ms.")

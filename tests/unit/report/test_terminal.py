@@ -41,7 +41,7 @@ def test_a_red_run_says_why_in_its_first_lines(red: str) -> None:
         "migrate       11.2 s       898      31.2/s   2.1 %   3.58 s   8.94 s",
         "d52e1b8cf3ea   35.2 s  4.43 s   4.43 s  UPDATE documents SET title_search",
         "Ledger      1,204 acknowledged writes",
-        "Isolation   3,410 reads checked",
+        "Isolation   3,410 answers checked",
         "WebSocket   30 connections",
         "Waits       212 waits of 24 sessions, 146 session-seconds in all, the longest 9.17 s.",
         "Blamed      Statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN public_id UUID",

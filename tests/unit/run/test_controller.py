@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.core.plan import Plan
-from harness.run.controller import PROBES_LEFT_S, Controller, Progress
+from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller, Progress
 from harness.run.services import Services
 from harness.store import RunDirectory
 from tests.fix_controller import FakeClock, FakeLoad
@@ -180,7 +180,7 @@ def test_a_stop_ends_it_early_and_still_reads_back(stage: Callable[..., Stage], 
     assert found.events("stop")[0]["cause"] == "SIGINT"
     assert found.events("run_end")[0]["complete"] is False
     assert episode.aborted == 1
-    assert [name for name, _ in found.load.asked] == ["drain", "read_back", "finish"]
+    assert [name for name, _ in found.load.asked] == ["isolate", "drain", "read_back", "finish"]
     assert found.load.asked[0][1] < PLAN.drain_s
 
 
@@ -188,7 +188,7 @@ def test_a_service_that_died_is_not_read_back(stage: Callable[..., Stage], clock
     found = stage(Died(clock, at=4.0))
     found.controller.run([FakeEpisode(clock)])
     assert found.events("stop")[0]["cause"] == "service died"
-    assert [name for name, _ in found.load.asked] == ["drain", "finish"]
+    assert [name for name, _ in found.load.asked] == ["isolate", "drain", "finish"]
 
 
 def test_it_says_once_a_second_how_it_goes(stage: Callable[..., Stage], clock: FakeClock) -> None:
@@ -215,18 +215,20 @@ def test_sessions_from_before_the_migration_are_tried_until_that_is_over(
     found = stage()
     found.controller.run([FakeEpisode(clock, status="failed")])
     launched = dict(found.phases())["launch"]
-    name, before_at = found.load.asked[0]
-    assert name == "probe"
+    (first, within_s), (name, before_at), (last, _) = found.load.asked[:3]
+    assert (first, name, last) == ("isolate", "probe", "isolate at the end")
+    assert within_s == PLAN.baseline_s
     assert before_at == pytest.approx(launched, abs=0.1)
-    assert list(found.load.probes) == []
+    assert list(found.load.probes) == list(found.load.isolation) == []
 
 
 def test_probes_that_never_end_are_given_up(stage: Callable[..., Stage], clock: FakeClock) -> None:
     found = stage()
-    found.load.probes = repeat(False)
+    found.load.probes = found.load.isolation = repeat(False)
     found.controller.run([FakeEpisode(clock)])
     phases = dict(found.phases())
-    assert phases["drain"] - phases["probe"] == pytest.approx(PLAN.probe_s + PROBES_LEFT_S, abs=0.2)
+    found_s = phases["drain"] - phases["probe"]
+    assert found_s == pytest.approx(PLAN.probe_s + PROBES_LEFT_S + ISOLATION_WITHIN_S, abs=0.3)
     assert found.events("run_end")[0]["complete"] is True
 
 

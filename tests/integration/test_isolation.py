@@ -1,0 +1,104 @@
+"""Accounts set on each other's records, and forged tokens: the reference service refuses all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from locust.event import EventHook
+
+from harness.clock import monotonic
+from harness.core.accounts import Account
+from harness.core.bodies import canary, new_id
+from harness.core.declaration import Declaration
+from harness.core.isolation import RECORD_PROBES, TOKEN_PROBES, Isolation, judge_isolation
+from harness.core.record import Probe
+from harness.load.accounts import AccountPool, Actor, RunAccounts
+from harness.load.auth import Login
+from harness.load.client import MeasuredSession
+from harness.load.isolation import probe_isolation
+from harness.load.messages import IsolationOrder, RunSettings
+from harness.load.recorder import recorder
+from harness.load.token_auth import PasswordGrant, Revoke
+from harness.load.token_probes import outliving
+from tests.fix_target import PASSWORD, Service
+
+pytestmark = pytest.mark.integration
+
+AUTH = PasswordGrant(
+    "/token",
+    scope="read write",
+    read_scope="read",
+    revoke=Revoke("/token/revoke", by="json"),
+    jwks="/.well-known/jwks.json",
+    signing_key="TARGET_SIGNING_KEY",
+    leeway_s=0.0,
+)
+DOCUMENTS = Declaration(
+    "/documents",
+    create={"id": new_id, "title": canary, "body": canary("more")},
+    version="version",
+    page="limit/after",
+    created={201},
+    refusals={404},
+)
+
+
+class Person:
+    account_name = "account-{:04}"
+    account_password = PASSWORD
+
+
+def an_actor(base: str, number: int, auth: PasswordGrant = AUTH) -> Actor:
+    account = Account(Person.account_name.format(number), PASSWORD)
+    login = Login(auth, account, MeasuredSession(base, EventHook()))
+    login.credentials(login.session.unrecorded)
+    return Actor(login, (DOCUMENTS,), "/documents", user=Person())
+
+
+@contextmanager
+def recording() -> Iterator[list[dict[str, Any]]]:
+    """What is said of isolation meanwhile."""
+    lines: list[dict[str, Any]] = []
+    recorder.begin("w", RunSettings("run", "run", 1, 1, None, 0, 1, 1), monotonic())
+    try:
+        yield lines
+        lines += [line for _, line in recorder.take(monotonic()).lines]
+    finally:
+        recorder.end()
+        outliving.cache_clear()
+
+
+def probed(base: str, auth: PasswordGrant = AUTH) -> Isolation:
+    """One pass over two accounts, with a third whose session nobody minds."""
+    run = RunAccounts(AccountPool(27))
+    assert run.pool.take() == 1
+    with recording() as lines:
+        for number in (28, 29):
+            actor = an_actor(base, number, auth)
+            run.actors[actor.login.account.name] = actor
+        probe_isolation(run, "run", IsolationOrder(1e9, 30.0, own_accounts=False), Random(1))
+        for actor in run.actors.values():
+            actor.login.session.client.close()
+    return judge_isolation(0, [Probe(**line) for line in lines])
+
+
+def test_the_reference_service_refuses_everything(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(service.database_url) as connection:
+        [pem] = connection.execute("SELECT private_pem FROM signing_keys").fetchone() or [""]
+    monkeypatch.setenv("TARGET_SIGNING_KEY", pem)
+    found = probed(service.anonymous.base)
+    rows = {row.probe: row for row in found.rows}
+    assert set(rows) == {*RECORD_PROBES, *TOKEN_PROBES} - {"altered_token"}
+    assert {kind: (row.refused, row.succeeded, row.errors) for kind, row in rows.items()} == {
+        kind: (row.tried, 0, 0) for kind, row in rows.items()
+    }
+    assert (found.leaks, found.forged_accepted, found.errors, found.forged_errors) == (0, 0, 0, 0)
+    assert found.controls >= 8
+    with psycopg.connect(service.database_url) as connection:
+        left = connection.execute("SELECT count(*) FROM documents WHERE title LIKE '%.probe%'").fetchone()
+    assert left == (0,)

@@ -1,0 +1,113 @@
+"""A stranger on another's record: refused by a careful service, found out by each kind of carelessness."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from harness.core.bodies import canary
+from harness.core.declaration import Declaration
+from harness.core.isolation import RECORD_PROBES
+from harness.load.record_probes import Said, probe_records
+from tests.unit.load.shop import DOCUMENTS, Shop
+
+
+def probed(shop: Shop, resource: Declaration = DOCUMENTS) -> list[Said]:
+    ann, bob = (shop.actor(name, resource=resource) for name in ("ann", "bob"))
+    return list(probe_records(ann, bob, resource, "run-1", lambda: None))
+
+
+def outcomes(said: list[Said]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for _, kind, outcome, _ in said:
+        found.setdefault(kind, set()).add(outcome)
+    return found
+
+
+def test_a_careful_service_refuses_everything_that_its_owner_can_do() -> None:
+    shop = Shop()
+    said = probed(shop)
+    assert outcomes(said) == {"owner": {"worked"}, **{kind: {"refused"} for kind in RECORD_PROBES}}
+    assert Counter(kind for _, kind, _, _ in said) == {
+        "owner": 4,
+        "foreign_read": 1,
+        "foreign_list": 1,
+        "foreign_update": 1,
+        "swapped_id": 3,
+        "foreign_delete": 1,
+    }
+    assert {who for who, kind, _, _ in said if kind == "owner"} == {"bob"}
+    assert {who for who, kind, _, _ in said if kind != "owner"} == {"ann"}
+
+
+def test_nothing_of_it_is_left_in_the_service() -> None:
+    shop = Shop()
+    probed(shop)
+    assert shop.documents == {}
+
+
+def test_what_is_written_is_not_taken_for_a_record_of_the_run() -> None:
+    shop = Shop(failing={"DELETE": 503})
+    probed(shop)
+    assert shop.documents
+    for document in shop.documents.values():
+        assert " run:run-1 " not in document["title"]
+        assert " run:run-1.probe " in document["title"]
+
+
+@pytest.mark.parametrize(
+    ("careless", "leaked"),
+    [
+        ("read", {"foreign_read"}),
+        ("list", {"foreign_list"}),
+        ("update", {"foreign_update"}),
+        ("delete", {"foreign_delete"}),
+        ("upsert", {"swapped_id"}),
+        ("body", {"swapped_id"}),
+        ("tell", {"foreign_read", "foreign_update", "foreign_delete", "swapped_id"}),
+    ],
+)
+def test_each_kind_of_carelessness_is_found_by_its_probe(careless: str, leaked: set[str]) -> None:
+    found = outcomes(probed(Shop({careless})))
+    assert {kind for kind in RECORD_PROBES if "leaked" in found[kind]} == leaked
+
+
+@pytest.mark.parametrize(
+    ("failing", "kinds", "outcome"),
+    [
+        ("PUT", {"foreign_update", "swapped_id"}, "error"),
+        ("DELETE", {"foreign_delete"}, "error"),
+    ],
+)
+def test_what_its_owner_cannot_do_either_says_nothing(failing: str, kinds: set[str], outcome: str) -> None:
+    found = outcomes(probed(Shop(failing={failing: 405})))
+    assert {kind: found[kind] >= {outcome} for kind in kinds} == dict.fromkeys(kinds, True)
+    assert "refused" not in found["foreign_update" if failing == "PUT" else "foreign_delete"]
+
+
+def test_a_record_that_cannot_be_written_leaves_nothing_to_try() -> None:
+    [(who, kind, outcome, detail)] = probed(Shop(failing={"POST /documents": 503}))
+    assert (who, kind, outcome) == ("ann", "foreign_read", "not_tried")
+    assert detail == "there was no record to try it on: POST /documents: HTTP 503"
+
+
+def test_a_service_that_cannot_be_read_says_nothing() -> None:
+    found = outcomes(probed(Shop(failing={"GET /documents": 500})))
+    assert not {"refused", "leaked"} & set().union(*(found[kind] for kind in RECORD_PROBES if kind in found))
+
+
+def test_what_is_not_declared_is_not_tried() -> None:
+    resource = replace_without(DOCUMENTS, "update", "delete", "list")
+    assert set(outcomes(probed(Shop(), resource))) == {"owner", "foreign_read"}
+
+
+def replace_without(resource: Declaration, *operations: str) -> Declaration:
+    return Declaration(
+        resource.path, create=resource.create, version=resource.version, without=frozenset(operations)
+    )
+
+
+def test_a_change_is_seen_by_the_canary_where_there_is_no_version() -> None:
+    resource = Declaration("/documents", create={"title": canary, "version": 1}, created={201})
+    assert outcomes(probed(Shop({"update"}), resource))["foreign_update"] == {"leaked"}
