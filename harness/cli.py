@@ -103,13 +103,16 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser(
         "explain",
-        help="what a rule of advice, the gates and their metrics, the keys of a plan file mean",
+        help="what a rule of advice, the gates, the drills, the keys of a plan file mean",
         description=_explain.__doc__,
         allow_abbrev=False,
     )
     topic = explain.add_mutually_exclusive_group(required=True)
     topic.add_argument(
-        "topic", nargs="?", metavar="RULE|gates|plan-file", help="a rule's id, `gates` or `plan-file`"
+        "topic",
+        nargs="?",
+        metavar="RULE|gates|drills|plan-file",
+        help="a rule's id, `gates`, `drills` or `plan-file`",
     )
     topic.add_argument("--all", action="store_true", help="every rule of advice")
     explain.set_defaults(command=_explain)
@@ -338,12 +341,16 @@ def _say(text: str) -> None:
 
 def _explain(options: argparse.Namespace) -> int:
     """Print what a rule of advice finds and how to write it safely, or every rule, or the built-in gates with
-    the metrics and the grammar for gates of your own, or the keys of a plan file.
+    the metrics and the grammar for gates of your own, the drills and their grades, or the keys of a plan
+    file.
     """
-    from harness.core import advice, gates
+    from harness.core import advice, drills, gates
 
     if options.topic == "gates":
         sys.stdout.write(gates.explain())
+        return 0
+    if options.topic == "drills":
+        sys.stdout.write(drills.explain_drills())
         return 0
     if options.topic == "plan-file":
         from harness.core.plan_keys import explain_keys
@@ -353,7 +360,7 @@ def _explain(options: argparse.Namespace) -> int:
         return 0
     known = [rule.id for rule in advice.RULES]
     if options.topic is not None and options.topic not in known:
-        near = get_close_matches(options.topic, [*known, "gates", "plan-file"], n=3, cutoff=0.4)
+        near = get_close_matches(options.topic, [*known, "gates", "drills", "plan-file"], n=3, cutoff=0.4)
         raise UsageError(
             f"There is no rule {options.topic!r}.",
             f"Near it: {', '.join(near)}." if near else "`harness explain --all` lists them.",

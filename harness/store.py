@@ -240,6 +240,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
         database=tuple(_each(path, "database.ndjson", missing, observer_line, watched.lines)),
         schema_before=_evidence(path, "catalog_before.json", missing, schema_state),
         schema_after=_evidence(path, "catalog_after.json", missing, schema_state),
+        schema_killed=_evidence(path, "catalog_killed.json", missing, schema_state),
         baseline=_baseline(path, missing) if with_baseline and plan.baseline_run else None,
         schema_after_rollback=_evidence(path, "catalog_after_rollback.json", missing, schema_state),
         predictions=_evidence(path, "predictions.json", missing, dict) or None,

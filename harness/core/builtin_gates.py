@@ -15,6 +15,7 @@ import numpy as np
 from harness.core.client import inside, tail_with
 from harness.core.continuity import NO_ACCOUNT, OLD_TOKEN, RIGHTLY_GONE, Continuity
 from harness.core.database_gates import catalog, deadlocks, lock_wait
+from harness.core.drill_grades import drills
 from harness.core.durations import format_duration
 from harness.core.events import Kind
 from harness.core.expressions import Expression, parse
@@ -374,6 +375,9 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         "the migration's status never reached somebody who was connected, or p99 > 2 s",
         "broadcast",
         status,
+    ),
+    BuiltIn(
+        "drills", "a drill is graded D: it did not come back, or left something unknown", "drills", drills
     ),
     BuiltIn(
         "generator",

@@ -70,6 +70,7 @@ def _load(plan: Plan) -> Iterator[tuple[str, object]]:
 
 def _order(plan: Plan) -> Iterator[tuple[str, object]]:
     yield "migration", "none (placebo)" if plan.placebo else _targets(plan)
+    yield "drills", " and ".join(plan.drills) or "none"
     yield "lock_timeout", " and ".join(str(step.lock_timeout or "not given") for step in plan.steps)
     yield "statement_timeout", " and ".join(str(step.statement_timeout or "not given") for step in plan.steps)
     yield "warm-up", f"{plan.warmup_s:g} s"

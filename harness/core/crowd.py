@@ -16,7 +16,7 @@ from harness.core.facts import Facts
 from harness.core.gate import Gate
 from harness.core.metrics import METRICS
 from harness.core.record import HealthPoint
-from harness.core.timeline import Window
+from harness.core.timeline import WALK, Window
 from harness.core.verdict import GateResult
 
 __all__ = ["UNEQUAL_RATIO", "Crowd", "crowd_in", "limits_of_crowd", "with_equal_crowds"]
@@ -144,7 +144,7 @@ def limits_of_crowd(facts: Facts) -> Iterator[str]:
 
 
 def _moved(shape: str, before: Crowd, facts: Facts) -> Iterator[str]:
-    phases = [p.name for p in facts.timeline.phases if p.name not in ("warmup", "drain", "final_read")]
+    phases = [p.name for p in facts.timeline.phases if p.name not in ("warmup", "drain", "final_read", WALK)]
     found = {name: crowd_in(facts.record.health, facts.timeline.window(name)) for name in phases}
     crowds = {name: crowd for name, crowd in found.items() if crowd is not None}
     if any(crowd.grew_from(before) or crowd.shrank_from(before) for crowd in crowds.values()):

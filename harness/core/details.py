@@ -13,6 +13,7 @@ from harness.core.client import rate, summary
 from harness.core.client_limits import Use, uses_of
 from harness.core.details_database import database_json
 from harness.core.details_migration import migration_json
+from harness.core.drill_grades import drill_results
 from harness.core.events import Kind
 from harness.core.facts import Facts
 from harness.core.generator import fitness, users
@@ -46,7 +47,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         "continuity": _continuity(facts),
         "websocket": _websocket(facts),
         "baseline_run": facts.baseline and facts.baseline.run_id,
-        "drills": [],
+        "drills": [asdict(result) for result in drill_results(facts)],
         "load": _load(facts),
         "environment": without_paths(dict(facts.record.environment)),
     }

@@ -23,6 +23,7 @@ PHASES = (
     "probe",
     "drain",
     "final_read",
+    "drill_walk",
 )
 """Every phase, in the order a run walks them. `launch` and `rollback_launch` last from the start of the
 migration's process to its first statement; no gate judges them."""
@@ -49,6 +50,12 @@ class Kind:
     WORKER_LOST = "worker_lost"  # worker
     OBSERVER_DIED = "observer_died"  # why; database, where it is not the run's own
     WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing
+    # drill (its number in the plan, from 1), name, where, value; what else belongs to it
+    DRILL_BEGIN = "drill_begin"  # the fault begins
+    # drill, done (bool), why (not done, or not as asked), and what was seen of it; the fault itself is over
+    DRILL_END = "drill_end"
+    # drill, number, place, and what followed there: of a drill that is done in many places
+    DRILL_CELL = "drill_cell"
     STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
     RUN_END = "run_end"  # complete (bool)
 

@@ -77,6 +77,18 @@ def _no_facts_for(plan: Plan, expression: Expression) -> str:
     return ""
 
 
+_DECLARED = {
+    "drills": "the plan has no drill: --drill is not given",
+    "ledger": "the locustfile's users keep no ledger",
+    "totals": "the locustfile's users declare no Totals",
+    "isolation": "the locustfile's users check no isolation",
+    "authentication": "the locustfile's users log in nowhere",
+    "tokens": "the locustfile's users bear no token",
+    "websocket": "the locustfile's users hold no WebSocket",
+}
+"""Fields of a plan by which it has a kind of facts at all, and what is said where one is empty or false."""
+
+
 def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
     """Why the plan gives facts of this kind, or this phase, no chance; "" when it does."""
     if phase is not None and phase.startswith("rollback") and not plan.rolls_back:
@@ -85,20 +97,10 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "a placebo migrates nothing"
     if needs in ("observer", "catalog") and plan.host is not None and plan.service_database_url is None:
         return "the run is given no database to look at"
-    if needs == "ledger" and not plan.ledger:
-        return "the locustfile's users keep no ledger"
-    if needs == "totals" and not plan.totals:
-        return "the locustfile's users declare no Totals"
-    if needs == "isolation" and not plan.isolation:
-        return "the locustfile's users check no isolation"
-    if needs == "authentication" and not plan.authentication:
-        return "the locustfile's users log in nowhere"
-    if needs == "tokens" and not plan.tokens:
-        return "the locustfile's users bear no token"
+    if needs in _DECLARED and not getattr(plan, needs):
+        return _DECLARED[needs]
     if needs in ("authentication", "tokens") and plan.probe_s <= 0:
         return "tokens and logins are not tried: --probe-time is 0"
-    if needs == "websocket" and not plan.websocket:
-        return "the locustfile's users hold no WebSocket"
     if needs == "broadcast":
         return _nobody_told(plan)
     return ""

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from harness.core.drills import Drill
+from harness.core.drills import parse as parse_drill
 from harness.core.secrets import MASK, is_secret, mask, password_in
 from harness.core.timeouts import check_timeouts
 from harness.errors import UsageError
@@ -155,6 +157,8 @@ class Plan:
     migration_deadline_s: float = 1800.0
     migrations: tuple[MigrationPlan, ...] = ()  # several, in order; the fields above are then not used
 
+    drills: tuple[str, ...] = ()  # faults that are caused on purpose, as `core/drills.py` reads them
+
     # judgement
     gates: tuple[str, ...] = ()
     no_gates: tuple[str, ...] = ()
@@ -172,6 +176,7 @@ class Plan:
     allow_database: tuple[str, ...] = ()
     allow_untraced_database: tuple[str, ...] = ()  # databases that an untraced command may migrate
     allow_production: bool = False
+    allow_drill: tuple[str, ...] = ()  # drills that may break what the harness did not start, by name
 
     run_root: str = "runs"  # where run directories are made
 
@@ -231,6 +236,11 @@ class Plan:
         return {rule.strip(): reason.strip() for rule, _, reason in parts}
 
     @property
+    def planned_drills(self) -> tuple[Drill, ...]:
+        """The drills of the run, in order; raises UsageError for one that is not known."""
+        return tuple(parse_drill(text) for text in self.drills)
+
+    @property
     def secrets(self) -> set[str]:
         """The passwords and other secrets that the run itself was given."""
         urls = (self.database_url, *(step.database_url for step in self.steps))
@@ -261,6 +271,7 @@ class Plan:
         self._check_ignored()
         self._check_own_service()
         self._check_starting_point()
+        self._check_drills()
         for step in self.steps:
             _check_step(step)
 
@@ -291,6 +302,21 @@ class Plan:
             raise UsageError(
                 "--recreate-database would drop the database, and nothing says what it is made from.",
                 "Add --from-dump FILE, made with pg_dump, or --prepare CMD.",
+            )
+
+    def _check_drills(self) -> None:
+        names = [drill.name for drill in self.planned_drills]
+        for drill in self.planned_drills:
+            if drill.known.family == "migration" and (self.placebo or self.several):
+                why = "a placebo has none" if self.placebo else "this run has several"
+                raise UsageError(f"--drill {drill.text} is a drill on the one migration: {why}.", "Drop it.")
+            if names.count(drill.name) > 1 and drill.known.family == "migration":
+                raise UsageError(f"--drill {drill.name} is given twice.", "Give each run one of them.")
+        disturbed = [d.text for d in self.planned_drills if d.replaces_migration]
+        if len(disturbed) > 1:
+            raise UsageError(
+                f"--drill {' and --drill '.join(disturbed)} are of one migration.",
+                "Give each a run of its own.",
             )
 
     def _check_rates(self) -> None:

@@ -106,6 +106,7 @@ KEYS: tuple[Key, ...] = (
     Key("phases", "recover", DURATION, "--recover-time"),
     Key("phases", "probe", DURATION, "--probe-time"),
     Key("phases", "drain", DURATION, "--drain-time"),
+    Key("phases", "drills", TEXTS, "--drill"),
     Key(MIGRATION, "name", TEXT, words="What the report calls it; each of several needs its own."),
     Key(MIGRATION, "alembic-config", PATH, "--alembic-config"),
     Key(
@@ -135,6 +136,7 @@ KEYS: tuple[Key, ...] = (
     Key("safety", "hosts", TEXTS, "--allow-host"),
     Key("safety", "databases", TEXTS, "--allow-database"),
     Key("safety", "untraced-databases", TEXTS, "--allow-untraced-database"),
+    Key("safety", "drills", TEXTS, "--allow-drill"),
     Key("safety", "production", SWITCH, "--allow-production"),
     Key("demo", "rows", WHOLE, "--rows"),
     Key("demo", "postgres-bin", PATH, "--postgres-bin"),

@@ -202,6 +202,7 @@ class Record:
     database: tuple[ObserverLine, ...] = ()
     schema_before: SchemaState | None = None
     schema_after: SchemaState | None = None
+    schema_killed: SchemaState | None = None  # as a drill's SIGKILL of the migration left it
     schema_after_rollback: SchemaState | None = None
     predictions: Mapping[str, Any] | None = None
     missing: tuple[str, ...] = ()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from harness.core.events import Event, Kind
 from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S, SLICE_S
 
-__all__ = ["Episode", "Timeline", "Window", "cut", "slices"]
+__all__ = ["WALK", "Episode", "Timeline", "Window", "cut", "slices"]
+
+WALK = "drill_walk"
+"""The phase of a drill that follows when the load is over and read back: nothing is asked of the service."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,12 @@ class Timeline:
     def load_end(self) -> float:
         """The instant from which no user begins new work: the drain's start, or the end of the run."""
         return min((p.start for p in self.phases if p.name in ("drain", "final_read")), default=self.end_at)
+
+    @property
+    def of_the_load(self) -> Timeline:
+        """Without the walk of a drill after it, which may last many times as long."""
+        walk = next((phase.start for phase in self.phases if phase.name == WALK), self.end_at)
+        return replace(self, phases=tuple(p for p in self.phases if p.name != WALK), end_at=walk)
 
     def window(self, name: str) -> Window | None:
         """The window a gate means by `phase=name`: for `migrate` and `rollback` the impact window.

@@ -226,6 +226,10 @@ class MigrationChild:
         """Server processes of the migration, as far as `records` has been called."""
         return tuple(sorted(self._backends))
 
+    def kill(self) -> None:
+        """SIGKILL to all of its session, which its backends outlive for as long as they do not notice."""
+        self._signal(signal.SIGKILL)
+
     def stop(
         self, terminate: Callable[[Sequence[int]], object], *, sleep: Sleep = time.sleep, grace_s: float = 3.0
     ) -> tuple[Stopped, list[Record]]:

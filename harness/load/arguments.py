@@ -106,6 +106,10 @@ def add_arguments(
     flags.text("--migration-deadline", "30min", "Cancel the migration after this long.")
     flags.switch("--placebo", "Walk all phases without migrating: what this machine's noise alone does.")
 
+    flags.under("Migration: drills")
+    flags.several("--drill", "A fault to cause on purpose: NAME[@WHERE][=VALUE]. Repeatable.")
+    flags.several("--allow-drill", "Allow this drill to break what the harness did not start. Repeatable.")
+
     flags.under("Migration: verdict")
     flags.several("--gate", "A rule of your own, such as 'p95{phase=migrate} < 800ms'. Repeatable.")
     flags.several("--no-gate", "Leave out the gate of this name. Repeatable.")
@@ -230,6 +234,7 @@ def plan_from(
         migration_retries=options.migration_retries,
         migration_deadline_s=parse_duration(options.migration_deadline, "--migration-deadline"),
         migrations=file.migrations(variable),
+        drills=tuple(options.drill),
         gates=tuple(options.gate),
         no_gates=tuple(options.no_gate),
         required=tuple(options.require),
@@ -242,6 +247,7 @@ def plan_from(
         allow_database=tuple(options.allow_database),
         allow_untraced_database=tuple(options.allow_untraced_database),
         allow_production=options.allow_production,
+        allow_drill=tuple(options.allow_drill),
         run_root=options.run_dir,
     )
     plan.check()

@@ -1,4 +1,4 @@
-"""The report as JUnit XML: one test suite, a test case per gate.
+"""The report as JUnit XML: one test suite, a test case per gate and per drill.
 
 A failed gate is a failure, an inconclusive one an error (nothing was proved), one that does not apply is
 skipped.
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from harness.report.drills import Drill
 from harness.report.gates import Gate
 from harness.report.view import View
 
@@ -31,6 +32,7 @@ def render(view: View) -> str:
     for name, value in _properties(view):
         suite.add_property(name, _xml(value))
     suite.add_testcases([_case(gate, view) for gate in view.gates])
+    suite.add_testcases([_drill(drill) for drill in view.drills])
     document = JUnitXml("migrate-under-load")
     document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]
@@ -63,6 +65,18 @@ def _case(gate: Gate, view: View) -> TestCase:
         outcome = result(_xml(_message(gate)), gate.status)
         if gate.status == "fail" and gate.name in _BLAMED:
             outcome.text = _xml(_blame(view))
+        case.result = [outcome]
+    return case
+
+
+def _drill(drill: Drill) -> TestCase:
+    """Like a gate that is red for grade D; its matrix is the failure's text."""
+    case = TestCase(_xml(f"drill: {drill.name}"), classname="migrate-under-load", time=0)
+    result = _RESULTS.get(drill.status)
+    if result is not None:
+        outcome = result(_xml(drill.sentence), drill.status)
+        rows = (f"{c.grade} {c.revision} {c.place}: left {c.left}; {c.after}" for c in drill.cells)
+        outcome.text = _xml("\n".join(rows))
         case.result = [outcome]
     return case
 

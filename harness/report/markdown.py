@@ -41,6 +41,7 @@ def _lines(view: View) -> Iterator[str]:
     )
     yield from _section("Phases", _phases(view.phases))
     yield from _section("Slowest statements", _statements(view))
+    yield from _section("Drills", list(_drills(view)))
     yield from _section("Advice", list(_advice(view)))
     yield from _section("Schema and errors", list(_evidence(view)))
     yield from _section("What happened", list(_facts(view)))
@@ -60,6 +61,19 @@ def _blame(view: View) -> Iterator[str]:
         if not number and blame.rule:
             yield f"Why: {_code(f'harness explain {blame.rule}')}"
             yield ""
+
+
+def _drills(view: View) -> Iterator[str]:
+    for drill in view.drills:
+        yield f"- {drill.mark} **{escaped(drill.name)}**: {escaped(drill.sentence)}"
+    for drill in view.drills:
+        if drill.cells:
+            yield ""
+            yield from table(
+                ("Grade", "Revision", "Killed", "Left by it", "After the re-run"),
+                "lllll",
+                ((c.grade, c.revision, f"{c.place} {c.sql}".rstrip(), c.left, c.after) for c in drill.cells),
+            )
 
 
 def _advice(view: View) -> Iterator[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.report.drills import Drill
 from harness.report.evidence import claims_sentence
 from harness.report.view import View
 from harness.report.words import ABSENT, clean, count, plural, rate, seconds, shorten
@@ -58,6 +59,7 @@ def render(view: View, console: Console, report: str = "") -> None:
     if view.statements:
         console.print(_statements(view))
         _say(console, "")
+    _drills(view, console)
     for finding in view.findings[:_FINDINGS]:
         pair(console, "Finding", f"{finding.title}: {finding.text}")
     for fact in view.facts:
@@ -91,6 +93,28 @@ def progress_line(
     )
     room = PROGRESS_WIDTH - len(line) - 2
     return f"{line}  {shorten(clean(migration), room)}" if migration and room > 1 else line[:PROGRESS_WIDTH]
+
+
+def _drills(view: View, console: Console) -> None:
+    """Each drill in a line; of one that was done in many places, the matrix."""
+    for drill in view.drills:
+        if drill.cells:
+            console.print(_matrix(drill))
+            _say(console, "")
+    for drill in view.drills:
+        pair(console, "Drill", f"{drill.mark} {drill.name}: {drill.sentence}", _STYLES[drill.status])
+    if view.drills:
+        pair(console, "", "What the grades mean: harness explain drills")
+        _say(console, "")
+
+
+def _matrix(drill: Drill) -> Table:
+    table = _table(("Grade", "Revision", "Killed", "Left by it", "After the re-run"), numbers=())
+    for cell in drill.cells:
+        grade = Text(cell.grade, _STYLES[cell.status])
+        place = Text.assemble(cell.place, "\n" if cell.sql else "", (shorten(cell.sql, 40), "dim"))
+        table.add_row(grade, Text(cell.revision), place, Text(cell.left), Text(cell.after))
+    return table
 
 
 def _blame(view: View, console: Console) -> None:

@@ -15,6 +15,7 @@ from harness.core.timeline import Timeline
 from harness.report.advice import Advice, advised
 from harness.report.blame import Blame, blamed
 from harness.report.chart import Chart, boundaries, chart_of
+from harness.report.drills import Drill, drills_of
 from harness.report.evidence import (
     Claim,
     ErrorClass,
@@ -61,6 +62,7 @@ class View:
     figures_title: str
     figures: tuple[Figure, ...]
     gates: tuple[Gate, ...]
+    drills: tuple[Drill, ...]
     migrations: tuple[Migration, ...]
     provenance: str
     blame: tuple[Blame, ...]
@@ -114,6 +116,7 @@ def build(
         figures_title=_FIGURES_OF_A_PLACEBO if plan.placebo else _FIGURES,
         figures=tuple(figures_of(phases)),
         gates=gates,
+        drills=drills_of(verdict.get("drills") or ()),
         migrations=migrations,
         provenance=provenance_sentence((verdict.get("waits") or {}).get("observed")),
         blame=blame,

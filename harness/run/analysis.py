@@ -31,7 +31,7 @@ def judged(path: Path, gates: tuple[str, ...] = (), no_gates: tuple[str, ...] = 
         )
         record = replace(record, plan=plan)
     verdict = judge(record, parse)
-    timeline = timeline_of(record)
+    timeline = timeline_of(record).of_the_load
     view = build(verdict.as_json(), per_second(record, timeline), timeline, record.plan, record.environment)
     return verdict, view
 

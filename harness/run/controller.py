@@ -14,6 +14,8 @@ from harness.clock import Sleep, monotonic
 from harness.core.events import Event, Kind
 from harness.core.plan import IMPACT_MINIMUM_S, Plan
 from harness.core.record import FinalRead
+from harness.core.timeline import WALK
+from harness.run.drills import DrillRun
 from harness.run.episode import EpisodeRun
 from harness.run.services import Services
 from harness.store import RunDirectory
@@ -129,14 +131,25 @@ class Controller:
         """Order the run to end early; it still records and reads back what it can. The first cause counts."""
         self._stop_cause = self._stop_cause or cause
 
-    def run(self, episodes: Sequence[EpisodeRun]) -> None:
-        """Walk the phases, then end: drain, read back, collect, and write how it stopped."""
-        cause = "completed"
+    def run(self, episodes: Sequence[EpisodeRun], afterwards: DrillRun | None = None) -> None:
+        """Walk the phases, then end: drain, read back, collect, and write how it stopped.
+
+        A drill `afterwards` has service and database for itself: the load is over by then.
+        """
         try:
             self._walk(episodes)
+            if afterwards is None:
+                self._end("completed")
+                return
+            self._end_load(interrupted=False)
+            self._enter(WALK)
+            self._drive(afterwards)
+            self._stopped("completed")
         except Stopped as order:
-            cause = str(order)
-        self._end(cause)
+            if self._phase == WALK:
+                self._stopped(str(order))
+            else:
+                self._end(str(order))
 
     def note(self, kind: str, at: float | None = None, **data: Any) -> float:
         """Write an event, now unless `at` says when; returns its instant."""
@@ -168,6 +181,18 @@ class Controller:
     def _probes(self) -> bool:
         """Whether sessions, records and tokens are tried: where nobody proves who they are, nothing is."""
         return self._plan.authentication and self._plan.probe_s > 0
+
+    def _drive(self, drill: DrillRun) -> None:
+        """Do a drill to its end."""
+        try:
+            drill.begin()
+            while not drill.ended:
+                self._tick()
+                drill.step()
+                self._doing = drill.doing
+        finally:
+            drill.abort()
+            self._doing = ""
 
     def _probe(self) -> None:
         """Try what was valid before the migration began, fresh logins, and what must not be valid, after all
@@ -258,6 +283,15 @@ class Controller:
         """Bounded: each step has a deadline, and a run that was stopped keeps them short."""
         interrupted = cause != "completed"
         self.note(Kind.STOP, cause=cause)
+        self._end_load(interrupted)
+        self.note(Kind.RUN_END, complete=not interrupted)
+
+    def _stopped(self, cause: str) -> None:
+        """Write how a run stopped whose load had ended before."""
+        self.note(Kind.STOP, cause=cause)
+        self.note(Kind.RUN_END, complete=cause == "completed")
+
+    def _end_load(self, interrupted: bool) -> None:
         self._enter("drain")
         self._load.drain(INTERRUPTED_DRAIN_S if interrupted else self._plan.drain_s)
         self._enter("final_read")
@@ -265,7 +299,6 @@ class Controller:
             within_s = FINISH_WITHIN_S if interrupted else READ_BACK_WITHIN_S
             self._load.read_back(within_s, self._complete)
         self._load.finish(FINISH_WITHIN_S)
-        self.note(Kind.RUN_END, complete=not interrupted)
 
 
 def planned_s(plan: Plan) -> float:

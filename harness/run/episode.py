@@ -137,6 +137,7 @@ class MigrationEpisode:
     revisions say to ignore, with their reasons; `tables` what each version table holds afterwards, as far as
     the tracer's records tell where they are; `elsewhere` says, from the same, when it never came to its own
     database. `known_as` is what tells it from others of the run in its first event: its name, its database.
+    `again` says of an attempt that ended whether it was ended on purpose: then the next one begins at once.
     `records` are those of the tracer, of all attempts.
     """
 
@@ -165,6 +166,7 @@ class MigrationEpisode:
         tables: Callable[[Sequence[Mapping[str, Any]]], Tables] | None = None,
         elsewhere: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _: "",
         known_as: Mapping[str, Any] | None = None,
+        again: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.direction = direction
         self.status = "running"
@@ -187,6 +189,8 @@ class MigrationEpisode:
         self._went_elsewhere = elsewhere
         self._failure = ""
         self._known_as = dict(known_as or {})
+        self._is_again = again
+        self._begun_again = 0
         self._ignored: Mapping[str, str] = {}
         self._expected: set[str] | None = None
         self._before: set[str] | None = None
@@ -341,11 +345,14 @@ class MigrationEpisode:
             self._wrong_database = True
 
     def _ended_with(self, code: int) -> None:
-        if code != 0 and self._last_sqlstate == LOCK_NOT_AVAILABLE and self._attempt <= self._retries:
-            back_off = min(BACK_OFF_S * 2 ** (self._attempt - 1), 30.0)
-            self._observe(False, ())
-            self._retry_at = self.now + back_off * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries
-            self._child = None
+        if self._is_again(self._attempt):
+            self._begun_again += 1
+            self._wait_to_start(0.0)
+            return
+        tries = self._attempt - self._begun_again
+        if code != 0 and self._last_sqlstate == LOCK_NOT_AVAILABLE and tries <= self._retries:
+            back_off = min(BACK_OFF_S * 2 ** (tries - 1), 30.0)
+            self._wait_to_start(back_off * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries
             return
         if code < 0 and self._child is not None:  # a backend outlives a client that was killed
             self._end_backends(self._child.backend_pids)
@@ -356,6 +363,11 @@ class MigrationEpisode:
             self._end("untraced", code, f"It ended before it could be stopped: {why}")
         else:
             self._end("ok" if code == 0 else "failed", code, self._said(code))
+
+    def _wait_to_start(self, seconds: float) -> None:
+        self._observe(False, ())
+        self._retry_at = self.now + seconds
+        self._child = None
 
     def _said(self, code: int) -> str:
         if code == 0 or self._child is None:

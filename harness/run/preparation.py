@@ -12,17 +12,19 @@ from typing import Any
 from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
+from harness.core.kill_points import halfway
 from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import Identity, check_http_host
 from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
 from harness.db.observer_reads import OLDEST_SERVER
 from harness.db.url import DatabaseUrl
-from harness.errors import NothingToMigrate, UsageError
+from harness.errors import NothingToMigrate, SetupError, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
 from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
+from harness.run.copies import SEEDED_ROWS, SeededCopies
 from harness.run.databases import (
     Database,
     check_databases,
@@ -31,8 +33,10 @@ from harness.run.databases import (
     lock_databases,
     lock_further,
 )
+from harness.run.drills import check_drills
 from harness.run.ignoring import check_ignored
 from harness.run.preflight import preflight
+from harness.run.rehearsal import Rehearsal
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.run.starting_point import StartingPoint, check_starting_point
 from harness.store import RunDirectory
@@ -80,6 +84,7 @@ class Prepared:
     databases: tuple[Database, ...]
     steps: tuple[Step, ...]
     undo: ExitStack = field(default_factory=ExitStack, repr=False)
+    halfway: int | None = None  # the statement in the middle of a rehearsal, where a drill asks for it
 
     def close(self) -> None:
         """Release the database and stop what was started. Idempotent."""
@@ -99,6 +104,7 @@ def check(plan: Plan) -> None:
             allow_production=plan.allow_production,
         )
     check_databases(plan)
+    check_drills(plan)
     check_starting_point(plan)
     if plan.migrates:
         for step in plan.steps:
@@ -158,7 +164,8 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         for step in steps:
             if step.plan.scripts_known:
                 check_ignored(_files(step.plan, step.migrator))
-        return Prepared(plan, directory, services, databases, steps, undo.pop_all())
+        halfway = _halfway(plan, steps, services, directory, say, sleep)
+        return Prepared(plan, directory, services, databases, steps, undo.pop_all(), halfway)
 
 
 def _steps(plan: Plan, own: str | None, found: Mapping[str, Database]) -> Iterator[Step]:
@@ -274,6 +281,32 @@ def migration_order(
         own_command=command_words(own) if own else (),
         folder=folder_of(planned),
     )
+
+
+def _halfway(
+    plan: Plan,
+    steps: Sequence[Step],
+    services: Services,
+    directory: RunDirectory,
+    say: Say,
+    sleep: Sleep,
+) -> int | None:
+    """The statement in the middle of the migration, by a rehearsal; None where no drill asks for it."""
+    asked = any(d.name == "kill-migrator" and d.where in ("", "p50") for d in plan.planned_drills)
+    if not asked or services.server is None:
+        return None
+    say("rehearsing the migration on a copy, to find the middle of its statements")
+    copies = SeededCopies(services.server.url, min(plan.rows, SEEDED_ROWS), directory.log("copy-seed"))
+    order = migration_order(steps[0], "upgrade", services, directory, "copy")
+    rehearsed = Rehearsal(order, plan.upgrade, sleep).upgrade(copies.fresh(), counted=True)
+    if rehearsed.code != 0 or not rehearsed.trace.migration_statements:
+        raise SetupError(
+            f"The rehearsal of the migration ended with exit code {rehearsed.code} and"
+            f" {len(rehearsed.trace.migration_statements)} statements.",
+            "Say where to kill it: --drill kill-migrator@statement=N.",
+        )
+    services.server.settle()  # as after the seed: what is written back later would stall the baseline
+    return halfway(rehearsed.trace)
 
 
 def _files(step: MigrationPlan, migrator: DatabaseMigrator) -> tuple[Path, ...]:

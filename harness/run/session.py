@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,7 @@ from harness.core.record import FinalRead
 from harness.core.trace_fold import build
 from harness.core.verdict import Verdict
 from harness.db.catalog import read_schema
-from harness.db.migration import (
-    MigrationChild,
-    read_relfilenodes,
-    terminate_backends,
-)
+from harness.db.migration import MigrationChild, read_relfilenodes, terminate_backends
 from harness.db.migrator import Direction
 from harness.db.squawk import predict
 from harness.db.stored import StoredRecords
@@ -33,7 +29,9 @@ from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
 from harness.run.commands import folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
-from harness.run.episode import EpisodeRun, MigrationEpisode, PlaceboEpisode
+from harness.run.drill_plan import migration_drill, walk_drill
+from harness.run.drills import MigrationDrill
+from harness.run.episode import Child, EpisodeRun, MigrationEpisode, PlaceboEpisode
 from harness.run.ignoring import ignored_by
 from harness.run.observing import Observing, observers_of
 from harness.run.preparation import (
@@ -119,7 +117,8 @@ class Session:
                 monotonic=self.zero,
                 processes=prepared.services.pids(),
             )
-            self.controller.run(self._episodes)
+            walk = walk_drill(prepared, self.controller.note, self._sleep)
+            self.controller.run(self._episodes, walk)
         except Exception as error:
             log.exception("The run broke off; what was recorded is judged.")
             self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")
@@ -163,12 +162,16 @@ class Session:
     def _episode(self, number: int, step: Step, direction: Direction) -> MigrationEpisode:
         plan, planned, key = self.prepared.plan, step.plan, step.database.key
         target = target_of(planned, direction)
+        note, keep_schema = self.controller.note, partial(self._write_schema, step, direction)
+        terminate = partial(_terminate, step)
+        drill = migration_drill(self.prepared, step, direction, note, terminate, keep_schema)
         return MigrationEpisode(
             number,
             direction,
             target,
-            child=lambda attempt: self._child(number, attempt, step, direction),
-            terminate=partial(_terminate, step),
+            child=lambda attempt: self._child(number, attempt, step, direction, drill),
+            again=drill.again if drill else lambda _: False,
+            terminate=terminate,
             revisions=step.migrator.current,
             tables=lambda records: step.migrator.tables(build(records)),
             elsewhere=lambda records: elsewhere(build(records), step.database.identity.database),
@@ -181,7 +184,7 @@ class Session:
                 None if target is None else revisions_named(planned, step.migrator, target, direction)
             ),
             ignored=lambda: _ignored(step, direction),
-            note=self.controller.note,
+            note=note,
             announce=self._announcer.announce if self._announcer else lambda *_, **__: None,
             zero=self.zero,
             sleep=self._sleep,
@@ -190,13 +193,20 @@ class Session:
             known_as=known_as(step, plan.several),
         )
 
-    def _child(self, number: int, attempt: int, step: Step, direction: Direction) -> MigrationChild:
+    def _child(
+        self, number: int, attempt: int, step: Step, direction: Direction, drill: MigrationDrill | None
+    ) -> Child:
         prepared = self.prepared
         name = f"migration-{number}" + (f"-attempt-{attempt}" if attempt > 1 else "")
-        return MigrationChild(
-            migration_order(step, direction, prepared.services, prepared.directory, name),
-            spawn=partial(self._spawn_migration, step.database.key),
-        )
+
+        def make(variables: Mapping[str, str], more: str) -> MigrationChild:
+            order = migration_order(step, direction, prepared.services, prepared.directory, name + more)
+            return MigrationChild(
+                replace(order, environment={**order.environment, **variables}),
+                spawn=partial(self._spawn_migration, step.database.key),
+            )
+
+        return drill.child(attempt, make) if drill else make({}, "")
 
     def _spawn_migration(self, database: str, *command: Any, **options: Any) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(*command, **options)

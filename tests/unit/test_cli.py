@@ -63,6 +63,13 @@ def test_explain_gates_names_gates_metrics_and_minimum_samples(capsys: pytest.Ca
         assert word in shown
 
 
+def test_explain_drills_names_every_drill_and_grade(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "drills"]) == 0
+    printed = capsys.readouterr().out
+    assert "`kill-migrator@each`" in printed
+    assert "| D | it did not come back" in printed
+
+
 def test_explain_plan_file_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "plan-file"]) == 0
     shown = capsys.readouterr().out

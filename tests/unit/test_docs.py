@@ -10,6 +10,7 @@ from locust.argument_parser import get_empty_argument_parser
 
 from harness.cli import main
 from harness.core.advice import explain_rules, rules_table
+from harness.core.drills import DRILLS, explain_drills
 from harness.core.gates import explain
 from harness.core.plan_keys import explain_keys
 from harness.load.arguments import add_arguments, flag_words
@@ -43,6 +44,18 @@ def test_every_flag_of_the_readmes_table_exists() -> None:
 def test_the_readme_has_the_gates_as_the_program_explains_them() -> None:
     shown = README.split("<!-- gates: printed by `harness explain gates` -->")[1].split("<!-- /gates -->")[0]
     assert shown.strip() == explain().strip()
+
+
+def test_the_readme_has_the_drills_as_the_program_explains_them() -> None:
+    shown = README.split("<!-- drills: printed by `harness explain drills` -->")[1].split("<!-- /drills -->")[
+        0
+    ]
+    assert shown.strip() == explain_drills().strip()
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_there_is_a_command_for_every_drill(name: str) -> None:
+    assert re.search(rf"^locust .* --drill {name}\b", README, re.MULTILINE)
 
 
 def test_the_readme_has_the_rules_as_the_program_explains_them() -> None:

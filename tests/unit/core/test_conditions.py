@@ -34,6 +34,7 @@ def test_a_run_differs_in_nothing_from_itself() -> None:
         ({"rows": 10}, Condition("documents", "200,000", "10", load=True)),
         ({"upgrade": "a1"}, Condition("migration", "upgrade head", "upgrade a1")),
         ({"placebo": True}, Condition("migration", "upgrade head", "none (placebo)")),
+        ({"drills": ("race-migrators=2",)}, Condition("drills", "none", "race-migrators=2")),
         ({"lock_timeout": "2s"}, Condition("lock_timeout", "not given", "2s")),
         ({"recover_s": 20.0}, Condition("recovery", "15 s", "20 s")),
         ({"no_gates": ("stall",)}, Condition("gates", "the built-in ones", "without stall")),

@@ -97,6 +97,29 @@ def long_hold() -> tuple[Event, ...]:
 
 Examples = Mapping[str, Callable[[], Record]]
 
+
+def drilled(done: bool = True, **end: Any) -> Record:
+    """A run whose migration is killed at its first statement, with the end of its re-run."""
+    plan = a_plan(drills=("kill-migrator@statement=1",))
+    seen = {"drill": 1, "done": done, "why": "", "gone_s": 0.1, "revisions": ["0001"]}
+    more = [Event(27.4, Kind.DRILL_BEGIN, {"drill": 1}), Event(27.6, Kind.DRILL_END, {**seen, **end})]
+    trace = trace_of(statement_records(ALTER, 27.7, 27.9, k=1))
+    return a_record(plan, events=events(plan, trace=trace, more=more), schema_killed=a_schema())
+
+
+def raced_twice() -> Record:
+    """Two that migrate at once, each of which commits the same revision."""
+    plan = a_plan(drills=("race-migrators=2",))
+    told = [statement_records(ALTER, 27.0 + n, 27.1 + n, k=1, commit_at=27.2 + n) for n in range(2)]
+    told[1] = [{**record, "process": 78} for record in told[1]]
+    racers = [{"exit_code": 0, "processes": [process]} for process in (77, 78)]
+    more = [
+        Event(26.0, Kind.DRILL_BEGIN, {"drill": 1}),
+        Event(28.0, Kind.DRILL_END, {"drill": 1, "done": True, "racers": racers, "guard": []}),
+    ]
+    return a_record(plan, events=events(plan, trace=trace_of(*told), more=more))
+
+
 RED: Examples = {
     "errors": lambda: a_record(table=in_place_of(28.0, 29.0, outcome=Outcome.ERROR)),
     "throughput": lambda: a_record(table=without(steady(), 28.0, 29.0)),
@@ -120,6 +143,7 @@ RED: Examples = {
     "ws_delivery": lambda: a_record(websocket=messages(delay_s=2.5)),
     "ws_missed": lambda: a_record(websocket=messages(missed=1)),
     "ws_status": lambda: a_record(websocket=messages(statuses=())),
+    "drills": raced_twice,
     "generator": lambda: a_record(health=healthy(late_ms=80.0)),
 }
 """One run per gate in which it is red."""
@@ -147,6 +171,7 @@ UNDECIDED: Examples = {
     "ws_delivery": lambda: a_record(websocket=messages(999)),
     "ws_missed": lambda: a_record(websocket=()),
     "ws_status": lambda: a_record(sockets=()),
+    "drills": lambda: drilled(done=False),
     "generator": lambda: a_record(health=()),
 }
 """One run per gate in which it cannot decide."""
@@ -160,8 +185,8 @@ def test_every_gate_has_its_examples() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gate_is_green_when_all_went_well(name: str) -> None:
-    seen = result(a_record(), name)
-    assert (seen.status, seen.why) == ("pass", "")
+    seen = result(drilled(), name)
+    assert (seen.status, seen.why) == ("pass", "kill-migrator@statement=1 A" if name == "drills" else "")
     assert seen.observed is not None
 
 
@@ -417,7 +442,7 @@ def test_four_failures_of_one_endpoint_are_not_enough() -> None:
 def test_errors_are_judged_by_what_exceeds_the_baseline() -> None:
     always = steady(rate=10, outcome=Outcome.ERROR, endpoint="GET /broken")
     seen = results(a_record(table=joined(steady(), always)))
-    assert {r.status for r in seen} == {"pass"}
+    assert {r.status for r in seen if r.name != "drills"} == {"pass"}
 
 
 def test_few_answers_are_what_throughput_finds() -> None:
@@ -625,7 +650,7 @@ def test_lateness_in_the_warm_up_is_none() -> None:
 
 def test_a_rollback_is_judged_by_gates_of_its_own() -> None:
     seen = results(a_record(a_plan(downgrade="0001")))
-    assert {r.status for r in seen} == {"pass"}
+    assert {r.status for r in seen if r.name != "drills"} == {"pass"}
     for name in ("throughput", "latency", "stall", "migration"):
         assert phases_of(name, seen) == ["migrate", "rollback"]
     assert phases_of("errors", seen) == ["migrate", "recover", "rollback", "rollback_recover"]
@@ -718,7 +743,7 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
 )
 def test_what_the_plan_gives_nothing_to_judge(changes: dict[str, Any], gates: set[str]) -> None:
     apart = {gate.name for gate in check_gates(a_plan(**changes)) if gate.not_applicable}
-    assert apart == gates
+    assert apart == gates | {"drills"}
 
 
 def test_a_gate_that_cannot_be_computed_is_inconclusive() -> None:

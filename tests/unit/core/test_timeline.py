@@ -109,3 +109,10 @@ def test_the_impact_begins_with_the_first_that_ran_a_statement() -> None:
     idle = Episode(1, "upgrade", 8.0, None, None, 9.0)
     timeline = cut([*phases(migrate=13.0), Event(41.0, Kind.RUN_END)], [idle, ONE_AFTER_THE_OTHER[1]])
     assert timeline.window("migrate") == Window("migrate", 13.0, 32.0)
+
+
+def test_the_load_ends_where_the_walk_of_a_drill_begins() -> None:
+    whole = cut([*phases(warmup=0.0, final_read=60.0, drill_walk=62.0), Event(300.0, Kind.RUN_END)])
+    assert whole.of_the_load == Timeline(whole.phases[:2], (), 62.0)
+    short = cut([*phases(warmup=0.0, final_read=60.0), Event(62.0, Kind.RUN_END)])
+    assert short.of_the_load == short

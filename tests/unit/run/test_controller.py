@@ -240,3 +240,58 @@ def test_users_without_sessions_have_no_probe_phase(
     found.controller.run([FakeEpisode(clock)])
     assert "probe" not in dict(found.phases())
     assert found.load.asked[0][0] == "drain"
+
+
+@dataclass
+class FakeDrill:
+    """A drill that lasts three steps."""
+
+    clock: FakeClock
+    ended: bool = False
+    doing: str = "killed at 1 of 3 places"
+    begun_at: float | None = None
+    steps: int = 0
+    aborted: int = 0
+
+    def begin(self) -> None:
+        self.begun_at = self.clock.now - 100.0
+
+    def step(self) -> None:
+        self.steps += 1
+        self.ended = self.steps == 3
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+def test_a_drill_afterwards_begins_when_the_load_is_over(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found, drill = stage(), FakeDrill(clock)
+    found.controller.run([FakeEpisode(clock)], drill)
+    assert [name for name, _ in found.phases()][-3:] == ["drain", "final_read", "drill_walk"]
+    assert [asked for asked, _ in found.load.asked][-3:] == ["drain", "read_back", "finish"]
+    assert (drill.steps, drill.aborted) == (3, 1)
+    assert [event["cause"] for event in found.events("stop")] == ["completed"]
+    assert [event["complete"] for event in found.events("run_end")] == [True]
+
+
+def test_an_interruption_of_it_ends_it_and_the_run_is_not_whole(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    drill = FakeDrill(clock)
+    drill.step = lambda: found.controller.stop("SIGINT")  # type: ignore[method-assign]
+    found.controller.run([FakeEpisode(clock)], drill)
+    assert drill.aborted == 1
+    assert [event["cause"] for event in found.events("stop")] == ["SIGINT"]
+    assert [event["complete"] for event in found.events("run_end")] == [False]
+    assert [asked for asked, _ in found.load.asked].count("drain") == 1
+
+
+def test_a_run_that_is_stopped_before_never_begins_it(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found, drill = stage(), FakeDrill(clock)
+    found.controller.stop("SIGTERM")
+    found.controller.run([FakeEpisode(clock)], drill)
+    assert drill.begun_at is None
+    assert [event["cause"] for event in found.events("stop")] == ["SIGTERM"]

@@ -491,3 +491,24 @@ def test_every_version_table_must_be_at_the_target(clock: FakeClock, notes: Note
     _walk(episode, clock)
     end = notes.of(Kind.MIGRATION_END)[0]
     assert (end["revisions_after"], end["reached"], seen) == (["r0", "r1"], False, [2])
+
+
+def test_an_attempt_that_was_killed_on_purpose_is_followed_by_another_at_once(
+    clock: FakeClock, notes: Notes
+) -> None:
+    children = [FakeChild([[REVISION, BEGIN]], -9), FakeChild([[NO_LOCK]], 1), FakeChild([[BEGIN]], 0)]
+    terminated: list[list[int]] = []
+    episode = _episode(
+        clock,
+        notes,
+        children,
+        again=lambda attempt: attempt == 1,
+        retries=1,
+        terminate=lambda pids: terminated.append(list(pids)),
+    )
+    began = clock.now
+    _walk(episode, clock)
+    assert [data["attempt"] for data in notes.of(Kind.MIGRATION_BEGIN)] == [1, 2, 3]
+    (end,) = notes.of(Kind.MIGRATION_END)
+    assert (end["status"], terminated) == ("ok", [])
+    assert clock.now - began < 2.0  # the retry after it is the first, whose pause is the shortest

@@ -37,7 +37,7 @@ def prepared(tmp_path: Any) -> Iterator[Prepared]:
 def session(prepared: Prepared, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A run that has nothing to walk through."""
     session = Session(prepared, FakeLoad(), clock.sleep, lambda _: None)
-    monkeypatch.setattr(session.controller, "run", lambda _: None)
+    monkeypatch.setattr(session.controller, "run", lambda *_: None)
     return session
 
 

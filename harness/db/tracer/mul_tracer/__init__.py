@@ -9,6 +9,7 @@ Environment:
     MUL_TRACE_FILE        path the records are appended to; without it nothing is hooked
     MUL_EXPECT_DATABASE   `<system_identifier>:<database oid>`, several separated by commas: every connection
                           must have one of them; else exit code 3
+    MUL_TRACE_HALT        `STEP N POINT`: the statement at which the process waits to be killed (`halt.py`)
     MUL_DEFAULT_OPTIONS   JSON object of server settings for asyncpg, which does not read PGOPTIONS
 
 Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (CLOCK_MONOTONIC, seconds) and
@@ -44,6 +45,8 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     context_end     run, ok, heads (what it should hold once it is committed), error
     rev_begin       run, revision, down_revisions, is_upgrade, is_stamp, doc
     rev_end         run, revision, ok, error
+    halt            point (`before` the statement was sent, `during`: it is sent now, `answered`: nothing
+                    follows it, `given_up`: nobody killed the process), step, revision, sql, k, backend
     bye             the process ends by its own will
 
 The timeouts are lock_timeout_s, statement_timeout_s and idle_in_transaction_session_timeout_s. A full name

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import guard, queries
+from . import guard, halt, queries
 from . import sql as text
 from .channel import emit, first_line, harmless
 from .on_alembic import current
@@ -45,6 +45,7 @@ class Call:
         self.key = (key, prepare, self.place) if key else None
         self.command = None if prepare else text.transaction_command(sql)
         self.folded = False
+        self.halts = ""
         self.status: str | None = None
         self.started = time.monotonic()
 
@@ -117,15 +118,17 @@ class Backend:
         if call.command == "commit" and status == IN_ERROR:
             call.command = "rollback"  # which is what PostgreSQL answers to it
         call.folded = self._folds(call)
+        halt.before(call, self.pid)
         if not call.folded:
             self.flush()
             if call.command is None:
                 self._emit_begin(call)
+        halt.sent(call, self.pid)
         self._inside.add(owner)
         return call
 
     def _folds(self, call: Call) -> bool:
-        if call.key is None:
+        if call.key is None or halt.counts():
             return False
         if len(self._repeats) > 1000:
             self._repeats.clear()
@@ -165,6 +168,7 @@ class Backend:
             self.flush()
             self._emit_begin(call)
         self._emit_end(call, ended, rows, error)
+        halt.after(call, self.pid)
 
     def _emit_end(self, call: Call, ended: float, rows: int | None, error: BaseException | None) -> None:
         emit(

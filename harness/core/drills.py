@@ -1,0 +1,230 @@
+"""Drills: the faults a run can cause on purpose, how a plan asks for one, and what is said of how it went.
+
+`NAME[@WHERE][=VALUE]`: which drill, where or when it strikes, and how much of it. How a drill is graded is in
+`core/drill_grades.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from harness.core.durations import parse_duration
+from harness.errors import UsageError
+
+__all__ = [
+    "DRILLS",
+    "GRADES",
+    "Drill",
+    "DrillResult",
+    "Family",
+    "Grade",
+    "KnownDrill",
+    "Takes",
+    "count",
+    "duration",
+    "explain_drills",
+    "parse",
+    "worst_grade",
+]
+
+Family = Literal["migration", "fault"]
+"""`migration`: it shapes the phases of the migration itself. `fault`: service, database or connections are
+broken, in a phase of its own or while the migration runs."""
+
+Grade = Literal["A", "B", "C", "D"]
+
+GRADES: Mapping[Grade, str] = {
+    "A": "nothing is left of it: everything came back by itself within its bound",
+    "B": "everything came back by itself, but later, or something was left that was completed by itself",
+    "C": "it took the documented remedy",
+    "D": "it did not come back, or something unknown is left",
+}
+"""What each grade means, from the best to the worst."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What may follow the `=`: `word` stands for it in explanations; with a `default` it may be left out."""
+
+    word: str
+    fits: Callable[[str], bool]
+    default: str = ""
+
+
+def _is_count(least: int, most: int) -> Callable[[str], bool]:
+    return lambda text: text.isascii() and text.isdigit() and least <= int(text) <= most
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return 0 < parse_duration(text) <= 600
+    except UsageError:
+        return False
+
+
+def count(least: int, default: str = "", most: int = 100_000) -> Takes:
+    """A whole number from `least` to `most`."""
+    return Takes("N", _is_count(least, most), default)
+
+
+def duration(default: str = "") -> Takes:
+    """A duration of at most ten minutes."""
+    return Takes("2s", _is_duration, default)
+
+
+@dataclass(frozen=True)
+class KnownDrill:
+    """A row of the table of drills.
+
+    `forms` has what may stand after the `@`, "" for nothing, each with what its `=` takes, None for no `=`.
+    `touches` is what of the person's own it may break, for which they must say `--allow-drill NAME`; "" when
+    it breaks nothing but what the harness itself started. `not_for_yours` says why it cannot be done to a
+    service and database that the harness did not start at all, "" when it can.
+    """
+
+    name: str
+    what: str
+    family: Family
+    forms: Mapping[str, Takes | None] = field(default_factory=lambda: {"": None})
+    touches: str = ""
+    not_for_yours: str = ""
+
+    def spellings(self) -> tuple[str, ...]:
+        """How it may be written, for a person."""
+        return tuple(
+            f"{self.name}{f'@{where}' if where else ''}{'' if takes is None else _spelled(takes)}"
+            for where, takes in self.forms.items()
+        )
+
+
+def _spelled(takes: Takes) -> str:
+    return f"[={takes.word}]" if takes.default else f"={takes.word}"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A drill as a plan asks for it; `where` and `value` are "" where nothing was said, and need not be."""
+
+    name: str
+    where: str = ""
+    value: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is written in a plan."""
+        return f"{self.name}{f'@{self.where}' if self.where else ''}{f'={self.value}' if self.value else ''}"
+
+    @property
+    def known(self) -> KnownDrill:
+        """Its row of the table."""
+        return DRILLS[self.name]
+
+    @property
+    def replaces_migration(self) -> bool:
+        """Whether it decides which processes the migration under traffic is."""
+        return self.name in ("kill-migrator", "race-migrators") and self.where != "each"
+
+    @property
+    def count(self) -> int:
+        """Its value, where that is a number."""
+        return int(self.value)
+
+    @property
+    def seconds(self) -> float:
+        """Its value, where that is a duration."""
+        return parse_duration(self.value)
+
+
+DRILLS: Mapping[str, KnownDrill] = {
+    row.name: row
+    for row in (
+        KnownDrill(
+            "kill-migrator",
+            "SIGKILL of the migration's processes before statement N is sent, or during it; without N before"
+            " the one in the middle of a rehearsal. What is left is looked at, then the same command is run"
+            " again. `@each`: at every statement, each on a fresh copy, after the load.",
+            "migration",
+            {"": None, "p50": None, "statement": count(1), "during": count(1), "each": None},
+            touches="the database, which may be left half migrated",
+        ),
+        KnownDrill(
+            "race-migrators",
+            "The migration's command is started N times at once, as by replicas that migrate at their start.",
+            "migration",
+            {"": count(2, "3", most=20)},
+            touches="the database, which several migrations change at once",
+        ),
+    )
+}
+"""Every drill there is, by its name."""
+
+
+def parse(text: str) -> Drill:
+    """The drill of `NAME[@WHERE][=VALUE]`; raises UsageError, naming what is known.
+
+    >>> parse("kill-migrator@statement=3")
+    Drill(name='kill-migrator', where='statement', value='3')
+    """
+    head, equals, value = (part.strip() for part in text.partition("="))
+    name, at, where = (part.strip() for part in head.partition("@"))
+    known = DRILLS.get(name)
+    if known is None:
+        near = get_close_matches(name, DRILLS, n=1)
+        raise UsageError(
+            f"--drill {text}: there is no such drill.",
+            f"{f'Do you mean {near[0]}? ' if near else ''}Known drills: {', '.join(DRILLS)}"
+            " (harness explain drills).",
+        )
+    takes = known.forms.get(where)
+    if where not in known.forms or (at and not where):
+        raise _wrong(text, known, f"it cannot strike {f'at {where!r}' if at else 'just so'}")
+    if takes is None:
+        if equals:
+            raise _wrong(text, known, "it takes no value")
+        return Drill(name, where)
+    value = value or ("" if equals else takes.default)
+    if not takes.fits(value):
+        raise _wrong(text, known, f"its value is {value!r}" if equals else "its value is missing")
+    return Drill(name, where, value)
+
+
+def _wrong(text: str, known: KnownDrill, why: str) -> UsageError:
+    return UsageError(f"--drill {text}: {why}.", f"Write {' or '.join(known.spellings())}.")
+
+
+def explain_drills() -> str:
+    """The table of drills and of their grades, as Markdown."""
+    rows = ["| drill | what it does | may break, of your own |", "| --- | --- | --- |"]
+    for known in DRILLS.values():
+        spellings = "<br>".join(f"`{one}`" for one in known.spellings())
+        yours = known.touches or "nothing"
+        rows.append(f"| {spellings} | {known.what} | {known.not_for_yours or yours} |")
+    rows += ["", "| grade | means |", "| --- | --- |"]
+    rows += [f"| {grade} | {words} |" for grade, words in GRADES.items()]
+    return "\n".join(rows) + "\n"
+
+
+@dataclass(frozen=True)
+class DrillResult:
+    """How one drill went: an entry of `drills[]` in `verdict.json`.
+
+    `at` is when the fault began and `end_at` when everything had come back, in seconds since the start of the
+    run; None for what did not happen. `grade` is None for a drill that could not be done or judged; `why`
+    says so then, and else gives the grade's reason. `evidence` is what the grade was given for.
+    """
+
+    name: str
+    what: str
+    at: float | None = None
+    end_at: float | None = None
+    grade: Grade | None = None
+    why: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def worst_grade(grades: Sequence[Grade]) -> Grade | None:
+    """The worst of them, None of none."""
+    return max(grades, default=None)
