@@ -80,3 +80,28 @@ def says(*answers: bytes) -> Handle:
             connection.sendall(answer)
 
     return handle
+
+
+def answers(body: bytes, *headers: str) -> Handle:
+    """Answer one request by 200 with `body`."""
+    head = "\r\n".join(("HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""))
+    return says(head.encode() + body)
+
+
+def goes_on(head: bytes, piece: bytes, every_s: float = 0.0, sent: list[int] | None = None) -> Handle:
+    """Answer one request with `head`, then with `piece` again and again, as long as the client listens.
+
+    The length of each piece that went out is added to `sent`.
+    """
+
+    def handle(connection: socket.socket) -> None:
+        closed = threading.Event()
+        with suppress(OSError):
+            request_of(connection)
+            connection.sendall(head)
+            while not closed.wait(every_s):
+                connection.sendall(piece)
+                if sent is not None:
+                    sent.append(len(piece))
+
+    return handle

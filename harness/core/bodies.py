@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from harness.core.canary import Canary, read_text
@@ -16,10 +17,16 @@ __all__ = [
     "canary",
     "fill",
     "holds",
+    "is_version",
+    "names_in",
     "new_id",
     "record_in",
     "value_at",
+    "version_of",
 ]
+
+
+_NAMES = 12
 
 
 class ShapeError(ValueError):
@@ -106,6 +113,18 @@ def record_in(answer: Any, key: str) -> Mapping[str, Any]:
     raise ShapeError(f"no {key!r} in {_outline(answer)}")
 
 
+def version_of(record: Mapping[str, Any], name: str) -> int:
+    """The version of a record; raises ShapeError when it is not one that PostgreSQL's `integer` can be."""
+    if is_version(record.get(name)):
+        return int(record[name])
+    raise ShapeError(f"no whole number {name!r} in a record")
+
+
+def is_version(value: object) -> bool:
+    """Whether a value of an answer can be a version."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def value_at(answer: Any, path: str) -> Any:
     """What stands in an answer at a path of names with dots between, None when nothing does."""
     for name in path.split("."):
@@ -117,8 +136,15 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
 
 
+def names_in(answer: Mapping[Any, Any]) -> str:
+    """The names in an object, for a message; of many the first ones."""
+    names = [repr(name) for name in islice(answer, _NAMES)]
+    more = ["…"] if len(answer) > _NAMES else []
+    return ", ".join(names + more) or "nothing"
+
+
 def _outline(answer: Any) -> str:
     """The kind of thing an answer is, without what it holds."""
     if isinstance(answer, Mapping):
-        return f"an object of {', '.join(map(repr, answer)) or 'nothing'}"
+        return f"an object of {names_in(answer)}"
     return "a list" if isinstance(answer, list) else f"a {type(answer).__name__}"

@@ -16,7 +16,7 @@ __all__ = ["Canary", "foreign", "has_canary", "make_text", "read_text"]
 # A name ends in a letter or digit, so that a full stop after a canary is not taken for a part of it.
 _NAME = r"[\w@+](?:[\w.@+-]*[\w@+])?"
 _ANY = re.compile(rf"canary:({_NAME})")
-_OF_A_RUN = re.compile(rf"canary:({_NAME}) run:(\S+) v:(\d+)(?: k:([0-9a-f]{{32}}))?")
+_OF_A_RUN = re.compile(rf"canary:({_NAME}) run:(\S+) v:(\d{{1,9}})\b(?: k:([0-9a-f]{{32}}))?")
 
 
 @dataclass(frozen=True, slots=True)

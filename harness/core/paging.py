@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from harness.core.bodies import ShapeError, value_at
+from harness.core.bodies import ShapeError, names_in, value_at
 from harness.errors import UsageError
 
 __all__ = ["Paging", "PlaceKind", "records_of"]
@@ -113,4 +113,4 @@ def _only_list(answer: Any) -> Any:
     inner = [value for value in answer.values() if isinstance(value, Mapping)]
     if not lists and len(inner) == 1:
         return _only_list(inner[0])
-    raise ShapeError(f"{'several lists' if lists else 'no list'} among {', '.join(map(repr, answer))}")
+    raise ShapeError(f"{'several lists' if lists else 'no list'} among {names_in(answer)}")

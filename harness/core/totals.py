@@ -63,7 +63,7 @@ def _amount(record: Mapping[str, Any], name: str) -> Decimal:
             amount = Decimal(str(value))
         except InvalidOperation:
             amount = Decimal("NaN")
-        if amount.is_finite():
+        if amount.is_finite() and abs(amount.adjusted()) < _EXACT.prec:  # 1E+999999 would be a long text
             return amount
     raise ShapeError(f"no number {name!r} in a record")
 

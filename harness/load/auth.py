@@ -20,6 +20,7 @@ from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
+from harness.core.bodies import ShapeError
 from harness.core.secrets import mask
 from harness.errors import UsageError
 from harness.load.client import MeasuredSession, failure_cause
@@ -35,12 +36,13 @@ __all__ = [
     "Registration",
     "Send",
     "answered_json",
+    "json_object",
     "required",
 ]
 
 Send = Callable[..., FastResponse]
 """How a request for credentials is sent: one of the session's methods,
-`send("POST", path, data=… | json=…, headers=…, expect=…)`."""
+`send("POST", path, data=… | json=…, headers=…, expect=…, reader=…)`."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SUCCESS = range(200, 300)
@@ -230,11 +232,19 @@ def answered_json(account: Account, response: FastResponse, what: str) -> dict[s
     if cause:
         raise LoginError(account, cause, response.status_code)
     try:
+        return json_object(response)
+    except ShapeError as error:
+        raise LoginError(account, f"{what} answered HTTP {response.status_code}, but {error}") from None
+
+
+def json_object(response: FastResponse) -> dict[str, Any]:
+    """The JSON object that an answer holds; raises ShapeError when it holds something else."""
+    try:
         answer = response.json()
     except ValueError:
-        raise LoginError(account, f"{what} answered HTTP {response.status_code}, but no JSON") from None
+        raise ShapeError("no JSON") from None
     if not isinstance(answer, dict):
-        raise LoginError(account, f"{what} answered a JSON {type(answer).__name__}, not an object")
+        raise ShapeError(f"a JSON {type(answer).__name__}, not an object")
     return answer
 
 

@@ -12,7 +12,7 @@ from psycopg import errors
 
 from harness.core.secrets import mask
 
-__all__ = ["cause_of", "http_cause", "is_dropped"]
+__all__ = ["cause_of", "http_cause", "is_dropped", "shape_cause"]
 
 _CAUSE_LENGTH = 80
 _VARYING = re.compile(
@@ -37,6 +37,11 @@ def http_cause(status: int, body: bytes = b"") -> str:
     if said is None:
         return f"HTTP {status}"
     return f"HTTP {status} ({_without_varying(said[1].decode(errors='replace'))})"[:_CAUSE_LENGTH]
+
+
+def shape_cause(status: int, found: str) -> str:
+    """`HTTP 200, but no JSON`: the status was expected, and the body is not what it should be."""
+    return f"HTTP {status}, but {_without_varying(found)}"[:_CAUSE_LENGTH]
 
 
 def cause_of(exception: object, response: object = None) -> str:

@@ -7,12 +7,14 @@ Differences from `locust.contrib.fasthttp.FastHttpSession`:
   `HTTPClient.request`), which hides an outage.
 - A kept connection is probed with poll(2). geventhttpclient probes with select(2), which takes every
   descriptor above 1023 for dead (`geventhttpclient/connectionpool.py`, `_is_socket_alive`).
-- A request as a whole has a deadline; FastHttpSession's timeouts are per socket operation.
+- A request as a whole has a deadline, and its answer a longest length (`harness/load/answers.py`);
+  FastHttpSession's timeouts are per socket operation, and it reads whatever comes.
 - Latency counts from the instant a request was intended for, and a request is known to the recorder from
   its send on. One that is killed is `unfinished` there and never booked as answered.
 - A redirect is not followed: it could lead the load to a host that no guard has seen. It is an answer like
   any other, an error (`HTTP 302`) unless the caller expects it.
-- The caller says which statuses it expects (any 2xx by default); `catch_response` does not exist.
+- The caller says which statuses it expects (any 2xx by default), and may say what reads the answer: one that
+  cannot be read is an error like any other. `catch_response` does not exist.
 - Each recorded request carries a `traceparent` header (`harness/core/traceparent.py`), by which a wait seen
   in the database is tied to it. A header of that name that the caller gives takes its place.
 """
@@ -24,8 +26,8 @@ import json as encoder
 import select
 import socket
 import ssl
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.monkey import get_original
@@ -37,16 +39,19 @@ from locust.event import EventHook
 from locust.user import User
 
 from harness.clock import monotonic, utc_now
+from harness.core.bodies import ShapeError
 from harness.core.client_limits import Use
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
-from harness.load.causes import http_cause
+from harness.load.answers import Answer, AnswerError, BoundedConnection
+from harness.load.causes import http_cause, shape_cause
 from harness.load.recorder import recorder
 
 __all__ = [
     "DEADLINE_S",
     "MeasuredSession",
     "NotSentError",
+    "Reader",
     "RequestError",
     "failure_cause",
     "operation_outcome",
@@ -66,6 +71,10 @@ _UNSURE = frozenset({408, 425, 499})
 _ACCEPTED = 202
 _SERVER_ERROR = 500
 _NEVER_AGAIN = -1
+
+
+Reader = Callable[[FastResponse], object]
+"""What looks into an answer whose status was expected; raises ShapeError when it is not what it should be."""
 
 
 class RequestError(Exception):
@@ -97,6 +106,7 @@ class MeasuredSession(FastHttpSession):
         # Statuses are judged here, by what the caller expects; no exception is raised for one.
         self.client.valid_response_codes = frozenset(range(1000))  # type: ignore[misc]
         self.client.redirect_response_codes = frozenset()  # type: ignore[misc]
+        self.client.response_type = Answer  # type: ignore[misc]
         self.due: float | None = None
         self.number = 0
 
@@ -107,6 +117,7 @@ class MeasuredSession(FastHttpSession):
         name: str | None = None,
         *,
         expect: Container[int] = _SUCCESS,
+        reader: Reader | None = None,
         context: Mapping[str, Any] | None = None,
         **payload: Any,
     ) -> FastResponse:
@@ -116,7 +127,8 @@ class MeasuredSession(FastHttpSession):
         `json`. Returns the response whatever became of it; `status_code` is 0 when there was none.
         """
         intended, self.due = self.due, None
-        response, self.due = self._recorded(method, url, name or url, expect, context, intended, payload)
+        judged = _Expected(expect, reader)
+        response, self.due = self._recorded(method, url, name or url, judged, context, intended, payload)
         return response
 
     def request_now(
@@ -126,10 +138,11 @@ class MeasuredSession(FastHttpSession):
         name: str | None = None,
         *,
         expect: Container[int] = _SUCCESS,
+        reader: Reader | None = None,
         **payload: Any,
     ) -> FastResponse:
         """Like `request`, for what happens beside the user's tasks: intended for now, `due` stays."""
-        return self._recorded(method, url, name or url, expect, None, None, payload)[0]
+        return self._recorded(method, url, name or url, _Expected(expect, reader), None, None, payload)[0]
 
     def unrecorded(
         self,
@@ -137,6 +150,7 @@ class MeasuredSession(FastHttpSession):
         url: str,
         *,
         expect: Container[int] = _SUCCESS,  # noqa: ARG002 - taken as `request` does; here nobody judges
+        reader: Reader | None = None,  # noqa: ARG002
         **payload: Any,
     ) -> FastResponse:
         """Send one request that is not part of the load: no sample, no event."""
@@ -147,7 +161,7 @@ class MeasuredSession(FastHttpSession):
         method: str,
         url: str,
         name: str,
-        expect: Container[int],
+        expected: _Expected,
         context: Mapping[str, Any] | None,
         intended: float | None,
         payload: Mapping[str, Any],
@@ -163,13 +177,16 @@ class MeasuredSession(FastHttpSession):
         except Exception as error:
             recorder.answered(token, monotonic(), Outcome.ERROR, type(error).__name__)
             raise
+        except gevent.Timeout:  # the caller's own deadline
+            recorder.answered(token, monotonic(), Outcome.ERROR, "timed out")
+            raise
         except gevent.GreenletExit:  # the user is stopped
             recorder.cut(token, monotonic())
             raise
         ended = monotonic()
         if response.status_code >= _SERVER_ERROR:
             self._give_up_connections()
-        cause = failure_cause(response, expect)
+        cause = expected.cause(response)
         recorder.answered(token, ended, Outcome.ERROR if cause else Outcome.OK, cause)
         self._fire(method, url, name, response, cause, context or {}, (intended, sent, ended))
         return response, ended
@@ -199,14 +216,17 @@ class MeasuredSession(FastHttpSession):
         if json is not None:
             data = encoder.dumps(json)
             fields |= {"Content-Type": "application/json", "Accept": "application/json"}
-        with gevent.Timeout(DEADLINE_S):
+        with gevent.Timeout(DEADLINE_S) as deadline:
             response = self._send_request_safe_mode(
                 method, self._build_url(url), payload=data, headers=fields, params=params
             )
             try:
                 response.content  # noqa: B018 - reads the body, which belongs to the request's time
             except FAILURE_EXCEPTIONS as error:
-                response.error = error  # type: ignore[attr-defined] # as `raise_for_status` looks for it
+                late = AnswerError(f"no end of the answer within {DEADLINE_S:g} s")
+                # as `raise_for_status` looks for it
+                response.error = late if error is deadline else error  # type: ignore[attr-defined]
+        _pass_on(_error(response), deadline)
         return response
 
     def _fire(
@@ -243,6 +263,24 @@ class MeasuredSession(FastHttpSession):
         )
 
 
+class _Expected(NamedTuple):
+    """What the caller takes for a good answer."""
+
+    statuses: Container[int]
+    reader: Reader | None
+
+    def cause(self, response: FastResponse) -> str:
+        """Why the response is none, "" when it is one."""
+        if cause := failure_cause(response, self.statuses):
+            return cause
+        if self.reader is not None and response.status_code in _SUCCESS:
+            try:
+                self.reader(response)
+            except ShapeError as error:
+                return shape_cause(response.status_code, str(error))
+        return ""
+
+
 def failure_cause(response: FastResponse, expect: Container[int] = _SUCCESS) -> str:
     """Why the response is not what was expected: `HTTP 503`, `HTTP 500 (42703)`, `connection refused`.
 
@@ -276,8 +314,17 @@ def _error(response: FastResponse) -> BaseException | None:
     return getattr(response, "error", None)
 
 
+def _pass_on(error: BaseException | None, deadline: gevent.Timeout) -> None:
+    """Raise the deadline of a caller, which geventhttpclient takes for a failure of the request."""
+    origin = getattr(error, "original", None) or error
+    if isinstance(origin, gevent.Timeout) and origin is not deadline:
+        raise origin
+
+
 def _transport_cause(error: BaseException) -> str:
     error = getattr(error, "original", None) or error.__cause__ or error
+    if isinstance(error, AnswerError):
+        return str(error)
     for kinds, cause in _CAUSES:
         if isinstance(error, kinds):
             return cause
@@ -321,7 +368,7 @@ class _Client(HTTPClient):
 
         def connect_or_say_so() -> Any:
             try:
-                return connect()
+                return BoundedConnection(connect())
             except OSError as error:
                 raise NotSentError("not connected") from error
 

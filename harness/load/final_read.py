@@ -12,7 +12,7 @@ from gevent.pool import Pool
 from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
-from harness.core.bodies import ShapeError, canaries_in, record_in
+from harness.core.bodies import ShapeError, canaries_in, record_in, version_of
 from harness.core.canary import Canary
 from harness.core.declaration import Declaration
 from harness.core.paging import PlaceKind, records_of
@@ -54,7 +54,11 @@ def read_back(actors: Iterable[Actor], settings: RunSettings) -> Iterator[FinalR
             if not resource.writes:
                 continue
             own = written[actor.login.account.name, resource]
-            error = _Reading(reader, actor.login.account.name, resource, settings.canary, own).read(found)
+            try:
+                error = _Reading(reader, actor.login.account.name, resource, settings.canary, own).read(found)
+            except Exception as broken:  # noqa: BLE001 - one account's must not end the others'
+                _log.exception("The final read of %s broke off.", actor.login.account.name)
+                error = f"GET {resource.path}: {type(broken).__name__}"
             errors += [error] if error else []
         totals = tuple(filter(None, (_total(reader, declared) for declared in actor.totals)))
         error = "; ".join(errors) or None
@@ -201,8 +205,4 @@ class _Reading:
 
     def _version(self, record: Mapping[str, Any], otherwise: int) -> int:
         name = self._resource.version
-        if name is None:
-            return otherwise
-        if not isinstance(record.get(name), int):
-            raise ShapeError(f"no whole number {name!r} in a record")
-        return int(record[name])
+        return otherwise if name is None else version_of(record, name)

@@ -12,17 +12,17 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from random import Random
 from typing import Any, Protocol, overload
 
 from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
-from harness.core.bodies import ShapeError, canaries_in, fill, record_in
+from harness.core.bodies import ShapeError, canaries_in, fill, is_version, record_in, version_of
 from harness.core.canary import make_text
 from harness.core.declaration import Declaration
 from harness.core.operations import OperationKind, OperationOutcome
@@ -134,12 +134,16 @@ class Records:
         query = f"?{paging.query(self._place(paging), min(PAGE, resource.page_size))}" if paging else ""
         what, since = f"GET {resource.path}", monotonic()
         response = self._user.call(
-            "GET", f"{resource.path}{query}", name=resource.path, private=resource.private
+            "GET",
+            f"{resource.path}{query}",
+            name=resource.path,
+            private=resource.private,
+            reader=self._listed_in,
         )
         if failure_cause(response):
             return
         with warning(what):
-            records = records_of(answer_of(response), resource.list_in)
+            records = self._listed_in(response)
             self._saw(records, since)
             self._listed = [str(r[resource.key]) for r in records if resource.key in r] or self._listed
 
@@ -152,7 +156,11 @@ class Records:
             return
         since = monotonic()
         response = self._user.call(
-            "GET", resource.path_of(record_id), name=resource.one, private=resource.private
+            "GET",
+            resource.path_of(record_id),
+            name=resource.one,
+            private=resource.private,
+            reader=self._version_in,
         )
         if response.status_code in _ABSENT and record_id in self._keys:
             self._user.saw(self._keys[record_id], 0, 0, since)
@@ -168,7 +176,7 @@ class Records:
             if any(canaries_in(answer_of(response), resource.marked)):
                 self._acknowledged.shown = True
             if resource.version is not None:
-                known.version = _version_in(response, resource)
+                known.version = self._version_in(response)
             self._saw([record_in(answer_of(response), resource.key)], since)
         if resource.private:
             self._user.share(resource, record_id)
@@ -201,6 +209,7 @@ class Records:
             "POST",
             resource.path,
             expect=resource.created,
+            reader=None if resource.chooses_id else _tells_an_id,
             answered=learn,
             private=resource.private,
             json=self._body(resource.create, key, 1, str(key)),
@@ -284,12 +293,22 @@ class Records:
         if not resource.tells_versions:
             return 1
         told = []
-        if isinstance(record.get(resource.version or ""), int):
+        if is_version(record.get(resource.version or "")):
             told.append(int(record[resource.version or ""]))
         if resource.rewrites_canary:
             claims = [one.version for one in canaries_in(record, resource.marked) if one.run == run]
             told += [max(claims)] if claims else []
         return min(told, default=0)
+
+    def _listed_in(self, response: FastResponse) -> Sequence[Mapping[str, Any]]:
+        return records_of(answer_of(response), self.resource.list_in)
+
+    def _version_in(self, response: FastResponse) -> int | None:
+        """The version of the record that was read, None where none is declared."""
+        answer, name = answer_of(response), self.resource.version
+        if name is None:
+            return None
+        return version_of(record_in(answer, self.resource.key), name)
 
     def _body(
         self, declared: Mapping[str, Any], key: uuid.UUID, version: int, record_id: str
@@ -366,7 +385,7 @@ def answer_of(response: FastResponse) -> Any:
     try:
         return response.json()
     except ValueError:
-        raise ShapeError("an answer that is not JSON") from None
+        raise ShapeError("a body that is not JSON") from None
 
 
 def id_of(response: FastResponse, resource: Declaration) -> str:
@@ -380,22 +399,23 @@ def id_of(response: FastResponse, resource: Declaration) -> str:
         raise
 
 
-def _version_in(response: FastResponse, resource: Declaration) -> int:
-    version = record_in(answer_of(response), resource.key).get(resource.version or "")
-    if isinstance(version, int):
-        return version
-    raise ShapeError(f"no whole number {resource.version!r} in the record")
+def _tells_an_id(response: FastResponse) -> None:
+    """Raise ShapeError when a create's answer can tell none, though it is not empty nor has a `Location`."""
+    if response.content and not (response.headers and response.headers.get("Location")):
+        answer_of(response)
 
 
 @contextmanager
 def warning(what: str, mend: str = _MEND) -> Iterator[None]:
-    """Say once per process that an answer is not of the shape that was declared; its request is recorded."""
+    """Say once per process and path that an answer is not of the shape that was declared; the others are in
+    the record.
+    """
     try:
         yield
     except ShapeError as error:
-        _warn(what, str(error), mend)
+        if what not in _warned:
+            _warned.add(what)
+            _log.warning("%s: %s. %s", what, error, mend)
 
 
-@cache
-def _warn(what: str, cause: str, mend: str) -> None:
-    _log.warning("%s: %s. %s", what, cause, mend)
+_warned: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -15,9 +16,13 @@ from harness.core.accounts import Account
 from harness.core.bodies import value_at
 from harness.environ import variable
 from harness.errors import UsageError
-from harness.load.auth import Auth, Credentials, LoginError, Send, answered_json, required
+from harness.load.answers import service_clock
+from harness.load.auth import Auth, Credentials, LoginError, Send, answered_json, json_object, required
 
 __all__ = ["BearerAuth", "JsonLogin", "PasswordGrant", "Refresh", "Revoke", "SignedJwt", "StaticToken"]
+
+_KEYS_TOLD = 20
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,14 @@ class Refresh:
         """Ask for new tokens."""
         match self.by:
             case "bearer":
-                return send("POST", self.path, headers={"Authorization": f"Bearer {token}"})
+                return send(
+                    "POST", self.path, headers={"Authorization": f"Bearer {token}"}, reader=json_object
+                )
             case "form":
-                return send("POST", self.path, data={"grant_type": "refresh_token", self.field: token})
+                form = {"grant_type": "refresh_token", self.field: token}
+                return send("POST", self.path, data=form, reader=json_object)
             case _:
-                return send("POST", self.path, json={self.field: token})
+                return send("POST", self.path, json={self.field: token}, reader=json_object)
 
 
 @dataclass(frozen=True)
@@ -152,12 +160,16 @@ class _Asked(BearerAuth):
         token = value_at(answer, self.token)
         if not isinstance(token, str) or not token:
             # Values may be secrets; the names of the keys say enough.
-            keys = ", ".join(sorted(map(str, answer))) or "none"
+            keys = ", ".join(sorted(answer)[:_KEYS_TOLD]) or "none"
             what = f"POST {path} answered HTTP {response.status_code}"
             raise LoginError(account, f"{what} without {self.token}; its keys are: {keys}")
+        if not _SENDABLE.fullmatch(token):
+            raise LoginError(account, f"POST {path} answered a token that no header can bear")
         refresh_token = value_at(answer, self.refresh_token)
         return self._proof(
-            token, refresh_token if isinstance(refresh_token, str) else old_refresh, _life(answer, token)
+            token,
+            refresh_token if isinstance(refresh_token, str) else old_refresh,
+            _life(answer, token, service_clock(response)),
         )
 
 
@@ -182,7 +194,7 @@ class PasswordGrant(_Asked):
         if self.scope is not None:
             form["scope"] = self.scope
         form |= account.fill(self.extra)
-        return self._granted(account, send("POST", self.path, data=form), self.path)
+        return self._granted(account, send("POST", self.path, data=form, reader=json_object), self.path)
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ class JsonLogin(_Asked):
     def log_in(self, account: Account, send: Send) -> Credentials:
         """A token for name and password, sent as JSON."""
         body = {self.username: account.name, self.password: account.password, **account.fill(self.extra)}
-        return self._granted(account, send("POST", self.path, json=body), self.path)
+        return self._granted(account, send("POST", self.path, json=body, reader=json_object), self.path)
 
 
 @dataclass(frozen=True)
@@ -278,15 +290,28 @@ def _nobody(*_: Any, **__: Any) -> FastResponse:
     raise NotImplementedError("nobody is asked")
 
 
-def _life(answer: Mapping[str, Any], token: str) -> float:
-    """For how many seconds from now the token is good."""
+def _life(answer: Mapping[str, Any], token: str, now: float) -> float:
+    """For how many seconds from `now`, by the service's clock, the token is good; for ever where nothing says
+    so, or what does says that it is over already.
+    """
+    for said in (_expires_in(answer), _until(token, now)):
+        if said is not None:
+            return said if said > 0 else math.inf
+    return math.inf
+
+
+def _expires_in(answer: Mapping[str, Any]) -> float | None:
+    """Optional (RFC 6749 §5.1), and what is no number says nothing."""
     try:
         return float(answer["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        pass  # optional (RFC 6749 §5.1), and what is no number says nothing
+    except (KeyError, OverflowError, TypeError, ValueError):
+        return None
+
+
+def _until(token: str, now: float) -> float | None:
+    """By its own `iat` where it has one; what is no JSON Web Token says nothing."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-        # By its own `iat` where it has one: the service's clock may differ from ours.
-        return float(claims["exp"]) - float(claims.get("iat") or utc_now().timestamp())
-    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
-        return math.inf
+        return float(claims["exp"]) - float(claims.get("iat") or now)
+    except (jwt.PyJWTError, KeyError, OverflowError, TypeError, ValueError):
+        return None

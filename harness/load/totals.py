@@ -17,7 +17,7 @@ from harness.clock import monotonic
 from harness.core.paging import records_of
 from harness.core.record import Total
 from harness.core.totals import TotalsDeclaration, total_of
-from harness.load.client import failure_cause
+from harness.load.client import Reader, failure_cause
 from harness.load.resource import answer_of, warning
 
 __all__ = ["Amounts", "Totals"]
@@ -25,10 +25,10 @@ __all__ = ["Amounts", "Totals"]
 _MEND = "Mend the Totals: its amount or list_in."
 
 
-class Reader(Protocol):
+class Owner(Protocol):
     """What Amounts need of their user, see `MigrationUser`."""
 
-    def call(self, method: str, path: str) -> FastResponse: ...
+    def call(self, method: str, path: str, *, reader: Reader) -> FastResponse: ...
 
     def check(self, response: FastResponse, what: str) -> None: ...
 
@@ -38,7 +38,7 @@ class Reader(Protocol):
 class Amounts:
     """One account's amounts; `records` are those that were read last."""
 
-    def __init__(self, declared: TotalsDeclaration, user: Reader) -> None:
+    def __init__(self, declared: TotalsDeclaration, user: Owner) -> None:
         self.declared = declared
         self.records: list[Mapping[str, Any]] = []
         self._user = user
@@ -46,14 +46,17 @@ class Amounts:
     def read(self) -> None:
         """Read them all, and book their sum."""
         since, what = monotonic(), f"GET {self.declared.path}"
-        response = self._user.call("GET", self.declared.path)
+        response = self._user.call("GET", self.declared.path, reader=self._read_in)
         if failure_cause(response):
             return
         self._user.check(response, what)
         with warning(what, _MEND):
-            records = records_of(answer_of(response), self.declared.list_in)
-            self._user.summed(total_of(records, self.declared), since)
-            self.records = records
+            self.records, total = self._read_in(response)
+            self._user.summed(total, since)
+
+    def _read_in(self, response: FastResponse) -> tuple[list[Mapping[str, Any]], Total]:
+        records = records_of(answer_of(response), self.declared.list_in)
+        return records, total_of(records, self.declared)
 
 
 class Totals(TotalsDeclaration):
@@ -65,8 +68,8 @@ class Totals(TotalsDeclaration):
     @overload
     def __get__(self, user: None, owner: type) -> Totals: ...
     @overload
-    def __get__(self, user: Reader, owner: type) -> Amounts: ...
-    def __get__(self, user: Reader | None, owner: type) -> Totals | Amounts:
+    def __get__(self, user: Owner, owner: type) -> Amounts: ...
+    def __get__(self, user: Owner | None, owner: type) -> Totals | Amounts:
         """The declaration on a class; on a user, that account's amounts."""
         if user is None:
             return self

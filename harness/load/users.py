@@ -26,7 +26,7 @@ from harness.core.stream import Stream
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
-from harness.load.client import MeasuredSession, failure_cause, operation_outcome
+from harness.load.client import MeasuredSession, Reader, failure_cause, operation_outcome
 from harness.load.continuity import control
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
@@ -191,19 +191,22 @@ class MigrationUser(FastHttpUser):
         name: str | None = None,
         expect: Container[int] = range(200, 300),
         private: bool | None = None,
+        reader: Reader | None = None,
         **payload: Any,
     ) -> FastResponse:
         """One request as this account; when its credentials are refused once more, with a fresh login.
 
         An answer that is `private` must not show another account's data; one that is not may. None: an answer
-        that is not as expected must not.
+        that is not as expected must not. `reader` looks into the answer: what it raises ShapeError for is
+        recorded as an error.
         """
+        options = {"expect": expect, "reader": reader}
         credentials = self._credentials()
-        response = self._send(credentials, method, path, name, expect, private, payload)
+        response = self._send(credentials, method, path, name, private, options, payload)
         if response.status_code not in expect and self.auth.refuses(response):
             self.account_login.refused(credentials)
             credentials = self._credentials()
-            response = self._send(credentials, method, path, name, expect, private, payload)
+            response = self._send(credentials, method, path, name, private, options, payload)
         self.account_login.answered(credentials, response)
         if self.random.random() < self.foreign_read_ratio and not self._is_probing():
             self._probing = self._aside.spawn(self._read_foreign)
@@ -286,13 +289,13 @@ class MigrationUser(FastHttpUser):
         method: str,
         path: str,
         name: str | None,
-        expect: Container[int],
         private: bool | None,
+        options: dict[str, Any],
         payload: dict[str, Any],
     ) -> FastResponse:
         signed = credentials.signed(method, payload)
-        response = self.client.request(method, path, name, expect=expect, **signed)
-        if private or (private is None and response.status_code not in expect):
+        response = self.client.request(method, path, name, **options, **signed)
+        if private or (private is None and response.status_code not in options["expect"]):
             self.check(response, f"{method} {name or path}")
         return response
 

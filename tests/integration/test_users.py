@@ -6,7 +6,6 @@ import resource
 import socket
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -184,18 +183,6 @@ def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
 
-def drip(connection: socket.socket) -> None:
-    """Send an answer a byte at a time, for as long as the client listens."""
-    connection.recv(65536)
-    closed = threading.Event()
-    try:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not closed.wait(0.02):
-            connection.sendall(b".")
-    except OSError:
-        closed.set()
-
-
 def fail_then_hang_up(connection: socket.socket) -> None:
     """Answer the first request with 500, and the next one, if it comes on this connection, not at all."""
     if connection.recv(65536):
@@ -274,11 +261,3 @@ def test_connection_on_a_high_descriptor_is_kept() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(connections) == 1
-
-
-def test_answer_that_never_ends_is_cut_off_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "DEADLINE_S", 0.3)
-    with server(drip) as (base, _):
-        response = _session(base).request("GET", "/documents")
-    assert failure_cause(response) == "timed out"
-    assert operation_outcome(response) is OperationOutcome.INDETERMINATE

@@ -10,9 +10,11 @@ from harness.core.bodies import (
     canary,
     fill,
     holds,
+    names_in,
     new_id,
     record_in,
     value_at,
+    version_of,
 )
 from harness.core.canary import make_text
 
@@ -89,3 +91,20 @@ def test_answer_without_a_record_is_said(answer: Any, said: str) -> None:
 )
 def test_a_value_is_found_at_its_path(path: str, value: str | None) -> None:
     assert value_at({"token": "a", "data": {"token": "b"}, "list": ["c"]}, path) == value
+
+
+@pytest.mark.parametrize("version", [0, 7, 2**31 - 1])
+def test_version_is_what_an_integer_column_can_hold(version: int) -> None:
+    assert version_of({"v": version}, "v") == version
+
+
+@pytest.mark.parametrize("record", [{}, *({"v": v} for v in (-1, 2**31, 1.0, "7", True, None))])
+def test_version_that_is_none_is_named(record: dict[str, Any]) -> None:
+    with pytest.raises(ShapeError, match="no whole number 'v' in a record"):
+        version_of(record, "v")
+
+
+def test_of_many_names_the_first_are_told() -> None:
+    assert names_in({"a": 1, "b": 2}) == "'a', 'b'"
+    assert names_in({}) == "nothing"
+    assert names_in(dict.fromkeys(range(1000))).endswith(" 11, …")

@@ -50,3 +50,7 @@ def test_text_that_no_run_wrote_has_no_canary_of_one(text: str) -> None:
 )
 def test_foreign_canaries_are_those_of_other_accounts(text: str, others: set[str]) -> None:
     assert foreign(text, "account-0001") == others
+
+
+def test_number_that_no_version_can_be_is_none() -> None:
+    assert read_text("canary:ann run:8f3a v:" + "9" * 5000) is None

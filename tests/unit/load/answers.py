@@ -46,6 +46,7 @@ class Service:
         self.routes[route] = answer
 
     def send(self, method: str, path: str, **payload: Any) -> Response:
+        payload.pop("reader", None)
         self.asked.append((method, path, payload))
         answer = self.routes.get(f"{method} {path}", Response(404))
         if isinstance(answer, list):

@@ -8,6 +8,7 @@ from geventhttpclient.useragent import RetriesExceeded
 from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
+from harness.core.bodies import ShapeError
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
 from harness.load import client
@@ -144,6 +145,24 @@ def test_expected_status_is_ok_and_others_are_not(wire: Wire) -> None:
     wire.session.request("PUT", "/a", expect={200, 409})
     wire.session.request("PUT", "/a", expect={200})
     assert [answer[2] for answer in wire.flights.answered_] == [Outcome.OK, Outcome.ERROR]
+
+
+def _misses(response: FastResponse) -> None:
+    raise ShapeError(f"no 'id' in {response.status_code}, 6f1ed002-ab59-5b1c-8d8b-3c1a3f6d1d0e")
+
+
+def test_answer_that_its_reader_cannot_read_is_an_error(wire: Wire) -> None:
+    wire.session.request("GET", "/a", reader=_misses)
+    assert wire.flights.answered_[0][2:] == (Outcome.ERROR, "HTTP 200, but no 'id' in 200, #")
+    assert str(wire.events[0]["exception"]) == "HTTP 200, but no 'id' in 200, #"
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_only_answers_of_success_are_read(wire: Wire, status: int) -> None:
+    wire.ends = Answer(status)
+    wire.session.request("PUT", "/a", expect={200, 409}, reader=_misses)
+    outcome = Outcome.OK if status == 409 else Outcome.ERROR
+    assert wire.flights.answered_[0][2:] == (outcome, "" if status == 409 else "HTTP 404")
 
 
 def test_killed_request_is_cut_and_fires_no_event(wire: Wire) -> None:

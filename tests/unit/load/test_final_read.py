@@ -329,3 +329,18 @@ def test_total_that_cannot_be_read_leaves_the_rest_as_it_is(caplog: pytest.LogCa
     read = _totals(Purse(70, 30, statuses=(503,) * 9))
     assert (read.error, read.totals) == (None, ())
     assert "GET /wallets could not be read at the end: HTTP 503 (5 tries)" in caplog.text
+
+
+def test_account_whose_reading_breaks_off_is_said_and_the_others_are_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = Shelf([]), Shelf([_mine(0)])
+
+    def break_off(*_: object, **__: object) -> Answer:
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr(broken, "unrecorded", break_off)
+    actors = [Actor(cast(Login, shelf), (ITEMS,)) for shelf in (broken, whole)]
+    reads = list(read_back(actors, SETTINGS))
+    assert [(read.error, len(read.found)) for read in reads] == [("GET /items/: OverflowError", 0), (None, 1)]
+    assert "broke off" in caplog.text

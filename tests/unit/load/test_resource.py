@@ -97,7 +97,7 @@ def person() -> Person:
 
 @pytest.fixture(autouse=True)
 def _each_warning_anew() -> None:
-    resource_module._warn.cache_clear()
+    resource_module._warned.clear()
 
 
 def _created(person: Person, resource: Resource, body: Any = None) -> tuple[Records, uuid.UUID]:

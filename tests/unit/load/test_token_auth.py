@@ -1,5 +1,6 @@
 import re
 import time
+from email.utils import formatdate
 from typing import Any
 
 import jwt
@@ -230,7 +231,7 @@ def test_header_and_scheme_can_be_chosen() -> None:
         ),
         (Response(200, {}), "POST /token answered HTTP 200 without access_token; its keys are: none"),
         (Response(200, "<html>hush</html>"), "POST /token answered HTTP 200, but no JSON"),
-        (Response(200, ["hush"]), "POST /token answered a JSON list, not an object"),
+        (Response(200, ["hush"]), "POST /token answered HTTP 200, but a JSON list, not an object"),
         (Response(404), "HTTP 404"),
         (Response(429), "rate limited (HTTP 429)"),
         (Response(503), "HTTP 503"),
@@ -332,3 +333,40 @@ def test_claim_of_a_column_that_is_not_there_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv("SHOP_KEY", "k" * 32)
     with pytest.raises(UsageError, match=r"SignedJwt\(claims=…\) names \{role\}, and ann@example.org has no"):
         SignedJwt("SHOP_KEY", claims={"role": "{role}"}).check(ANN)
+
+
+@pytest.mark.parametrize("off_s", [-600, 600])
+def test_token_is_renewed_by_the_services_clock(clock: Clock, off_s: int) -> None:
+    """Its `exp` alone says until when by that clock, and `Date` what that clock shows."""
+    now = int(time.time()) + off_s
+    token = jwt.encode({"exp": now + 100}, "k" * 32)
+    service = Service()
+    date = [("Date", formatdate(now, usegmt=True))]
+    service["POST /token"] = Response(200, {"access_token": token}, date)
+    grant = login(PasswordGrant("/token"))
+    for passed in (0.0, 79.0):
+        clock.now += passed
+        grant.credentials(service.send)
+        assert len(service.asked) == 1
+    clock.now += 1.0
+    grant.credentials(service.send)
+    assert len(service.asked) == 2
+
+
+@pytest.mark.parametrize("said", [{"expires_in": 0}, {"expires_in": -5}, {"expires_in": "nan"}])
+def test_token_that_is_said_to_be_over_is_used_until_it_is_refused(clock: Clock, said: Any) -> None:
+    service = Service()
+    service["POST /token"] = Response(200, {"access_token": "a", **said})
+    grant = login(PasswordGrant("/token"))
+    for _ in range(3):
+        clock.now += 1000.0
+        grant.credentials(service.send)
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "Jörg"])
+def test_token_that_no_header_can_bear_is_none(token: str) -> None:
+    service = Service()
+    service["POST /token"] = Response(200, {"access_token": token})
+    with pytest.raises(LoginError, match="answered a token that no header can bear"):
+        login(PasswordGrant("/token")).credentials(service.send)

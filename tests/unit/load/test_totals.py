@@ -6,6 +6,7 @@ from locust.contrib.fasthttp import FastResponse
 
 from harness.core.record import Total
 from harness.load import resource as resource_module
+from harness.load.client import Reader
 from harness.load.totals import Amounts, Totals
 from tests.unit.load.test_resource import answer
 
@@ -23,7 +24,7 @@ class Person:
         self.totals: list[Total] = []
         self.checked: list[str] = []
 
-    def call(self, method: str, path: str) -> FastResponse:
+    def call(self, method: str, path: str, *, reader: Reader) -> FastResponse:
         self.requests.append((method, path))
         return self.answer
 
@@ -61,7 +62,7 @@ def test_failed_read_says_nothing() -> None:
 def test_answer_of_another_shape_is_no_total_and_is_warned_of(
     body: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resource_module._warn.cache_clear()
+    resource_module._warned.clear()
     person = Person(200, body)
     with caplog.at_level(logging.WARNING):
         person.wallets.read()
