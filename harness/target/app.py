@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from harness.target import accounts, documents, transfers, websocket
 from harness.target.auth import Guard
 from harness.target.database import create_engine, database_failed, pool_exhausted
+from harness.target.faults import plant
 from harness.target.settings import Settings
 from harness.target.sqlcommenter import RequestTrace
 
@@ -36,6 +37,8 @@ def create_app() -> FastAPI:
     app.add_api_route("/health", _health)
     if settings.sqlcommenter:
         app.add_middleware(RequestTrace)
+    if settings.fault is not None:
+        plant(app, settings.fault)
     return app
 
 

@@ -38,6 +38,9 @@ class Settings:
     sqlcommenter: bool = True
     """`MUL_TARGET_SQLCOMMENTER`: 1 or 0, whether statements say for which request they run."""
 
+    fault: str | None = None
+    """`MUL_TARGET_FAULT`: how the service is broken on purpose, for tests alone (`faults.py`)."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Raises SystemExit, naming the variable, when one is missing or is not of its kind."""
@@ -50,6 +53,7 @@ class Settings:
             audience=_variable("AUDIENCE") or cls.audience,
             seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
             sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
+            fault=_variable("FAULT"),
         )
 
     @property
