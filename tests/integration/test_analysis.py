@@ -1,0 +1,129 @@
+"""Judging is deterministic: the same directory gives the same bytes, however Python orders its sets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness.core.blocks import Block
+from harness.core.events import Event, Kind
+from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.record import FinalRead, Found
+from harness.core.samples import Outcome
+from harness.load.messages import final_read_line
+from harness.store import RunDirectory
+from tests.fix_record import a_deadlock, a_schema, a_wait, joined, messages, on_disk, steady, watched
+
+pytestmark = pytest.mark.integration
+
+ACCOUNTS = [f"account-{number:04}" for number in range(1, 9)]
+ENDPOINTS = ["GET /documents", "PUT /documents/{id}", "POST /transfers", "GET /wallets"]
+DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md")
+OK = OperationOutcome.OK
+
+
+def _key(account: int, number: int) -> uuid.UUID:
+    return uuid.UUID(int=account * 100 + number)
+
+
+def _operations() -> Iterator[bytes]:
+    """Each account creates five records, changes one and deletes one; one write has no clear end."""
+    for account in range(len(ACCOUNTS)):
+        for number in range(5):
+            yield pack_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, _key(account, number))
+        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 9, 9.1, _key(account, 1))
+        yield pack_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, _key(account, 2))
+        unsure = OperationOutcome.INDETERMINATE
+        yield pack_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, _key(account, 5))
+
+
+def _final_reads() -> Iterator[FinalRead]:
+    """Of those five: lost, an older version, deleted and there, twice, and hidden; and a stranger."""
+    for account, name in enumerate(ACCOUNTS):
+        numbers = {1: 1, 2: 2, 3: 3, 4: 3, 5: 9}
+        found = tuple(Found(str(_key(account, number)), 1, name, 1) for number in numbers.values())
+        stored = (*found, Found(str(_key(account, 4)), 1, name, 1))
+        yield FinalRead(name, 54.0, found, None, stored, "w1")
+
+
+def a_bad_run(root: Path) -> Path:
+    """The directory of a run in which everything went wrong, for all accounts and endpoints alike."""
+    fine = [steady(end=27.0, rate=25.0, endpoint=name) for name in ENDPOINTS]
+    slow = [steady(27.0, 52.0, 25.0, 4.0, endpoint=name) for name in ENDPOINTS]
+    failed = [steady(27.0, 37.0, 20.0, outcome=Outcome.ERROR, endpoint=name) for name in ENDPOINTS]
+    path = on_disk(root, table=joined(*fine, *slow, *failed))
+    directory = RunDirectory(path)
+    packed = list(_operations())
+    names = {str(number): name for number, name in enumerate(ACCOUNTS)}
+    directory.append_block(
+        "operations", Block("w1", 0, len(packed), b"".join(packed), {"accounts": names}).encode()
+    )
+    counts = {"samples": 1, "operations": 1, "started": 1, "finished": 1, "unfinished": 0}
+    directory.append_event(Event(53.6, Kind.WORKER_FINAL, {"worker": "w1", **counts}))
+    for read in _final_reads():
+        directory.append_line("final_read.ndjson.gz", final_read_line(read))
+    for kind in ("fresh_login", "first_use"):
+        worked = {"at": 0.0, "account": ACCOUNTS[0], "probe": kind, "outcome": "worked"}
+        directory.append_line("probes.ndjson", worked)
+    for probe in ("foreign_read", "canary", "fresh_login", "old_token", "first_use"):
+        outcome = "leaked" if probe in ("foreign_read", "canary") else "failed"
+        for name in reversed(ACCOUNTS):
+            detail = f"{probe} of {name}"
+            directory.append_line(
+                "probes.ndjson",
+                {"at": 30.0, "account": name, "probe": probe, "outcome": outcome, "detail": detail},
+            )
+    for point in messages(delay_s=5.0, missed=7):
+        directory.append_line("websocket.ndjson", asdict(point))
+    for pid in range(600, 612):
+        directory.append_line("locks.ndjson", asdict(a_wait(27.1, 33.0, pid=pid)))
+    directory.append_line("database.ndjson", {"what": "log", **asdict(a_deadlock(27.5))})
+    directory.write_json("observer.json", asdict(watched(waits=12, lines=1)))
+    directory.write_json("catalog_before.json", asdict(a_schema()))
+    directory.write_json("catalog_after.json", asdict(a_schema(tables={}, indexes={})))
+    directory.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The run, judged by two processes whose sets are ordered differently."""
+    run = a_bad_run(tmp_path_factory.mktemp("runs"))
+    out = []
+    for seed in ("1", "2"):
+        out.append(tmp_path_factory.mktemp("judged"))
+        command = [sys.executable, "-m", "harness", "analyze", str(run), "--out", str(out[-1])]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_the_same_directory_gives_the_same_bytes(judged: list[Path], name: str) -> None:
+    first, second = ((folder / name).read_bytes() for folder in judged)
+    assert first == second
+
+
+def test_what_is_judged_holds_findings_of_every_kind(judged: list[Path]) -> None:
+    verdict = json.loads((judged[0] / "verdict.json").read_text())
+    ledger, isolation, websocket = verdict["ledger"], verdict["isolation"], verdict["websocket"]
+    for kind in ("lost", "hidden", "unexpected", "duplicated", "indeterminate"):
+        assert ledger[kind] >= len(ACCOUNTS), kind
+    assert isolation["leaks"] == 2 * len(ACCOUNTS)
+    assert websocket["missed"] == 7
+    assert len(verdict["blame"]) >= 1
+    assert {gate["name"] for gate in verdict["gates"] if gate["status"] == "fail"} >= {
+        *("errors", "latency", "stall", "deadlocks", "lost_writes", "unexpected_writes"),
+        *("leaks", "continuity", "ws_delivery", "ws_missed"),
+    }
