@@ -245,6 +245,7 @@ def _overlap(operations: OperationTable, rows: Ints, windows: Sequence[Window]) 
 
 def _each(operations: OperationTable, during: Reads, rows: Ints, kind: str) -> Iterator[Offender]:
     """An offender for each record of the reads in `rows`."""
+    deleted, early = set(during.deleted.tolist()), set(during.early.tolist())
     of_record: dict[int, list[int]] = {}
     columns = operations.version, operations.ended, operations.invoked
     for row in rows[np.lexsort([column[rows] for column in columns])].tolist():
@@ -252,17 +253,14 @@ def _each(operations: OperationTable, during: Reads, rows: Ints, kind: str) -> I
     for own in of_record.values():
         read = operations.operation(own[0])
         more = f", and {len(own) - 1} more" if len(own) > 1 else ""
-        why = f"a read from {read.invoked:.2f} s to {read.ended:.2f} s {_showed(read, during, own[0])}{more}"
+        what = f"version {read.version}" if read.shown else "nothing"
+        if kind == "duplicated":
+            showed = f"it {read.shown} times"
+        elif own[0] in deleted:
+            showed = "it, and its delete was acknowledged before"
+        elif own[0] in early:
+            showed = f"{what}, which nobody had sent"
+        else:
+            showed = f"{what}, and version {during.must[own[0]]} was there before"
+        why = f"a read from {read.invoked:.2f} s to {read.ended:.2f} s showed {showed}{more}"
         yield Offender(kind, read.account, read.key, why)
-
-
-def _showed(read: Operation, during: Reads, row: int) -> str:
-    if read.shown > 1:
-        return f"showed it {read.shown} times"
-    must = int(during.must[row])
-    what = f"version {read.version}" if read.shown else "nothing"
-    if row in during.deleted:
-        return "showed it, and its delete was acknowledged before"
-    if row in during.early:
-        return f"showed {what}, which nobody had sent"
-    return f"showed {what}, and version {must} was there before"
