@@ -95,7 +95,7 @@ def judge_reads(table: OperationTable, possible: Ints, accounts: Bools) -> Reads
     every[rows] = must
     return Reads(
         checked=int(np.count_nonzero((must >= 0) | gone)),
-        older=rows[tells & stays & (version < must)],
+        older=rows[tells & (version < must)],
         absent=rows[~shown & stays & (must >= 0)],
         deleted=rows[shown & gone],
         early=rows[tells & (version > may)],

@@ -180,6 +180,14 @@ def test_a_read_during_the_run(reads: list[Operation], expected: dict[str, int])
     assert ledger.absent == 0
 
 
+@pytest.mark.parametrize(("read", "stale"), [(a_read(1, at=7.0), 1), (a_read(0, 0, at=7.0), 0)])
+def test_after_a_delete_without_a_clear_end_a_record_may_be_gone_and_not_older(
+    read: Operation, stale: int
+) -> None:
+    ledger = read_at(an_operation(DELETE, 2, MAYBE, at=6.0), read)
+    assert faults(ledger) == ({"stale": stale} if stale else {})
+
+
 def test_reads_of_which_nothing_was_known_are_not_counted() -> None:
     assert read_at(a_read(0, 0, at=0.5), a_read(1, at=3.0), a_read(2, at=6.0)).reads == 2
 
