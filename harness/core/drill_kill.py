@@ -84,7 +84,7 @@ def grade_kill(told: Told, facts: Facts) -> DrillResult:
             "point": seen.get("point"),
             "statement": seen.get("statement"),
             "revision": seen.get("revision"),
-            "sql": safe_text(str(seen.get("sql") or "")),
+            "sql": safe_text(" ".join(str(seen.get("sql") or "").split())),
             "answered": seen.get("answered"),
             "sent_later": seen.get("sent_later"),
             "sessions": seen.get("sessions"),

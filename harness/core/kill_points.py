@@ -40,7 +40,7 @@ class KillPoint:
 
     def __str__(self) -> str:
         if self.step == "version":
-            return "with the version table written and not committed"
+            return "before the commit"
         return f"{self.point} statement {self.number}"
 
 

@@ -28,6 +28,9 @@ _ROOMY_ONLY = {"Requests", "p50", "p99"}
 """Columns of the phases that a terminal of less than `_ROOMY` columns has no room for."""
 
 _BLAMED = 3
+_MATRIX_SQL = 24
+"""Columns of a statement in a drill's matrix."""
+
 _CODE_LINES = 16
 _TITLE = 10
 """Columns of a pair's title."""
@@ -109,11 +112,13 @@ def _drills(view: View, console: Console) -> None:
 
 
 def _matrix(drill: Drill) -> Table:
-    table = _table(("Grade", "Revision", "Killed", "Left by it", "After the re-run"), numbers=())
+    titles = ("Grade", "Revision", "Killed", "Statement", "Left by it", "After the re-run")
+    table = _table(titles, numbers=())
     for cell in drill.cells:
         grade = Text(cell.grade, _STYLES[cell.status])
-        place = Text.assemble(cell.place, "\n" if cell.sql else "", (shorten(cell.sql, 40), "dim"))
-        table.add_row(grade, Text(cell.revision), place, Text(cell.left), Text(cell.after))
+        place = Text(cell.place, no_wrap=True)
+        sql = Text(shorten(cell.sql, _MATRIX_SQL), "dim", no_wrap=True, overflow="ellipsis")
+        table.add_row(grade, Text(cell.revision), place, sql, Text(cell.left), Text(cell.after))
     return table
 
 

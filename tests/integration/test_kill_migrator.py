@@ -154,7 +154,7 @@ def test_the_walk_finds_what_each_kill_leaves_and_what_the_re_run_makes_of_it(
     assert (plan["statements"], plan["places"], len(cells), end["why"]) == (4, 11, 11, "")
     result = _graded(lines)
     grades = {(c["revision"], _settled(c["place"])): c["grade"] for c in result.evidence["cells"]}
-    written = "with the version table written and not committed"
+    written = "before the commit"
     assert grades == {
         ("k1", "before statement 1"): "A",
         ("k1", "after statement 1 was answered"): "A",
