@@ -276,6 +276,12 @@ def test_a_damaged_line_is_told_by_its_number(directory: RunDirectory) -> None:
     assert record.reads_checked == 1
 
 
+def test_the_schema_that_a_killed_migration_left_is_read(directory: RunDirectory) -> None:
+    assert read_record(directory.path).schema_killed is None
+    directory.write_json("catalog_killed.json", asdict(a_schema()))
+    assert read_record(directory.path).schema_killed == a_schema()
+
+
 def test_evidence_that_is_not_understood_is_told_and_costs_no_verdict(directory: RunDirectory) -> None:
     for name in ("observer.json", "predictions.json", "catalog_before.json"):
         directory.write_text(name, '{"at":')
