@@ -137,7 +137,7 @@ def _half_applied(migration: Migration, until: float, seen: Mapping[str, Any]) -
         if statement.kind == "migration" and statement.revision not in applied:
             left[statement.revision] = left.get(statement.revision, 0) + statement.executions
     for revision, number in left.items():
-        yield f"{number} {_statements(number)} of {revision} stayed committed, though it is not applied"
+        yield f"{number} {_statements(number)} of {revision}, which is not applied, stayed committed"
 
 
 def _statements(number: int) -> str:

@@ -2,8 +2,8 @@
 left it.
 
 A: one did it all, and the others ended well, without doing anything. B: the others failed, each for a reason
-that is named, and nothing is left. C: all failed, and one more run did it. D: a revision was applied twice,
-somebody left without a reason, or the database is not at its target.
+that is named, and nothing is left. C: all failed, and one more run did it. D: several committed statements of
+one revision, somebody left without a reason, or the database is not at its target.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from harness.core.drill_events import Told
 from harness.core.drill_kill import completed, new_invalid
 from harness.core.drills import DrillResult, Grade
 from harness.core.facts import Facts
-from harness.core.migrations import Migration
+from harness.core.trace import Trace
 from harness.core.verdict import rounded, safe_text
 
-__all__ = ["Racer", "grade_race", "graded"]
+__all__ = ["Racer", "grade_race", "graded", "racers_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def grade_race(told: Told, facts: Facts) -> DrillResult:
     migration = next(iter(facts.in_phase("migrate")), None)
     if migration is None:
         return told.ungraded("its migration is not on record")
-    racers = [_racer(one, migration) for one in told.seen.get("racers") or ()]
+    racers = racers_of(told.seen, migration.trace)
     wrong = list(new_invalid(*facts.schemas(migration)))
     done = completed(migration)
     grade, why = graded(racers, done, migration.message, wrong)
@@ -79,7 +79,7 @@ def graded(
             f"it did not reach its target: {'; '.join(wrong) or message or reasons or 'nothing tells why'}",
         )
     if twice:
-        return "D", f"{', '.join(twice)} was applied by more than one of {len(racers)}"
+        return "D", f"{', '.join(twice)} was worked on by more than one of {len(racers)}"
     if any(racer.exit_code != 0 and not racer.reason for racer in racers):
         return "D", "one of them failed, and nothing tells why"
     if all(racer.exit_code != 0 for racer in racers):
@@ -91,9 +91,14 @@ def graded(
     return "A", f"{len(worked)} did the work, the other {len(others)} waited and had nothing to do"
 
 
-def _racer(seen: Mapping[str, Any], migration: Migration) -> Racer:
+def racers_of(seen: Mapping[str, Any], trace: Trace) -> list[Racer]:
+    """What each did, by its processes among those of the trace of all."""
+    return [_racer(one, trace) for one in seen.get("racers") or ()]
+
+
+def _racer(seen: Mapping[str, Any], trace: Trace) -> Racer:
     processes = set(seen.get("processes") or ())
-    own = [s for s in migration.trace.statements if s.process in processes]
+    own = [s for s in trace.statements if s.process in processes]
     changed = dict.fromkeys(
         str(s.revision) for s in own if s.kind == "migration" and s.committed_mono is not None
     )

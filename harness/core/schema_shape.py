@@ -9,6 +9,8 @@ from harness.core.schema_state import SchemaState
 __all__ = ["Shape", "changes", "indexes", "invalid_indexes", "shape_of"]
 
 INVALID = "INVALID"
+_MARKS = (f"{INVALID} ", "NOT VALID ")
+"""What stands before the definition of an index or a constraint that does not hold of all rows."""
 
 Shape = Mapping[str, str]
 """What there is, each thing by its kind and name, with what it is."""
@@ -24,9 +26,9 @@ def _things(state: SchemaState) -> Iterator[tuple[str, str]]:
         yield f"table {table.name}", table.kind
         yield from ((f"column {table.name}.{name}", kind) for name, kind in table.columns.items())
     for index in state.indexes.values():
-        yield f"index {index.name}", f"{'' if index.valid else f'{INVALID} '}{index.definition}"
+        yield f"index {index.name}", f"{'' if index.valid else _MARKS[0]}{index.definition}"
     for constraint in state.constraints.values():
-        validity = "" if constraint.valid else "NOT VALID "
+        validity = "" if constraint.valid else _MARKS[1]
         yield f"constraint {constraint.name} of {constraint.table}", f"{validity}{constraint.definition}"
     for sequence in state.sequences.values():
         yield f"sequence {sequence.name}", sequence.type
@@ -46,8 +48,18 @@ def changes(before: Shape, after: Shape) -> tuple[str, ...]:
         elif name not in after:
             found.append(f"{name} is gone")
         elif before[name] != after[name]:
-            found.append(f"{name} is {after[name]}, not {before[name]}")
+            found.append(f"{name} is {_other(before[name], after[name])}")
     return tuple(found)
+
+
+def _other(before: str, after: str) -> str:
+    """What a thing is now; of one that is only valid now, or no longer, that alone."""
+    for mark in _MARKS:
+        if after == f"{mark}{before}":
+            return mark.strip()
+        if before == f"{mark}{after}":
+            return "valid"
+    return f"{after}, not {before}"
 
 
 def invalid_indexes(shape: Shape) -> set[str]:

@@ -51,7 +51,8 @@ class Drill:
     def sentence(self) -> str:
         """In a line."""
         graded = f"grade {self.grade}" if self.status != "inconclusive" else "not graded"
-        back = f", back after {self.took}" if self.took != ABSENT else ""
+        how = "walked in" if self.cells else "back after"
+        back = f", {how} {self.took}" if self.took != ABSENT else ""
         return f"{graded}{back}: {self.why}"
 
 
@@ -102,7 +103,7 @@ def _words(value: object) -> str:
 def _cell(told: Json) -> Cell:
     grade = told.get("grade")
     like = told.get("represents") or 1
-    times = f" (and {count(like - 1)} like it)" if like > 1 else ""
+    times = f", for {count(like)} alike" if like > 1 else ""
     return Cell(
         place=f"{clean(told.get('place', ''))}{times}",
         revision=clean(told.get("revision") or ABSENT),

@@ -116,7 +116,7 @@ def _matrix(drill: Drill) -> Table:
     table = _table(titles, numbers=())
     for cell in drill.cells:
         grade = Text(cell.grade, _STYLES[cell.status])
-        place = Text(cell.place, no_wrap=True)
+        place = Text(cell.place)
         sql = Text(shorten(cell.sql, _MATRIX_SQL), "dim", no_wrap=True, overflow="ellipsis")
         table.add_row(grade, Text(cell.revision), place, sql, Text(cell.left), Text(cell.after))
     return table

@@ -209,7 +209,7 @@ class Walk:
         yield from self._differ(clean, found)
         yield from _stayed(killed.trace, revisions)
         if point.in_transaction is False and point.point == "during" and not killed.seen.get("answered"):
-            yield "whether the statement took effect is not known: it was outside of a transaction"
+            yield "outside of a transaction: whether it took effect is not known"
 
     def _again(self, url: str, extra: list[str]) -> Json:
         """Run the same command again; where that does not complete it, once more after the remedy: an index
@@ -260,7 +260,7 @@ _SEEN = ("done", "why", "answered", "sent_later", "gone_s", "revisions", "not_en
 
 def _place(point: KillPoint, killed: Killed) -> str:
     if point.step == "migration" and killed.seen.get("answered"):
-        return f"after statement {point.number} was answered"
+        return f"after statement {point.number}"
     return str(point)
 
 
@@ -275,7 +275,7 @@ def _stayed(trace: Trace, revisions: tuple[str, ...]) -> Iterator[str]:
     if left:
         number = sum(statement.executions for statement in left)
         are = "statement" if number == 1 else "statements"
-        yield f"{number} {are} of {left[0].revision} stayed committed, though it is not applied"
+        yield f"{number} {are} of {left[0].revision}, which is not applied, stayed committed"
 
 
 def _execute(url: str, statements: list[str]) -> None:

@@ -157,22 +157,22 @@ def test_the_walk_finds_what_each_kill_leaves_and_what_the_re_run_makes_of_it(
     written = "before the commit"
     assert grades == {
         ("k1", "before statement 1"): "A",
-        ("k1", "after statement 1 was answered"): "A",
+        ("k1", "after statement 1"): "A",
         ("k1", "before statement 2"): "A",
-        ("k1", "after statement 2 was answered"): "A",
+        ("k1", "after statement 2"): "A",
         ("k1", written): "A",
         ("k2", "before statement 3"): "A",
-        ("k2", "after statement 3 was answered"): "C",
+        ("k2", "after statement 3"): "C",
         ("k2", written): "C",
         ("k3", "before statement 4"): "A",
-        ("k3", "after statement 4 was answered"): "D",
+        ("k3", "after statement 4"): "D",
         ("k3", written): "D",
     }
     assert (result.grade, result.evidence["grades"]["D"]) == ("D", 2)
     [index] = [c for c in result.evidence["cells"] if c["revision"] == "k2" and c["place"] == written]
     assert index["left"] == [
         "index notes_body is there",
-        "1 statement of k2 stayed committed, though it is not applied",
+        "1 statement of k2, which is not applied, stayed committed",
     ]
     assert index["after"] == "at k3 after DROP INDEX CONCURRENTLY notes_body"
     url = DatabaseUrl.parse(copies.fresh())
@@ -190,7 +190,7 @@ def test_rows_that_the_re_run_adds_once_more_are_counted(copies: Empty, tmp_path
 
 def _settled(place: str) -> str:
     """Whether a fast statement was answered before the kill is chance, and here makes no difference."""
-    return re.sub(r"^during (statement \d+)$", r"after \1 was answered", place)
+    return re.sub(r"^during (statement \d+)$", r"after \1", place)
 
 
 def _graded(lines: list[dict[str, Any]]) -> Any:

@@ -82,7 +82,7 @@ def test_a_committed_statement_of_a_revision_that_is_not_applied_is_left() -> No
     autocommit = statement_records("UPDATE documents SET a = 1", 27.0, 27.1, k=1, autocommit=True)
     result = _graded(trace=trace_of(autocommit))
     assert result.grade == "B"
-    assert "1 statement of 0002 stayed committed, though it is not applied" in result.why
+    assert "1 statement of 0002, which is not applied, stayed committed" in result.why
 
 
 def test_what_the_re_run_committed_is_not_taken_for_left() -> None:

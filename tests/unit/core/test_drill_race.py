@@ -24,7 +24,7 @@ FAILED = Racer(1, (), "42P07 relation exists")
         ([FAILED, DID_ALL, FAILED], "B", "2 of 3 failed: 42P07 relation exists"),
         ([Racer(1, ("r1",), "42P07 x"), Racer(0, ("r2",), "")], "B", "2 of them shared the work"),
         ([FAILED, Racer(1, ("r1",), "40P01 deadlock")], "C", "one more run did it"),
-        ([DID_ALL, Racer(0, ("r2",), "")], "D", "r2 was applied by more than one of 2"),
+        ([DID_ALL, Racer(0, ("r2",), "")], "D", "r2 was worked on by more than one of 2"),
         ([DID_ALL, Racer(1, (), "")], "D", "nothing tells why"),
     ],
 )

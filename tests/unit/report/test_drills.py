@@ -78,7 +78,7 @@ def test_one_without_a_grade_is_not_green() -> None:
 
 def test_a_place_that_stands_for_others_says_so() -> None:
     [drill] = drills_of([_drill()])
-    assert drill.cells[1].place == "during statement 9 (and 37 like it)"
+    assert drill.cells[1].place == "during statement 9, for 38 alike"
 
 
 def test_the_terminal_prints_the_matrix_and_a_line_for_each_drill() -> None:
