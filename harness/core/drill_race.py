@@ -16,7 +16,7 @@ from harness.core.drill_events import Told
 from harness.core.drill_kill import completed, new_invalid
 from harness.core.drills import DrillResult, Grade
 from harness.core.facts import Facts
-from harness.core.trace import Trace
+from harness.core.trace import Statement, Trace
 from harness.core.verdict import rounded, safe_text
 
 __all__ = ["Racer", "grade_race", "graded", "racers_of"]
@@ -79,7 +79,8 @@ def graded(
             f"it did not reach its target: {'; '.join(wrong) or message or reasons or 'nothing tells why'}",
         )
     if twice:
-        return "D", f"{', '.join(twice)} was worked on by more than one of {len(racers)}"
+        told = f" ({reasons})" if reasons else ""
+        return "D", f"{', '.join(twice)} was worked on by more than one of {len(racers)}{told}"
     if any(racer.exit_code != 0 and not racer.reason for racer in racers):
         return "D", "one of them failed, and nothing tells why"
     if all(racer.exit_code != 0 for racer in racers):
@@ -102,7 +103,17 @@ def _racer(seen: Mapping[str, Any], trace: Trace) -> Racer:
     changed = dict.fromkeys(
         str(s.revision) for s in own if s.kind == "migration" and s.committed_mono is not None
     )
-    failed = [s for s in own if s.error]
     code = seen.get("exit_code")
-    reason = f"{failed[-1].sqlstate or 'error'} {failed[-1].error}" if failed and code != 0 else ""
-    return Racer(code, tuple(changed), reason)
+    return Racer(code, tuple(changed), _reason(own, trace) if code != 0 else "")
+
+
+def _reason(own: Sequence[Statement], trace: Trace) -> str:
+    """The error that a process of these statements ended with: PostgreSQL's, or else Alembic's own."""
+    failed = [s for s in own if s.error]
+    if failed:
+        return f"{failed[-1].sqlstate or 'error'} {failed[-1].error}"
+    contexts = {s.context for s in own} - {None}
+    steps = [run.error for run in trace.revisions if run.context in contexts and run.error]
+    return next(reversed(steps), "") or next(
+        (context.error for context in trace.contexts if context.number in contexts and context.error), ""
+    )

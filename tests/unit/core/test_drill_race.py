@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from harness.core.drill_events import told_of
-from harness.core.drill_race import Racer, grade_race, graded
+from harness.core.drill_race import Racer, grade_race, graded, racers_of
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
+from harness.core.trace_fold import build
 from tests.fix_record import a_plan, a_record, events, statement_records, trace_of
 
 DID_ALL = Racer(0, ("r1", "r2"), "")
@@ -40,6 +41,20 @@ def test_what_did_not_reach_its_target_is_d_whoever_worked() -> None:
     assert graded([DID_ALL, WAITED], False, "it is at r1", [])[0] == "D"
     assert graded([DID_ALL, WAITED], True, "", ["the index i is INVALID"])[0] == "D"
     assert graded([DID_ALL, WAITED], None, "", [])[0] is None
+
+
+def test_what_alembic_itself_ends_with_is_a_reason_too() -> None:
+    """Whose version nobody else has changed meanwhile finds no row of it to update."""
+    own = statement_records("UPDATE documents SET a = 1", 27.0, 27.1, k=1, autocommit=True)
+    told = trace_of(own, ok=False)
+    context = {"mono": 1026.9, "process": 77, "run": 1, "version_table": None, "version_table_schema": None}
+    told.insert(3, {"kind": "context", **context})
+    lost = "Online migration expected to match one row when updating '0001' to '0002'; 0 found"
+    told = [
+        {**record, "run": 1, **({"error": lost} if record["kind"] == "rev_end" else {})} for record in told
+    ]
+    [racer] = racers_of({"racers": [{"exit_code": 255, "processes": [77]}]}, build(told))
+    assert (racer.revisions, racer.reason) == (("0002",), lost)
 
 
 def test_each_racer_is_told_by_its_own_processes() -> None:
