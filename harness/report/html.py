@@ -20,7 +20,7 @@ from functools import lru_cache
 from importlib.resources import files
 from itertools import groupby
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from harness.report.statements import EFFECTS
@@ -36,8 +36,7 @@ def render(view: View) -> str:
     script = _asset("report.js")
     used = {bar.style for bar in view.chart.statements}
     wanted = {bar.style for bar in view.chart.waits.bars}
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(_asset("report.html.j2")).render(
+    return _template().render(
         view=view,
         endpoints=[(name, list(rows)) for name, rows in groupby(view.endpoints, key=lambda m: m.name)],
         effects=[(key, words) for key, words in EFFECTS.items() if key in used],
@@ -49,6 +48,12 @@ def render(view: View) -> str:
         plotly_version=source,
         hashes=f"'{_sha256(script.encode())}' '{plotly_hash}'",
     )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(_asset("report.html.j2"))
 
 
 def _script_json(value: object) -> Markup:
