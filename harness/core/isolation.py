@@ -244,6 +244,8 @@ class Shown:
 
     status: int
     state: object = None
+    again: bool = False
+    """Whether it had been shown in that state before."""
 
     @property
     def there(self) -> bool:
@@ -254,7 +256,8 @@ class Shown:
 def judge_change(status: int, before: Shown, after: Shown) -> Judged:
     """A stranger tried to change or delete a record, and was answered `status` (0: not at all).
 
-    What the owner is shown counts. Where nothing tells a record's state, the answer does: a success that
+    What the owner is shown counts; a state that it has been shown before is a stale read, and no stranger's
+    doing. Where nothing tells a record's state, the answer does: a success that
     cannot be seen to be empty is a leak.
     """
     if not before.there:
@@ -263,6 +266,8 @@ def judge_change(status: int, before: Shown, after: Shown) -> Judged:
         return LEAKED, f"another account's record is gone (HTTP {status})"
     if not after.there:
         return ERROR, f"its owner could not read it afterwards (HTTP {after.status})"
+    if after.state != before.state and after.again:
+        return ERROR, "its owner was shown an earlier state of it"
     if after.state != before.state:
         return LEAKED, f"another account's record was changed (HTTP {status})"
     if status in _SUCCESS:

@@ -52,6 +52,7 @@ class Bait:
         self.run = run
         self._key = uuid.uuid4()
         self._version = 1
+        self._states: list[object] = []
         self._ask = ask
 
     @property
@@ -92,7 +93,10 @@ class Bait:
     def shown(self) -> Shown:
         """What its owner is shown of it."""
         response = self._ask(self.owner, "GET", self.path)
-        return Shown(response.status_code, self._state_in(response))
+        state = self._state_in(response)
+        again = state in self._states
+        self._states.append(state)
+        return Shown(response.status_code, state, again)
 
     def change(self, by: Actor, path: str, **fields: Any) -> FastResponse:
         """Have an account send the record's next version to `path`, with other `fields` in its body."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from harness.core.bodies import canary
 from harness.core.declaration import Declaration
 from harness.core.isolation import RECORD_PROBES
 from harness.load.record_probes import Said, probe_records
+from tests.unit.load.answers import Response
 from tests.unit.load.shop import DOCUMENTS, Shop
 
 
@@ -95,6 +97,30 @@ def test_a_record_that_cannot_be_written_leaves_nothing_to_try() -> None:
 def test_a_service_that_cannot_be_read_says_nothing() -> None:
     found = outcomes(probed(Shop(failing={"GET /documents": 500})))
     assert not {"refused", "leaked"} & set().union(*(found[kind] for kind in RECORD_PROBES if kind in found))
+
+
+class Lagging(Shop):
+    """Shows a document that has changed as it was at first, every so many times."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self._every = every
+        self._first: dict[str, Response] = {}
+        self._looks = 0
+
+    def answer(self, method: str, url: str, payload: dict[str, Any]) -> Response:
+        response = super().answer(method, url, payload)
+        if method != "GET" or "/documents/" not in url or response.status_code != 200:
+            return response
+        first = self._first.setdefault(url, response)
+        self._looks += first.content != response.content
+        return first if self._looks and self._looks % self._every == 0 else response
+
+
+@pytest.mark.parametrize("every", range(2, 8))
+def test_a_stale_read_is_no_strangers_doing(every: int) -> None:
+    found = outcomes(probed(Lagging(every)))
+    assert "leaked" not in set().union(*found.values())
 
 
 def test_what_is_not_declared_is_not_tried() -> None:
