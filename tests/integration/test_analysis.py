@@ -16,11 +16,11 @@ import pytest
 from harness.core.blocks import Block
 from harness.core.events import Event, Kind
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
-from harness.core.record import FinalRead, Found
+from harness.core.record import FinalRead, Found, Total
 from harness.core.samples import Outcome
 from harness.load.messages import final_read_line
 from harness.store import RunDirectory
-from tests.fix_record import a_deadlock, a_schema, a_wait, joined, messages, on_disk, steady, watched
+from tests.fix_record import a_deadlock, a_plan, a_schema, a_wait, joined, messages, on_disk, steady, watched
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +28,14 @@ ACCOUNTS = [f"account-{number:04}" for number in range(1, 9)]
 ENDPOINTS = ["GET /documents", "PUT /documents/{id}", "POST /transfers", "GET /wallets"]
 DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md")
 OK = OperationOutcome.OK
+PROBED = {
+    "foreign_read": "leaked",
+    "canary": "leaked",
+    "forged_signature": "accepted",
+    "fresh_login": "failed",
+    "old_token": "failed",
+    "first_use": "failed",
+}
 
 
 def _key(account: int, number: int) -> uuid.UUID:
@@ -35,7 +43,9 @@ def _key(account: int, number: int) -> uuid.UUID:
 
 
 def _operations() -> Iterator[bytes]:
-    """Each account creates five records, changes one and deletes one; one write has no clear end."""
+    """Each account creates five records, changes one and deletes one; one write has no clear end. A read
+    shows an older version than the one before it.
+    """
     for account in range(len(ACCOUNTS)):
         for number in range(5):
             yield pack_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, _key(account, number))
@@ -43,15 +53,19 @@ def _operations() -> Iterator[bytes]:
         yield pack_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, _key(account, 2))
         unsure = OperationOutcome.INDETERMINATE
         yield pack_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, _key(account, 5))
+        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 13, 13.1, _key(account, 6))
+        for at, version in ((14, 2), (15, 1), (16, 2)):
+            yield pack_operation(account, OperationKind.READ, OK, version, at, at + 0.1, _key(account, 6), 1)
 
 
 def _final_reads() -> Iterator[FinalRead]:
     """Of those five: lost, an older version, deleted and there, twice, and hidden; and a stranger."""
     for account, name in enumerate(ACCOUNTS):
-        numbers = {1: 1, 2: 2, 3: 3, 4: 3, 5: 9}
-        found = tuple(Found(str(_key(account, number)), 1, name, 1) for number in numbers.values())
+        found = tuple(Found(str(_key(account, number)), 1, name, 1) for number in (1, 2, 3, 3, 9))
+        found += (Found(str(_key(account, 6)), 2, name, 2),)
         stored = (*found, Found(str(_key(account, 4)), 1, name, 1))
-        yield FinalRead(name, 54.0, found, None, stored, "w1")
+        totals = (Total("wallets", "90", 3),)
+        yield FinalRead(name, 54.0, found, None, stored, "w1", totals)
 
 
 def a_bad_run(root: Path) -> Path:
@@ -59,7 +73,8 @@ def a_bad_run(root: Path) -> Path:
     fine = [steady(end=27.0, rate=25.0, endpoint=name) for name in ENDPOINTS]
     slow = [steady(27.0, 52.0, 25.0, 4.0, endpoint=name) for name in ENDPOINTS]
     failed = [steady(27.0, 37.0, 20.0, outcome=Outcome.ERROR, endpoint=name) for name in ENDPOINTS]
-    path = on_disk(root, table=joined(*fine, *slow, *failed))
+    plan = a_plan(drills=("kill-migrator@statement=1",), totals=True, tokens=True)
+    path = on_disk(root, plan, joined(*fine, *slow, *failed))
     directory = RunDirectory(path)
     packed = list(_operations())
     names = {str(number): name for number, name in enumerate(ACCOUNTS)}
@@ -68,13 +83,18 @@ def a_bad_run(root: Path) -> Path:
     )
     counts = {"samples": 1, "operations": 1, "started": 1, "finished": 1, "unfinished": 0}
     directory.append_event(Event(53.6, Kind.WORKER_FINAL, {"worker": "w1", **counts}))
+    directory.append_event(Event(27.4, Kind.DRILL_BEGIN, {"drill": 1, "name": "kill-migrator"}))
+    seen = {"drill": 1, "done": True, "revisions": ["0002"], "gone_s": 0.1}
+    directory.append_event(Event(27.6, Kind.DRILL_END, seen))
     for read in _final_reads():
         directory.append_line("final_read.ndjson.gz", final_read_line(read))
     for kind in ("fresh_login", "first_use"):
         worked = {"at": 0.0, "account": ACCOUNTS[0], "probe": kind, "outcome": "worked"}
         directory.append_line("probes.ndjson", worked)
-    for probe in ("foreign_read", "canary", "fresh_login", "old_token", "first_use"):
-        outcome = "leaked" if probe in ("foreign_read", "canary") else "failed"
+    for name in ACCOUNTS:
+        total = {"account": name, "name": "wallets", "amount": "100", "count": 3, "took_s": 0.1}
+        directory.append_line("totals.ndjson", {"at": 9.0, **total})
+    for probe, outcome in PROBED.items():
         for name in reversed(ACCOUNTS):
             detail = f"{probe} of {name}"
             directory.append_line(
@@ -118,12 +138,14 @@ def test_the_same_directory_gives_the_same_bytes(judged: list[Path], name: str) 
 def test_what_is_judged_holds_findings_of_every_kind(judged: list[Path]) -> None:
     verdict = json.loads((judged[0] / "verdict.json").read_text())
     ledger, isolation, websocket = verdict["ledger"], verdict["isolation"], verdict["websocket"]
-    for kind in ("lost", "hidden", "unexpected", "duplicated", "indeterminate"):
+    for kind in ("lost", "hidden", "resurrected", "unexpected", "duplicated", "stale", "indeterminate"):
         assert ledger[kind] >= len(ACCOUNTS), kind
     assert isolation["leaks"] == 2 * len(ACCOUNTS)
+    assert isolation["forged_tokens_accepted"] == len(ACCOUNTS)
     assert websocket["missed"] == 7
+    assert [drill["name"] for drill in verdict["drills"]] == ["kill-migrator@statement=1"]
     assert len(verdict["blame"]) >= 1
     assert {gate["name"] for gate in verdict["gates"] if gate["status"] == "fail"} >= {
         *("errors", "latency", "stall", "deadlocks", "lost_writes", "unexpected_writes"),
-        *("leaks", "continuity", "ws_delivery", "ws_missed"),
+        *("stale_reads", "totals", "forged_tokens", "leaks", "continuity", "ws_delivery", "ws_missed"),
     }
