@@ -102,6 +102,13 @@ class Runs:
         run.wait()
         return run
 
+    def stop(self) -> None:
+        """End what is left."""
+        for run in self.started:
+            if run.process.poll() is None:
+                run.process.terminate()
+                run.wait()
+
 
 def without_test_settings() -> dict[str, str]:
     """The environment of a person: the tests' own process does not let Locust patch it, a run must."""
@@ -113,10 +120,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     """Starts runs whose directories are under this test's own folder."""
     runs = Runs(tmp_path)
     yield runs
-    for run in runs.started:
-        if run.process.poll() is None:
-            run.process.terminate()
-            run.wait()
+    runs.stop()
 
 
 @pytest.fixture(scope="session")

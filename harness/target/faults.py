@@ -148,7 +148,7 @@ class _ServeStaleReads(_FaultyAnswer):
 class _BreakTransfers(_FaultyAnswer):
     """A transfer takes the money from one wallet, and gives it to none."""
 
-    every = 4
+    every = 2
 
     async def _spoil(self, scope: Scope, answer: _Answer) -> None:
         moved = scope["method"] == "POST" and scope["path"] == "/transfers" and answer.status == 201

@@ -6,7 +6,7 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from locust.contrib.fasthttp import FastResponse
 
@@ -31,7 +31,7 @@ NUMBERS = st.integers() | st.floats() | st.sampled_from([-1, 2**31, 10**400])
 TREES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner),
-    max_leaves=15,
+    max_leaves=8,
 )
 
 
@@ -46,7 +46,8 @@ class Unlucky(Person):
         return response
 
 
-@given(st.sampled_from([DOCUMENTS, ITEMS, ORDERS]), st.lists(TREES, min_size=1, max_size=6))
+@settings(max_examples=60)
+@given(st.sampled_from([DOCUMENTS, ITEMS, ORDERS]), st.lists(TREES, min_size=1, max_size=4))
 def test_user_goes_on(resource: Resource, bodies: list[Any]) -> None:
     person = Unlucky()
     records = person.records(resource)
