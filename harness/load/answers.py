@@ -57,14 +57,27 @@ class BoundedConnection:
 
 
 class Answer(FastResponse):
-    """A response whose body is known to be what its headers say. `content` raises AnswerError."""
+    """A response whose body is known to be what its headers say.
+
+    `content` raises AnswerError, or what broke the answer off, when it is first asked for; from then on it is
+    what had come.
+    """
 
     def _content(self) -> bytes:
-        packed = self._response.read() if self._response is not None else b""
+        packed = self._cached_content = self._came()
         self.release()
         for encoding in reversed(self._encodings()):
             packed = _unpacked(packed, encoding)
         return packed
+
+    def _came(self) -> bytes:
+        if self._response is None:
+            return b""
+        try:
+            return bytes(self._response.read())
+        except BaseException:
+            self._cached_content = self._response.read()  # it is released: nothing more is waited for
+            raise
 
     @property
     def text(self) -> str:

@@ -133,6 +133,21 @@ def test_answer_that_drips_is_cut_off_at_the_deadline(
     assert operation_outcome(response) is OperationOutcome.INDETERMINATE
 
 
+@pytest.mark.parametrize(
+    "handle",
+    [
+        says(b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\ncanary:bob"),
+        says(b"HTTP/1.1 500 Oh\r\nContent-Length: 10\r\nContent-Encoding: gzip\r\n\r\ncanary:bob"),
+    ],
+    ids=["broken off", "not packed"],
+)
+def test_what_had_come_of_a_broken_answer_can_be_searched(handle: Handle) -> None:
+    with session(handle) as (own, _):
+        response = own.unrecorded("GET", "/documents")
+    assert failure_cause(response) in ("broken answer", "a body that is not gzip")
+    assert response.text == "canary:bob"
+
+
 def test_what_is_sent_for_ever_is_not_read_for_ever() -> None:
     sent: list[int] = []
     with session(goes_on(CHUNKED, CHUNK, sent=sent)) as (own, _):
