@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Canary", "foreign", "has_canary", "make_text", "read_text"]
+__all__ = ["Canary", "foreign", "has_canary", "make_text", "read_text", "told"]
 
 # A name ends in a letter or digit, so that a full stop after a canary is not taken for a part of it.
 _NAME = r"[\w@+](?:[\w.@+-]*[\w@+])?"
+_TOLD, _NAME_TOLD = 10, 100
 _ANY = re.compile(rf"canary:({_NAME})")
 _OF_A_RUN = re.compile(rf"canary:({_NAME}) run:(\S+) v:(\d{{1,9}})\b(?: k:([0-9a-f]{{32}}))?")
 
@@ -51,3 +53,10 @@ def has_canary(body: bytes) -> bool:
 def foreign(text: str, account: str) -> set[str]:
     """The accounts other than `account` whose canaries occur in `text`."""
     return set(_ANY.findall(text)) - {account}
+
+
+def told(accounts: Iterable[str]) -> str:
+    """Accounts as a message tells them: of many the first, and of a long name its beginning."""
+    names = sorted(accounts)
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(name[:_NAME_TOLD] for name in names[:_TOLD]) + more

@@ -19,7 +19,7 @@ from gevent.pool import Pool
 
 from harness.clock import monotonic
 from harness.core.bodies import ShapeError
-from harness.core.canary import foreign
+from harness.core.canary import foreign, told
 from harness.core.numbering import Arrival, Numbering
 from harness.core.record import FinalRead
 from harness.core.stream import Message, Stream
@@ -198,7 +198,7 @@ class Subscription:
     def _check_owner(self, text: str) -> None:
         others = foreign(text, self._account)
         if others:
-            recorder.probe(self._account, "canary", "leaked", f"WS showed {', '.join(sorted(others))}")
+            recorder.probe(self._account, "canary", "leaked", f"WS showed {told(others)}")
         elif f"canary:{self._account}" in text:
             recorder.read_checked()
 

@@ -16,7 +16,7 @@ from locust.exception import RescheduleTask
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
-from harness.core.canary import foreign, has_canary
+from harness.core.canary import foreign, has_canary, told
 from harness.core.declaration import Declaration
 from harness.core.isolation import CANARY, LEAKED
 from harness.core.operations import OperationKind, OperationOutcome
@@ -273,7 +273,7 @@ class MigrationUser(FastHttpUser):
         if not others:
             recorder.read_checked()
             return
-        who, status = ", ".join(sorted(others)), response.status_code
+        who, status = told(others), response.status_code
         answered = "" if 200 <= status < 300 else f" (HTTP {status})"
         recorder.probe(self.account.name, CANARY, LEAKED, f"{what} showed {who}{answered}")
 

@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from harness.core.canary import Canary, foreign, make_text, read_text
+from harness.core.canary import Canary, foreign, make_text, read_text, told
 
 
 def test_text_says_whose_it_is_of_which_run_and_version() -> None:
@@ -54,3 +54,10 @@ def test_foreign_canaries_are_those_of_other_accounts(text: str, others: set[str
 
 def test_number_that_no_version_can_be_is_none() -> None:
     assert read_text("canary:ann run:8f3a v:" + "9" * 5000) is None
+
+
+def test_of_many_accounts_the_first_are_told() -> None:
+    assert told({"bob", "ann"}) == "ann, bob"
+    many = told(f"account-{number:04}" for number in range(1000))
+    assert many.endswith("account-0008, account-0009 and 990 more")
+    assert len(told(["x" * 1_000_000])) == 100
