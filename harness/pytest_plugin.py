@@ -147,9 +147,16 @@ def _gate_names(file: PlanFile) -> list[str]:
     """The built-in gates and the file's own, without those it leaves out: what is known before the run."""
     from harness.core.expressions import parse
     from harness.core.gates import BUILT_IN
+    from harness.core.plan import Plan
 
+    asked = Plan(
+        downgrade=file.defaults.get("downgrade"),
+        invariants=tuple(file.defaults.get("invariant", ())),
+        migrations=tuple(entry for entry, _ in file.entries),
+    )
     written = [parse(text) for text in file.defaults.get("gate", ())]
-    names = [row.name for row in BUILT_IN] + [own or expression.text for own, expression in written]
+    names = [gate.name for row in BUILT_IN for gate in row.make(asked)]
+    names += [own or expression.text for own, expression in written]
     return [name for name in dict.fromkeys(names) if name not in file.defaults.get("no_gate", ())]
 
 

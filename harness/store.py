@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TextIO, TypeVar, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
+from harness.core.contents import Contents, contents
 from harness.core.events import Event, Kind
 from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
@@ -246,6 +247,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
         predictions=_evidence(path, "predictions.json", missing, dict) or None,
         elsewhere={name: _watch(path, part_of(name), missing) for name in databases_of(events)},
         parts={step.name: _part(path, part_of(step.name), missing) for step in plan.steps if plan.several},
+        contents=dict(_contents(path, events, missing)),
         missing=tuple(missing),
         incomplete_workers=tuple(s.worker for s in streams["operations"] if s.missing),
         incomplete_samples=tuple(s.worker for s in streams["samples"] if s.missing),
@@ -275,6 +277,13 @@ def _part(path: Path, part: str, missing: list[str]) -> Part:
         after_rollback=schema("after_rollback"),
         predictions=_evidence(path, f"{part}predictions.json", missing, dict) or None,
     )
+
+
+def _contents(path: Path, events: Iterable[Event], missing: list[str]) -> Iterator[tuple[str, Contents]]:
+    for name in ("", *databases_of(events)):
+        found = _evidence(path, f"{part_of(name) if name else ''}contents.json", missing, contents)
+        if found is not None:
+            yield name, found
 
 
 def _baseline(path: Path, missing: list[str]) -> Record | None:

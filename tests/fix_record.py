@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.core.blocks import Block, BlockStream
+from harness.core.contents import Contents, TableChange
 from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed
 from harness.core.operations import (
@@ -47,6 +48,7 @@ from harness.store import RunDirectory
 __all__ = [
     "ENDPOINT",
     "IMPACT",
+    "KEPT",
     "MIGRATION_PID",
     "PHASES",
     "ROLLBACK_PHASES",
@@ -87,6 +89,9 @@ MIGRATION_PID = 500
 TABLE_OID = 16400
 ZERO = 1000.0  # the monotonic clock at the start of the run
 IMPACT = (27.0, 37.0)
+
+KEPT = TableChange("documents", 1000, 1200, compared=1000)
+"""A table of which every row came back."""
 
 PHASES = {
     "warmup": 0.0,
@@ -612,6 +617,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "schema_before": a_schema(),
         "schema_after": a_schema(),
         "schema_after_rollback": a_schema() if plan.downgrade else None,
+        "contents": {"": Contents(25.0, 80.0, (KEPT,))} if plan.downgrade else {},
         "missing": (),
     }
     return Record(**{**whole, **changes})

@@ -22,10 +22,12 @@ from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
 from harness.core.gate import Gate, expressed, inconclusive, judge_expression, worst_of
 from harness.core.generator import BUSY_RATIO, Fitness, fitness
+from harness.core.invariants import invariant_gates
 from harness.core.metrics import METRICS, quantile_samples
 from harness.core.migrations import Migration
 from harness.core.plan import Plan
 from harness.core.resampling import resampled_quantiles
+from harness.core.round_trip import rollback_data, rollback_schema
 from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.verdict import GateResult
 from harness.core.websocket_gates import status
@@ -354,6 +356,26 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         "new against before: an invalid index; a revision half applied",
         "catalog",
         catalog,
+    ),
+    BuiltIn(
+        "rollback_schema",
+        "after the rollback something of the schema from before the upgrade is gone or other than it was, or"
+        " a constraint was left behind",
+        "catalog",
+        rollback_schema,
+    ),
+    BuiltIn(
+        "rollback_data",
+        "after the rollback rows from before the load are gone, or have other values, in numbers that the"
+        " traffic does not explain",
+        "catalog",
+        rollback_data,
+    ),
+    BuiltIn(
+        "invariant:NAME",
+        "a query of `--invariant 'NAME: SELECT …'` returns a row after the migration",
+        "catalog",
+        invariant_gates,
     ),
     _whole_run("lost_writes", "> 0", "lost_writes == 0"),
     _whole_run("unexpected_writes", "> 0", "unexpected_writes == 0"),

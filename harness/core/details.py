@@ -17,8 +17,10 @@ from harness.core.drill_grades import drill_results
 from harness.core.events import Kind
 from harness.core.facts import Facts
 from harness.core.generator import fitness, users
+from harness.core.invariants import invariants_json
 from harness.core.migrations import Migration
 from harness.core.operations import Operation, OperationKind
+from harness.core.round_trip import round_trips_json
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
 from harness.core.verdict import rounded, without_paths
@@ -40,6 +42,8 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         **({"rollback": first["rollback"]} if "rollback" in first else {}),
         "migrations": [migration for _, migration in told if migration],
         **database_json(facts, advice),
+        **({"round_trips": round_trips_json(facts)} if facts.record.plan.rolls_back else {}),
+        **({"invariants": invariants_json(facts)} if facts.record.plan.invariants else {}),
         "phases": [_row(facts, window) for window in _windows(facts)],
         "endpoints": list(_endpoints(facts)),
         "ledger": _ledger(facts),

@@ -48,6 +48,9 @@ class Kind:
     # uses[[user class, client, what, count]] (`core/client_limits.py`)
     WORKER_FINAL = "worker_final"
     WORKER_LOST = "worker_lost"  # worker
+    # name, when (before | upgraded | end), rows (null: not answered), examples[], error, missing (bool: of
+    # what it names something is not there)
+    INVARIANT = "invariant"
     OBSERVER_DIED = "observer_died"  # why; database, where it is not the run's own
     WORKER_LATE = "worker_late"  # worker: it came after the run had begun, and does nothing
     # drill (its number in the plan, from 1), name, where, value; what else belongs to it

@@ -122,6 +122,13 @@ def _check_known(flag: str, names: Iterable[str], gates: Iterable[Gate]) -> None
 
 
 def _check_required(plan: Plan, gates: Iterable[Gate]) -> None:
+    gates = tuple(gates)
+    for name in plan.required:
+        if name not in {gate.name for gate in gates}:
+            raise UsageError(
+                f"--require {name}: the plan gives it nothing to judge.",
+                "Change the plan, or drop --require.",
+            )
     for gate in gates:
         if gate.name in plan.required and gate.not_applicable:
             raise UsageError(

@@ -164,6 +164,7 @@ class Plan:
     no_gates: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()  # "RULE: reason": advice that is only noted
+    invariants: tuple[str, ...] = ()  # "NAME: SELECT …": queries that return no row after the migration
     baseline_run: str | None = None  # run directory that gates with {run=baseline} compare with
 
     # the demo's services

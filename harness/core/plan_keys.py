@@ -131,6 +131,7 @@ KEYS: tuple[Key, ...] = (
     Key("verdict", "gates", TEXTS, "--gate"),
     Key("verdict", "no-gates", TEXTS, "--no-gate"),
     Key("verdict", "require", TEXTS, "--require"),
+    Key("verdict", "invariants", TEXTS, "--invariant"),
     Key("verdict", "baseline-run", PATH, "--baseline-run"),
     Key("verdict", "run-dir", PATH, "--run-dir"),
     Key("safety", "hosts", TEXTS, "--allow-host"),

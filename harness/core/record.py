@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.contents import Contents
 from harness.core.events import Event
 from harness.core.observation import Observed, ObserverLine
 from harness.core.operations import OperationTable
@@ -182,7 +183,8 @@ class Record:
     known. `incomplete_samples` are those of whose samples some never came: how they were answered is not.
     `waits`, `observed` and `database` are of the run's own database; `elsewhere` has those of others that it
     migrates, by the name of the first migration there. `parts` are by the name of the migration, and empty
-    where there is only one.
+    where there is only one. `contents` says by database, likewise, what became of its rows in a run that
+    rolled back.
     """
 
     plan: Plan
@@ -211,6 +213,7 @@ class Record:
     incomplete_samples: tuple[str, ...] = ()
     elsewhere: Mapping[str, Watch] = field(default_factory=dict)
     parts: Mapping[str, Part] = field(default_factory=dict)
+    contents: Mapping[str, Contents] = field(default_factory=dict)
 
     @property
     def watches(self) -> Mapping[str, Watch]:

@@ -35,7 +35,8 @@ class TableState:
     reloptions (`security_invoker=true` of a view). `statistics` are the columns the planner has statistics
     of (None: the role may not know), `visible_ratio` is the share of pages marked all-visible (None: no
     pages, or their number is not known). `owner_bypasses`: row-level security never holds for the owner,
-    a superuser or a role with BYPASSRLS. `reads` are the relations a view reads itself.
+    a superuser or a role with BYPASSRLS. `reads` are the relations a view reads itself. `defaults` are the
+    expressions of columns that have one, generated ones too (None: they could not be read).
     """
 
     name: str
@@ -56,6 +57,7 @@ class TableState:
     visible_ratio: float | None = None
     partition_of: str | None = None
     reads: tuple[str, ...] = ()
+    defaults: Mapping[str, str] | None = None  # name → expression
 
 
 @dataclass(frozen=True)

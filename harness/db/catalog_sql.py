@@ -19,7 +19,9 @@ __all__ = [
     "STATISTICS_OF_ONES_OWN",
     "STATISTICS_READABLE",
     "TABLES",
+    "USER_SCHEMA",
     "constraints",
+    "relation_name",
 ]
 
 LIMIT = 100_000
@@ -39,7 +41,7 @@ READABLE = "CROSS JOIN LATERAL (SELECT %(unlocked)s AND c.oid <> ALL (%(locked)s
 """Whether the relation `c` can be opened without waiting."""
 
 
-def _name(relation: str, schema: str) -> str:
+def relation_name(relation: str, schema: str) -> str:
     """SQL for a relation's name, as `harness.core.schema_state` says it."""
     return (
         f"(CASE {schema}.nspname WHEN 'public' THEN '' ELSE quote_ident({schema}.nspname) || '.' END"
@@ -58,7 +60,7 @@ LOCKED = """
 """Tables that are locked, or whose index or TOAST table is. A lock only waited for makes others wait too."""
 
 TABLES = f"""
-    SELECT c.oid::bigint, {_name("c", "n")} AS name,
+    SELECT c.oid::bigint, {relation_name("c", "n")} AS name,
         c.relkind::text AS kind, c.relpersistence::text AS persistence,
         quote_ident(r.rolname) AS owner, r.rolsuper OR r.rolbypassrls AS owner_bypasses,
         c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
@@ -68,11 +70,15 @@ TABLES = f"""
         CASE WHEN readable AND c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) END AS heap_bytes,
         CASE WHEN readable AND c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END AS toast_bytes,
         CASE WHEN c.relispartition THEN
-            (SELECT {_name("pc", "pn")} FROM pg_inherits h JOIN pg_class pc ON pc.oid = h.inhparent
+            (SELECT {relation_name("pc", "pn")} FROM pg_inherits h JOIN pg_class pc ON pc.oid = h.inhparent
             JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = c.oid) END AS partition_of,
         has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AS statistics_readable,
         NOT readable AS locked,
-        coalesce(a.columns, '{{}}') AS columns
+        coalesce(a.columns, '{{}}') AS columns,
+        CASE WHEN readable THEN coalesce(
+            (SELECT json_object_agg(quote_ident(da.attname), pg_get_expr(d.adbin, d.adrelid))
+            FROM pg_attrdef d JOIN pg_attribute da ON da.attrelid = d.adrelid AND da.attnum = d.adnum
+            WHERE d.adrelid = c.oid), '{{}}') END AS defaults
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_roles r ON r.oid = c.relowner
@@ -128,7 +134,7 @@ POLICIES = f"""
 """
 
 READS = f"""
-    SELECT DISTINCT w.ev_class::bigint AS oid, {_name("c", "n")} AS name
+    SELECT DISTINCT w.ev_class::bigint AS oid, {relation_name("c", "n")} AS name
     FROM pg_rewrite w
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
@@ -162,7 +168,7 @@ STATISTICS_OF_ONES_OWN = f"""
 """Only of tables that the role may read. https://www.postgresql.org/docs/current/view-pg-stats.html"""
 
 INDEXES = f"""
-    SELECT {_name("x", "n")} AS name, {_name("c", "n")} AS table,
+    SELECT {relation_name("x", "n")} AS name, {relation_name("c", "n")} AS table,
         coalesce(CASE WHEN readable THEN pg_get_indexdef(x.oid) END, '') AS definition,
         i.indisvalid AS valid, i.indisready AS ready, i.indisunique AS unique,
         CASE WHEN readable AND x.relkind = 'i' THEN pg_relation_size(x.oid) END AS bytes,
@@ -181,8 +187,8 @@ INDEXES = f"""
 """
 
 SEQUENCES = f"""
-    SELECT c.oid::bigint, {_name("c", "n")} AS name, format_type(s.seqtypid, NULL) AS type,
-        {_name("t", "tn")} || '.' || quote_ident(a.attname) AS owned_by,
+    SELECT c.oid::bigint, {relation_name("c", "n")} AS name, format_type(s.seqtypid, NULL) AS type,
+        {relation_name("t", "tn")} || '.' || quote_ident(a.attname) AS owned_by,
         format_type(a.atttypid, a.atttypmod) AS column_type, coalesce(d.deptype = 'i', false) AS identity
     FROM pg_sequence s
     JOIN pg_class c ON c.oid = s.seqrelid
@@ -201,7 +207,7 @@ def constraints(server_version: int) -> str:
     """The query for constraints on a server of this version, as 180006."""
     enforced = "o.conenforced" if server_version >= 180_000 else "true"
     return f"""
-    SELECT quote_ident(o.conname) AS name, {_name("c", "n")} AS table, o.contype::text AS kind,
+    SELECT quote_ident(o.conname) AS name, {relation_name("c", "n")} AS table, o.contype::text AS kind,
         coalesce(CASE WHEN readable THEN pg_get_constraintdef(o.oid) END, '') AS definition,
         o.convalidated AS valid, {enforced} AS enforced,
         ARRAY(SELECT quote_ident(a.attname) FROM unnest(o.conkey) WITH ORDINALITY k(n, at)

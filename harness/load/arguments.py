@@ -115,6 +115,9 @@ def add_arguments(
     flags.several("--no-gate", "Leave out the gate of this name. Repeatable.")
     flags.several("--require", "Refuse to run unless the gate of this name can judge. Repeatable.")
     flags.several("--ignore", "'RULE: reason': only note what this rule advises. Repeatable.")
+    flags.several(
+        "--invariant", "'NAME: SELECT …': a query that must return no row after the migration. Repeatable."
+    )
     flags.text("--baseline-run", None, "Run directory that gates with {run=baseline} compare with.")
     flags.text("--run-dir", plan.run_root, "Where run directories are made.")
     flags.switch("--dry-run", "Print the resolved plan and touch nothing.")
@@ -239,6 +242,7 @@ def plan_from(
         no_gates=tuple(options.no_gate),
         required=tuple(options.require),
         ignore=tuple(options.ignore),
+        invariants=tuple(options.invariant),
         baseline_run=options.baseline_run or None,
         rows=options.rows,
         postgres_bin=options.postgres_bin or None,
@@ -307,6 +311,7 @@ def strip_secrets(options: Namespace) -> None:
     options.migration_env = []
     for command in ("prepare", "migration_command", "rollback_command"):
         setattr(options, command, None)  # a command line may hold anything
+    options.invariant = []
 
 
 def _default_upgrade(options: Namespace) -> str:

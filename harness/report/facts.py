@@ -90,6 +90,8 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
     catalog = verdict.get("catalog") or {}
     if catalog.get("read") or catalog.get("why"):
         yield Fact("Schema", _schema(catalog))
+    for trip in verdict.get("round_trips") or ():
+        yield Fact("Rollback", _round_trip(trip))
     for title, key, sentence in (
         ("Ledger", "ledger", _ledger),
         ("Isolation", "isolation", _isolation),
@@ -105,7 +107,9 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
 
 
 def findings(verdict: Json) -> Iterator[Fact]:
-    """Concrete violations: the writes that the ledger misses or did not expect, leaks, and lost sessions."""
+    """Concrete violations: the writes that the ledger misses or did not expect, leaks, lost sessions, and
+    what a rollback did not bring back.
+    """
     for offender in (verdict.get("ledger") or {}).get("offenders") or ():
         who = f"{clean(offender.get('key'))} of account {clean(offender.get('account'))}"
         history = ", ".join(_operation(operation) for operation in offender.get("history") or ())
@@ -117,6 +121,12 @@ def findings(verdict: Json) -> Iterator[Fact]:
         yield Fact("leak", clean(example))
     for example in (verdict.get("continuity") or {}).get("examples") or ():
         yield Fact("session", clean(example))
+    for trip in verdict.get("round_trips") or ():
+        for loss in trip.get("losses") or ():
+            yield Fact("not brought back", mask(clean(loss.get("what") or "")))
+        for found in trip.get("schema") or ():
+            kind = "not brought back" if found.get("red") else "left behind"
+            yield Fact(kind, mask(clean(found.get("what") or "")))
 
 
 def _operation(operation: Json) -> str:
@@ -195,6 +205,25 @@ def _schema(catalog: Json) -> str:
     if not catalog.get("read"):
         return f"Not compared: {mask(clean(catalog['why'])).rstrip('.')}."
     return f"Compared before and after: {plural(len(catalog.get('findings') or ()), 'finding')}."
+
+
+def _round_trip(trip: Json) -> str:
+    """Both ways together: the schema, then the rows."""
+    of = f" of {clean(trip['migration'])}" if trip.get("migration") else ""
+    if why := mask(clean(trip.get("why_no_schema") or "")).rstrip("."):
+        schema = f"the schema was not compared: {why}"
+    else:
+        schema = plural(sum(bool(found.get("red")) for found in trip.get("schema") or ()), "change")
+        schema = f"{schema} of the schema left"
+    if why := mask(clean(trip.get("why_no_rows") or "")).rstrip("."):
+        return f"After it{of}, {schema}; the rows were not compared: {why}."
+    tables = [table for table in trip.get("tables") or () if not table.get("why_not")]
+    rows = sum(table.get("compared") or 0 for table in tables)
+    compared = f"{plural(rows, 'row')} of {plural(len(tables), 'table')} compared"
+    left_out = len(trip.get("tables") or ()) - len(tables)
+    unread = f", {plural(left_out, 'table')} not" if left_out else ""
+    losses = plural(len(trip.get("losses") or ()), "loss", "losses")
+    return f"After it{of}, {schema}; {compared}{unread}: {losses}."
 
 
 def _ledger(facts: Json) -> str:

@@ -90,7 +90,9 @@ class Stopped(Exception):  # noqa: N818 - an order, not a fault
 class Controller:
     """One run. `run()` returns when everything is recorded; it never raises for what the run meets.
 
-    `look` is asked at every step what the database is seen to do, in a few words or none.
+    `look` is asked at every step what the database is seen to do, in a few words or none. `entered` is called
+    when `launch`, `rollback_launch` and, in a run that was not stopped, `final_read` have begun, before
+    anything else is done in them.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Controller:
         progress: Callable[[Progress], None],
         complete: Complete = lambda read: read,
         look: Callable[[], str] = lambda: "",
+        entered: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._directory = directory
@@ -115,6 +118,7 @@ class Controller:
         self._progress = progress
         self._complete = complete
         self._look = look
+        self._entered = entered
         self._seen = ""
         self._stop_cause: str | None = None
         self._phase = ""
@@ -168,7 +172,9 @@ class Controller:
             back, own = direction == "downgrade", list(group)
             if self._began_at is None:
                 self._began_at = self.now
-            self._enter("rollback_launch" if back else "launch")
+            launch = "rollback_launch" if back else "launch"
+            self._enter(launch)
+            self._entered(launch)
             self._migrate(own, "rollback" if back else "migrate")
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
@@ -295,6 +301,8 @@ class Controller:
         self._enter("drain")
         self._load.drain(INTERRUPTED_DRAIN_S if interrupted else self._plan.drain_s)
         self._enter("final_read")
+        if not interrupted:
+            self._entered("final_read")
         if self._services.died() is None:
             within_s = FINISH_WITHIN_S if interrupted else READ_BACK_WITHIN_S
             self._load.read_back(within_s, self._complete)

@@ -35,8 +35,10 @@ from harness.run.databases import (
 )
 from harness.run.drills import check_drills
 from harness.run.ignoring import check_ignored
+from harness.run.invariants import Invariants
 from harness.run.preflight import preflight
 from harness.run.rehearsal import Rehearsal
+from harness.run.round_trip import RowsWatch
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.run.starting_point import StartingPoint, check_starting_point
 from harness.store import RunDirectory
@@ -75,7 +77,8 @@ class Prepared:
     """A run that may start: its directory, what it drives, and everything to undo at its end.
 
     `databases` are the run's own, if it has one, and the others that its migrations change; `steps` the
-    migrations in their order, none of a placebo.
+    migrations in their order, none of a placebo; `rows` watches what a rollback has to bring back,
+    `invariants` what must hold.
     """
 
     plan: Plan
@@ -85,6 +88,8 @@ class Prepared:
     steps: tuple[Step, ...]
     undo: ExitStack = field(default_factory=ExitStack, repr=False)
     halfway: int | None = None  # the statement in the middle of a rehearsal, where a drill asks for it
+    rows: RowsWatch = field(default_factory=lambda: RowsWatch(()), repr=False)
+    invariants: Invariants = field(default_factory=lambda: Invariants({}, None), repr=False)
 
     def close(self) -> None:
         """Release the database and stop what was started. Idempotent."""
@@ -95,6 +100,8 @@ def check(plan: Plan) -> None:
     """Refuse what is wrong in the plan itself: durations, gates, revisions, hosts. Touches nothing."""
     plan.check()
     check_gates(plan)
+    if plan.invariants and plan.host is not None and plan.service_database_url is None:
+        raise UsageError("--invariant is given, but no database to ask.", "Set MUL_DATABASE_URL.")
     check_baseline_run(plan)
     if plan.host:
         check_http_host(
@@ -164,8 +171,12 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         for step in steps:
             if step.plan.scripts_known:
                 check_ignored(_files(step.plan, step.migrator))
+        invariants = Invariants.of(plan, own)
         halfway = _halfway(plan, steps, services, directory, say, sleep)
-        return Prepared(plan, directory, services, databases, steps, undo.pop_all(), halfway)
+        rows = RowsWatch.of([step.database for step in steps if step.plan.downgrade], say)
+        return Prepared(
+            plan, directory, services, databases, steps, undo.pop_all(), halfway, rows, invariants
+        )
 
 
 def _steps(plan: Plan, own: str | None, found: Mapping[str, Database]) -> Iterator[Step]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
+from harness.core.invariants import When
 from harness.core.plan import MigrationPlan
 from harness.core.reached import elsewhere
 from harness.core.record import FinalRead
@@ -89,6 +90,7 @@ class Session:
             progress=progress,
             complete=_stored(prepared),
             look=lambda: self._observing.look(),
+            entered=self._entered,
         )
         self._announcer = (
             Announcer(prepared.services.host, *OPERATOR, self.controller.note, self.zero)
@@ -117,6 +119,7 @@ class Session:
                 monotonic=self.zero,
                 processes=prepared.services.pids(),
             )
+            prepared.invariants.note_before(self.controller.note)
             walk = walk_drill(prepared, self.controller.note, self._sleep)
             self.controller.run(self._episodes, walk)
         except Exception as error:
@@ -127,6 +130,20 @@ class Session:
         self._predict()
         verdict, view = analyze(prepared.directory.path)
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
+
+    def _entered(self, phase: str) -> None:
+        """Look at what must hold and what a rollback has to bring back."""
+        prepared, now, note = self.prepared, self.controller.now, self.controller.note
+        try:
+            if phase == "launch":
+                prepared.rows.launch(now)
+            elif phase == "rollback_launch":
+                prepared.invariants.ask(When.UPGRADED, note)
+            elif phase == "final_read":
+                prepared.rows.end(now, prepared.directory)
+                prepared.invariants.ask(When.END, note)
+        except Exception:
+            log.exception("What the database holds could not be looked at; the run goes on.")
 
     def _clean_up(self) -> None:
         """Stop what was started; what cannot be stopped or removed costs a warning, not the verdict."""

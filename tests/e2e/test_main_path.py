@@ -15,11 +15,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.
 
 SharedRuns = Callable[..., Run]
 
+SIZES = "SELECT id FROM documents WHERE size_bytes <> size"
+"""A promise of the upgrade; its rollback takes the column away again."""
+
 
 @pytest.fixture
 def safe(shared_runs: SharedRuns) -> Run:
     """There and back again, so that one run shows both."""
-    return shared_runs(*SHORT, "--downgrade", "v1")
+    return shared_runs(*SHORT, "--downgrade", "v1", "--invariant", f"sizes: {SIZES}")
 
 
 def test_a_safe_migration_passes(safe: Run) -> None:
@@ -73,6 +76,8 @@ def test_the_run_directory_holds_every_file(safe: Run) -> None:
         "database.ndjson",
         "catalog_before.json",
         "catalog_after.json",
+        "catalog_after_rollback.json",
+        "contents.json",
         "predictions.json",
         "verdict.json",
         "report.html",
@@ -118,6 +123,25 @@ def test_a_rollback_under_load_is_judged_too(safe: Run) -> None:
     expressions = [gate["expression"] for gate in safe.verdict["gates"] if gate["name"] == "stall"]
     assert any("rollback" in expression for expression in expressions)
     assert safe.verdict["rollback"]["to"] == "v1"
+
+
+def test_a_rollback_brings_back_the_schema_and_the_rows(safe: Run) -> None:
+    assert safe.gate("rollback_schema")["status"] == "pass"
+    assert safe.gate("rollback_data")["status"] == "pass"
+    [trip] = safe.verdict["round_trips"]
+    rows = {table["name"]: table["compared"] for table in trip["tables"]}
+    assert rows["documents"] == 30_000
+    assert (trip["losses"], trip["schema"]) == ([], [])
+
+
+def test_an_invariant_of_the_upgrade_holds_until_the_rollback_takes_it_away(safe: Run) -> None:
+    assert safe.gate("invariant:sizes")["status"] == "pass"
+    [sizes] = safe.verdict["invariants"]
+    assert [(one["when"], one["rows"]) for one in sizes["answers"]] == [
+        ("before", None),
+        ("upgraded", 0),
+        ("end", None),
+    ]
 
 
 def test_a_placebo_walks_the_phases_and_passes(shared_runs: SharedRuns) -> None:

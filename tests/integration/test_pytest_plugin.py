@@ -16,6 +16,7 @@ import pytest
 
 from harness.clock import wait_until
 from harness.core.gates import BUILT_IN
+from harness.core.plan import Plan
 from harness.run import locust_process
 
 pytestmark = [pytest.mark.integration]
@@ -51,7 +52,8 @@ gates = ["slow: p95{phase=migrate} < 800ms"]
 no-gates = ["ws_missed", "ws_delivery"]
 """
 
-NAMES = [row.name for row in BUILT_IN if row.name not in ("ws_missed", "ws_delivery")] + ["slow"]
+MADE = dict.fromkeys(gate.name for row in BUILT_IN for gate in row.make(Plan()))
+NAMES = [name for name in MADE if name not in ("ws_missed", "ws_delivery")] + ["slow"]
 
 
 def gate(name: str, status: str = "pass", why: str = "") -> dict[str, Any]:
@@ -111,6 +113,18 @@ def test_a_passing_verdict_passes_a_test_for_each_gate_of_one_run(
     result.stdout.fnmatch_lines(["*harness.toml::run PASSED*", "*harness.toml::gate?slow? PASSED*"])
     assert "ws_missed" not in result.stdout.str()
     assert starts(pytester) == 1
+
+
+def test_what_the_plan_asks_for_besides_is_tested_too(pytester: pytest.Pytester, start: Start) -> None:
+    asked = 'invariants = ["slugs: SELECT 1 WHERE false"]\n[migration]\ndowngrade = "base"\n'
+    (pytester.path / "harness.toml").write_text(PLAN + asked)
+    judged = verdict(
+        gate("rollback_data"), gate("invariant:slugs", "fail", "3 rows at the end"), status="fail"
+    )
+    result = start("-v", judged=judged)
+    result.stdout.fnmatch_lines(["*harness.toml::gate?rollback_data? PASSED*", "invariant:slugs: fail"])
+    result.stdout.fnmatch_lines(["The verdict has no gate rollback_schema."])
+    result.assert_outcomes(passed=len(NAMES) + 2, failed=2)
 
 
 def test_a_red_gate_is_a_failed_test_with_its_why(start: Start) -> None:

@@ -68,6 +68,7 @@ class Stage:
     load: FakeLoad
     directory: RunDirectory
     shown: list[Progress]
+    entered: list[str]
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = (self.directory.path / "events.ndjson").read_text().splitlines()
@@ -82,7 +83,7 @@ def stage(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Stage]]:
     directory = RunDirectory(tmp_path)
 
     def make(services: Services | None = None, plan: Plan = PLAN) -> Stage:
-        load, shown = FakeLoad(), list[Progress]()
+        load, shown, entered = FakeLoad(), list[Progress](), list[str]()
         controller = Controller(
             plan,
             directory,
@@ -92,8 +93,9 @@ def stage(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Stage]]:
             sleep=clock.sleep,
             progress=shown.append,
             look=lambda: "3 sessions waiting" if clock.now >= 110.0 else "",
+            entered=entered.append,
         )
-        return Stage(controller, load, directory, shown)
+        return Stage(controller, load, directory, shown, entered)
 
     yield make
     directory.close()
@@ -115,6 +117,22 @@ def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: Fa
     found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
     names = [name for name, _ in found.phases()]
     assert names[4:9] == ["recover", "rollback_launch", "rollback", "rollback_recover", "probe"]
+
+
+def test_it_says_when_the_database_can_be_looked_at(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found = stage()
+    found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
+    assert found.entered == ["launch", "rollback_launch", "final_read"]
+
+
+def test_a_run_that_is_stopped_does_not_look_at_the_end(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage()
+    found.controller.stop("SIGINT")
+    found.controller.run([FakeEpisode(clock)])
+    assert found.entered == []
+    assert [name for name, _ in found.phases()][-1] == "final_read"
 
 
 def test_the_migrations_of_a_phase_run_one_after_the_other_in_it(

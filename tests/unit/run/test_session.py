@@ -77,6 +77,17 @@ def test_an_observer_that_cannot_be_stopped_keeps_nothing_else_running(
     assert "the observer hangs" in caplog.text
 
 
+def test_what_cannot_be_looked_at_does_not_end_the_run(
+    session: Session, prepared: Prepared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("odd hashes")
+
+    monkeypatch.setattr(prepared.rows, "launch", fail)
+    session._entered("launch")
+    assert "odd hashes" in caplog.text
+
+
 SHOP_URL = "postgresql://a@127.0.0.1/shop"
 
 
