@@ -29,22 +29,31 @@ ENDS_WITHIN_S = 60.0
 
 
 class Upgrade:
-    """One upgrade of `database` to `revision`, in a run directory below `root`."""
+    """One upgrade of `database` to `revision`, in a run directory below `root`.
 
-    def __init__(self, database: str, revision: str, root: Path) -> None:
+    The migration pauses at the turnstile after the statement that begins like `pause_after`, if one is given.
+    """
+
+    def __init__(
+        self, database: str, revision: str, root: Path, ini: Path = INI, pause_after: str | None = None
+    ) -> None:
         self.database = database
         self.url = DatabaseUrl.parse(database)
         self.revision = revision
+        self.ini = ini
         self.zero = monotonic()
         self.directory = RunDirectory.create(Plan(run_root=str(root)), utc_now())
         self._order = MigrationOrder(
             direction="upgrade",
             target=revision,
-            alembic_config=INI,
+            alembic_config=ini,
             run_id=revision,
             trace_file=self.directory.path / "logs" / "migration.trace",
             log_file=self.directory.log("migration"),
-            environment={"MUL_DATABASE_URL": database},
+            environment={
+                "MUL_DATABASE_URL": database,
+                **({"PAUSE_AFTER": pause_after} if pause_after else {}),
+            },
         )
         self.note(Kind.RUN_START, 0.0, run_id=self.directory.run_id, monotonic=self.zero)
 
@@ -89,7 +98,7 @@ class Upgrade:
             self.revision,
             child=lambda _: MigrationChild(self._order),
             terminate=lambda pids: terminate_backends(self.url, pids),
-            revisions=DatabaseMigrator(self.database, alembic_config=INI).current,
+            revisions=DatabaseMigrator(self.database, alembic_config=self.ini).current,
             resolve=lambda: (self.revision,),
             relfilenodes=lambda: read_relfilenodes(self.url),
             read_schema=self._read_schema,
