@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +55,7 @@ LONGEST_MESSAGE = 1024 * 1024
 
 _AT_ONCE = 65536
 _OF_A_PART = 64
+_READS_IN_A_ROW = 16
 _LINGER_NOT = struct.pack("ii", 1, 0)
 _STILL_OPEN = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
 
@@ -86,6 +88,7 @@ class WebSocket:
         self._events: Iterator[Event] = protocol.events()
         self._parts: list[str | bytes | bytearray] = []
         self._length = 0
+        self._reads = 0
         self._asked = False
         self._dropped = False
 
@@ -113,14 +116,10 @@ class WebSocket:
 
     def close(self, code: int = CloseReason.GOING_AWAY) -> None:
         """Say goodbye, if the peer still listens, and close; the peer's own goodbye is not waited for."""
-        try:
+        with closing(self._socket), suppress(OSError, ProtocolError):  # it may be over already
             if not self._dropped and self._protocol.state in _STILL_OPEN:
                 self._socket.settimeout(0)
                 self._socket.send(self._protocol.send(CloseConnection(code=code)))
-        except (OSError, ProtocolError):
-            pass  # it is over already, which is what was wanted
-        finally:
-            self._socket.close()
 
     def drop(self) -> None:
         """Cut the connection off, as a cable that is pulled: the peer gets a reset and no goodbye.
@@ -128,15 +127,16 @@ class WebSocket:
         Whoever receives on it is told so: WebSocketEnded, "dropped on purpose".
         """
         self._dropped = True
-        try:
+        with suppress(OSError):  # it may have just ended by itself
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass  # it has just ended by itself
 
     def _read(self) -> Iterator[Event]:
         if self._dropped:  # what the peer had sent before can still be read
             raise self._ended(None)
+        self._reads += 1
+        if self._reads % _READS_IN_A_ROW == 0:  # one that always has something to say must not keep the hub
+            gevent.sleep(0)
         try:
             data = self._socket.recv(_AT_ONCE)
         except TimeoutError:

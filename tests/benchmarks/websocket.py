@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any, cast
 
@@ -103,17 +104,22 @@ def _websockets_sync(port: int) -> Callable[[], object]:
 
 
 def _subscription(port: int) -> Callable[[], object]:
-    """Ours with all that a user's stream needs besides, and each message read as a change."""
-    from harness.core.accounts import Account
+    """Ours with a subscription, which reads each message; its login and its dice are the user's own."""
     from harness.core.stream import Stream
-    from harness.load.auth import Login, NoAuth
     from harness.load.subscription import Subscription
     from harness.load.websocket import connect
 
-    login = Login(NoAuth(), Account("ada"), cast(Any, None))
-    subscription = Subscription(f"http://127.0.0.1:{port}", Stream("/ws"), login, Random(1))
+    subscription = Subscription(f"http://127.0.0.1:{port}", Stream("/ws"), *_of_the_user())
     connection = connect(f"ws://127.0.0.1:{port}/ws", {"Authorization": "Bearer t"})
     return lambda: subscription._take(connection.receive())
+
+
+@cache
+def _of_the_user() -> tuple[Any, Random]:
+    from harness.core.accounts import Account
+    from harness.load.auth import Login, NoAuth
+
+    return Login(NoAuth(), Account("ada"), cast(Any, None)), Random(1)
 
 
 CLIENTS: dict[str, Callable[[int], Callable[[], object]]] = {

@@ -49,7 +49,14 @@ def test_users_write_and_nothing_they_wrote_is_lost(safe: Run) -> None:
     assert ledger["totals_checked"] >= 30  # each account's at the end, by the service and by SQL
     assert safe.verdict["isolation"]["reads_checked"] > 200
     assert safe.verdict["isolation"]["probes"] > 0
-    assert safe.verdict["websocket"]["delivered"] > 50
+
+
+def test_every_change_and_every_status_was_pushed(safe: Run) -> None:
+    pushed = safe.verdict["websocket"]
+    assert pushed["delivered"] > 50
+    assert (pushed["missed"], pushed["unsettled"], pushed["odd"]) == (0, 0, {})
+    assert pushed["clock_error_s"] < 0.25
+    assert pushed["status_delivered"] == pushed["status_expected"] >= 30 * 3
 
 
 def test_who_was_logged_in_stays_so_and_who_logs_in_is_let_in(safe: Run) -> None:

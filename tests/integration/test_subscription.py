@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
+from harness.core.clock_offset import offset_between
 from harness.core.stream import Stream
 from harness.load import subscription
 from harness.load.auth import Credentials, Login, NoAuth
@@ -22,6 +24,7 @@ from harness.load.client import MeasuredSession
 from harness.load.messages import RunSettings
 from harness.load.recorder import Recorder
 from harness.load.subscription import Subscription, drop_connections
+from tests.fix_target import PASSWORD, Service
 from tests.fix_websocket import (
     BINARY,
     Stage,
@@ -44,9 +47,9 @@ WITHIN_S = 10.0
 class Numbered(Login):
     """Tokens without a service."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str = "ada") -> None:
         session = MeasuredSession("", cast(Any, None))
-        super().__init__(NoAuth(refusals=frozenset({401})), Account("ada"), session)
+        super().__init__(NoAuth(refusals=frozenset({401})), Account(account), session)
         self.count = 0
 
     def credentials(self, _send: object) -> Credentials:
@@ -54,6 +57,17 @@ class Numbered(Login):
 
     def refused(self, _credentials: Credentials) -> None:
         self.count += 1
+
+
+class Held(Numbered):
+    """A token that was had elsewhere."""
+
+    def __init__(self, account: str, token: str | None) -> None:
+        super().__init__(account)
+        self.token = token
+
+    def credentials(self, _send: object) -> Credentials:
+        return Credentials({"Authorization": f"Bearer {self.token}"})
 
 
 class Theatre:
@@ -402,3 +416,43 @@ def test_all_connections_can_be_dropped_and_come_back(theatre: Theatre) -> None:
     assert theatre.ends == ["dropped on purpose", "ended by the load"]
     assert (theatre.sum("reconnects"), theatre.sum("resumed")) == (1, 1)
     assert subscription._open == {}
+
+
+def test_the_reference_service_resumes_what_was_made_while_nobody_listened(
+    theatre: Theatre, service: Service
+) -> None:
+    name = f"listener-{uuid.uuid4().hex[:12]}"
+    assert service.anonymous.post("/register", {"name": name, "password": PASSWORD}).status == 201
+    client = service.sign_in(name)
+    one = Subscription(service.anonymous.base, OURS, Held(name, client.token), Random(1))
+    running = gevent.spawn(one.run)
+    assert one.subscribed.wait(WITHIN_S)
+    counts = theatre.recorder.websockets.count
+
+    def create() -> None:
+        document = str(uuid.uuid4())
+        theatre.recorder.websockets.creating(document, monotonic())
+        client.create_document(id=document)
+
+    def wait_for(delivered: int) -> None:
+        with gevent.Timeout(WITHIN_S):
+            while counts.delivered < delivered:
+                gevent.sleep(0.01)
+
+    create()
+    wait_for(1)
+    assert drop_connections() == 1
+    for _ in range(3):
+        create()  # blocks this whole process: nothing connects again meanwhile
+    wait_for(4)
+    create()
+    wait_for(5)
+    assert list(subscription._settle_all()) == []
+    running.kill()
+    theatre.take()
+    assert (theatre.sum("resumed"), theatre.sum("reconnects"), theatre.sum("settled")) == (3, 1, 1)
+    assert (theatre.sum("missed"), theatre.sum("duplicated"), theatre.odd) == (0, 0, {})
+    [clock] = [line["clock"] for line in theatre.lines if line.get("delivered")]
+    offset = offset_between([clock])
+    assert offset is not None
+    assert abs(offset.ahead_s) <= offset.error_s + 0.001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +101,16 @@ def test_silence_is_asked_about_once_before_it_is_the_end() -> None:
         ["here"],
         "no sign of life",
     )
+
+
+def test_a_peer_that_talks_without_a_pause_lets_others_have_their_turn() -> None:
+    turns: list[int] = []
+    other = gevent.spawn(turns.append, 1)
+    connection = WebSocket(Wire([frame(b"more")] * 100), Connection(ConnectionType.CLIENT), 1.0)
+    for _ in range(20):
+        connection.receive()
+    assert turns == [1]
+    other.join()
 
 
 def test_a_peer_that_reads_nothing_ends_the_connection() -> None:
