@@ -32,6 +32,7 @@ __all__ = [
     "FOREIGN_DELETE",
     "FOREIGN_LIST",
     "FOREIGN_READ",
+    "FOREIGN_STREAM",
     "FOREIGN_UPDATE",
     "FORGED_SIGNATURE",
     "KEY_CONFUSION",
@@ -42,6 +43,9 @@ __all__ = [
     "RECORD_PROBES",
     "REFUSED",
     "REVOKED",
+    "STREAM_EXPIRED",
+    "STREAM_FORGED",
+    "STREAM_PROBES",
     "SWAPPED_ID",
     "TOKEN_PROBES",
     "VALID_TOKEN",
@@ -53,6 +57,7 @@ __all__ = [
     "Shown",
     "judge_change",
     "judge_isolation",
+    "judge_stream",
     "judge_token",
 ]
 
@@ -63,14 +68,17 @@ FOREIGN_LIST = "foreign_list"
 FOREIGN_UPDATE = "foreign_update"
 FOREIGN_DELETE = "foreign_delete"
 SWAPPED_ID = "swapped_id"
-RECORD_PROBES = (FOREIGN_READ, FOREIGN_LIST, FOREIGN_UPDATE, SWAPPED_ID, FOREIGN_DELETE)
-"""What a stranger tries on a record, in the order in which it is tried."""
+FOREIGN_STREAM = "foreign_stream"
+RECORD_PROBES = (FOREIGN_READ, FOREIGN_LIST, FOREIGN_UPDATE, SWAPPED_ID, FOREIGN_DELETE, FOREIGN_STREAM)
+"""What a stranger tries on a record, in the order in which it is tried; the last is to be told of it."""
 
 FORGED_SIGNATURE = "forged_signature"
 ALG_NONE = "alg_none"
 KEY_CONFUSION = "key_confusion"
 ALTERED = "altered_token"
 REVOKED = "revoked_token"
+STREAM_FORGED = "stream_forged_token"
+STREAM_EXPIRED = "stream_expired_token"
 EXPIRED = "expired_token"
 WRONG_AUDIENCE = "wrong_audience"
 WRONG_ISSUER = "wrong_issuer"
@@ -85,8 +93,13 @@ TOKEN_PROBES = (
     WRONG_ISSUER,
     MISSING_SCOPE,
     REVOKED,
+    STREAM_FORGED,
+    STREAM_EXPIRED,
 )
 """Of what kinds the tokens are that a service must refuse."""
+
+STREAM_PROBES = (FOREIGN_STREAM, STREAM_FORGED, STREAM_EXPIRED)
+"""Those of both that need a WebSocket."""
 
 OWNER = "owner"  # the control of a probe of a record: its owner could do the same
 VALID_TOKEN = "valid_token"  # noqa: S105 - the control of a probe of a token
@@ -290,6 +303,20 @@ def judge_token(status: int, before: int, after: int, shown_to_all: bool = False
     if status in _SUCCESS:
         return ACCEPTED, f"it was accepted (HTTP {status})"
     return (REFUSED, "") if _refuses(status) else (ERROR, f"HTTP {status}")
+
+
+def judge_stream(kind: str, told: bool, control: bool, refused: str | None, status: int | None) -> Judged:
+    """A connection over which an account's change must not come; `control`: over the account's own it did.
+
+    `refused` says why no connection came about, None where one did, `status` that of the service's answer.
+    """
+    if told:
+        return (LEAKED if kind in RECORD_PROBES else ACCEPTED), "the change of a record came over it"
+    if not control:
+        return ERROR, "the change did not come over the account's own connection either"
+    if refused is None or (status is not None and _refuses(status)):
+        return REFUSED, ""
+    return ERROR, refused
 
 
 def _refuses(status: int) -> bool:

@@ -317,7 +317,7 @@ def _limits_of_isolation(facts: Facts) -> Iterator[str]:
         yield f"{found.forged_errors} of {of} forged tokens say nothing: {safe_text(found.why_error)}."
     for why, kinds in found.untried.items():
         words = ", ".join(kind.replace("_", " ") for kind in kinds)
-        yield f"Isolation, not tried: {words}: {safe_text(why)}."
+        yield f"Isolation: {safe_text(why)}, so this was not tried: {words}."
 
 
 def _limits_of_continuity(facts: Facts) -> Iterator[str]:

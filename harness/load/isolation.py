@@ -24,6 +24,7 @@ from harness.load.hooks import on_isolate
 from harness.load.messages import IsolationOrder
 from harness.load.record_probes import Said, probe_records
 from harness.load.recorder import recorder
+from harness.load.stream_probes import probe_stream
 from harness.load.token_probes import outliving, probe_sessions, probe_tokens
 from harness.load.valve import valve
 
@@ -88,6 +89,7 @@ def _probes(
     for resource in dict.fromkeys(one for actor in awake for one in actor.resources):
         if resource.private and resource.writes and "read" in resource.does:
             yield from _records(resource, awake, run_id, random, pause)
+    yield from _streams(awake, run_id, random, pause)
     if bearers:
         yield from _sessions(run, actor, run_id, order, pause)
 
@@ -103,6 +105,24 @@ def _records(
         yield owner.login.account.name, FOREIGN_READ, NOT_TRIED, "no second account has such records"
         return
     yield from probe_records(random.choice(strangers), owner, resource, run_id, pause)
+
+
+def _streams(
+    awake: Sequence[Actor], run_id: str, random: Random, pause: Callable[[], None]
+) -> Iterator[Said]:
+    """One who is told of its changes, and a stranger of the same class."""
+    owners = [
+        (actor, resource)
+        for actor in awake
+        for resource in actor.resources
+        if getattr(actor.user, "stream", None) is not None and resource.private and resource.writes
+    ]
+    if not owners:
+        return
+    owner, resource = random.choice(owners)
+    strangers = [one for one, other in owners if one is not owner and other is resource]
+    stranger = random.choice(strangers) if strangers else None
+    yield from probe_stream(owner, stranger, resource, outliving(run_id), run_id, pause)
 
 
 def _sessions(

@@ -69,6 +69,10 @@ class Outliving:
     token: str | None = field(default=None, repr=False)
     ends_at: float = 0.0
 
+    def late_s(self, now: float) -> float:
+        """For how long it has ended; negative before that."""
+        return now - self.ends_at
+
     def keep(self, token: str, ends_at: float) -> None:
         """Of several the one that ends first."""
         if self.token is None or ends_at < self.ends_at:
@@ -185,7 +189,7 @@ def _forgeries(held: _Held, another: Actor | None, kept: Outliving, works: bool)
 
 def _outlived(held: _Held, kept: Outliving) -> Iterator[Forged | _Tried]:
     """The token that was kept, once it has outlived its end by more than the service's leeway."""
-    late_s = monotonic() - kept.ends_at
+    late_s = kept.late_s(monotonic())
     if kept.token is not None and kept.token != held.token and late_s > held.auth.leeway_s:
         yield Forged(EXPIRED, f"issued by the service, and ended {late_s:.0f} s ago", kept.token)
     elif held.auth.key_held_in is None:

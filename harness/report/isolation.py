@@ -19,6 +19,7 @@ _WORDS = {
     "foreign_update": "another's record is changed",
     "swapped_id": "another's id is swapped for its own",
     "foreign_delete": "another's record is deleted",
+    "foreign_stream": "a change of another's record is pushed",
     "forged_signature": "a token with a forged signature",
     "alg_none": "a token without a signature (alg none)",
     "key_confusion": "a token signed with a key that is public",
@@ -28,6 +29,8 @@ _WORDS = {
     "wrong_issuer": "a token of another issuer",
     "missing_scope": "a write by a token that may only read",
     "revoked_token": "a token that was revoked",
+    "stream_forged_token": "a WebSocket by a forged token",
+    "stream_expired_token": "a WebSocket by a token that has ended",
 }
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import psycopg
 import pytest
@@ -17,6 +21,7 @@ from harness.core.bodies import canary, new_id
 from harness.core.declaration import Declaration
 from harness.core.isolation import RECORD_PROBES, TOKEN_PROBES, Isolation, judge_isolation
 from harness.core.record import Probe
+from harness.core.stream import Stream
 from harness.load.accounts import AccountPool, Actor, RunAccounts
 from harness.load.auth import Login
 from harness.load.client import MeasuredSession
@@ -26,6 +31,8 @@ from harness.load.recorder import recorder
 from harness.load.token_auth import PasswordGrant, Revoke
 from harness.load.token_probes import outliving
 from tests.fix_target import PASSWORD, Service
+from tests.unit.load.shop import AUTH as SHOP_AUTH
+from tests.unit.load.shop import PEM, Shop
 
 pytestmark = pytest.mark.integration
 
@@ -51,13 +58,21 @@ DOCUMENTS = Declaration(
 class Person:
     account_name = "account-{:04}"
     account_password = PASSWORD
+    stream = Stream("/ws", record="document")
 
 
-def an_actor(base: str, number: int, auth: PasswordGrant = AUTH) -> Actor:
-    account = Account(Person.account_name.format(number), PASSWORD)
+class Silent:
+    """A user to whom nothing is pushed."""
+
+    account_name = "account-{:04}"
+    account_password = PASSWORD
+
+
+def an_actor(base: str, number: int, auth: PasswordGrant, user: Person | Silent) -> Actor:
+    account = Account(user.account_name.format(number), PASSWORD)
     login = Login(auth, account, MeasuredSession(base, EventHook()))
     login.credentials(login.session.unrecorded)
-    return Actor(login, (DOCUMENTS,), "/documents", user=Person())
+    return Actor(login, (DOCUMENTS,), "/documents", user=user)
 
 
 @contextmanager
@@ -73,13 +88,13 @@ def recording() -> Iterator[list[dict[str, Any]]]:
         outliving.cache_clear()
 
 
-def probed(base: str, auth: PasswordGrant = AUTH) -> Isolation:
+def probed(base: str, auth: PasswordGrant, user: Person | Silent) -> Isolation:
     """One pass over two accounts, with a third whose session nobody minds."""
     run = RunAccounts(AccountPool(27))
     assert run.pool.take() == 1
     with recording() as lines:
         for number in (28, 29):
-            actor = an_actor(base, number, auth)
+            actor = an_actor(base, number, auth, user)
             run.actors[actor.login.account.name] = actor
         probe_isolation(run, "run", IsolationOrder(1e9, 30.0, own_accounts=False), Random(1))
         for actor in run.actors.values():
@@ -91,9 +106,9 @@ def test_the_reference_service_refuses_everything(service: Service, monkeypatch:
     with psycopg.connect(service.database_url) as connection:
         [pem] = connection.execute("SELECT private_pem FROM signing_keys").fetchone() or [""]
     monkeypatch.setenv("TARGET_SIGNING_KEY", pem)
-    found = probed(service.anonymous.base)
+    found = probed(service.anonymous.base, AUTH, Person())
     rows = {row.probe: row for row in found.rows}
-    assert set(rows) == {*RECORD_PROBES, *TOKEN_PROBES} - {"altered_token"}
+    assert set(rows) == {*RECORD_PROBES, *TOKEN_PROBES} - {"altered_token", "stream_expired_token"}
     assert {kind: (row.refused, row.succeeded, row.errors) for kind, row in rows.items()} == {
         kind: (row.tried, 0, 0) for kind, row in rows.items()
     }
@@ -102,3 +117,68 @@ def test_the_reference_service_refuses_everything(service: Service, monkeypatch:
     with psycopg.connect(service.database_url) as connection:
         left = connection.execute("SELECT count(*) FROM documents WHERE title LIKE '%.probe%'").fetchone()
     assert left == (0,)
+
+
+@contextmanager
+def serving(shop: Shop) -> Iterator[str]:
+    """The address at which a shop answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one segment, or each answer waits for an acknowledgement
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            payload: dict[str, Any] = {"headers": dict(self.headers)}
+            if self.headers.get("Content-Type") == "application/json":
+                payload["json"] = json.loads(body)
+            else:
+                payload["data"] = dict(parse_qsl(body))
+            response = shop.answer(self.command, self.path, payload)
+            content = b"" if response.status_code == 204 else response.content
+            self.send_response(response.status_code)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - as http.server calls them
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("careless", "found_by"),
+    [
+        (set(), set()),
+        ({"read"}, {"foreign_read"}),
+        ({"update"}, {"foreign_update"}),
+        ({"delete"}, {"foreign_delete"}),
+        ({"body"}, {"swapped_id"}),
+        ({"none"}, {"alg_none"}),
+        ({"confusion"}, {"key_confusion"}),
+        ({"expiry"}, {"expired_token"}),
+        ({"audience"}, {"wrong_audience"}),
+        ({"issuer"}, {"wrong_issuer"}),
+        ({"scope"}, {"missing_scope"}),
+        ({"revocation"}, {"revoked_token"}),
+    ],
+)
+def test_a_careless_service_is_found_by_the_probe_of_its_kind(
+    careless: set[str], found_by: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", PEM)
+    with serving(Shop(careless)) as base:
+        found = probed(base, SHOP_AUTH, Silent())
+    assert {row.probe for row in found.rows if row.succeeded} == found_by
+    assert bool(found.leaks or found.forged_accepted) == bool(found_by)

@@ -13,6 +13,7 @@ from harness.core.isolation import (
     Shown,
     judge_change,
     judge_isolation,
+    judge_stream,
     judge_token,
 )
 from harness.core.record import Probe
@@ -50,7 +51,7 @@ def test_what_was_not_tried_is_no_probe() -> None:
 
 def test_every_kind_of_probe_of_a_record_may_leak() -> None:
     found = judge_isolation(1, [a_probe("leaked", kind) for kind in RECORD_PROBES])
-    assert (found.probes, found.leaks, found.forged_accepted) == (5, 5, 0)
+    assert (found.probes, found.leaks, found.forged_accepted) == (6, 6, 0)
 
 
 def test_an_accepted_token_is_no_leak_but_told() -> None:
@@ -178,3 +179,25 @@ def test_a_refused_token_counts_only_beside_a_valid_one(
     found, detail = judge_token(status, before, after, shown_to_all)
     assert found == outcome
     assert bool(detail) == (outcome != "refused")
+
+
+@pytest.mark.parametrize(
+    ("told", "control", "refused", "status", "outcome"),
+    [
+        (False, True, None, None, "refused"),  # it came about, and nothing came over it
+        (False, True, "HTTP 401", 401, "refused"),
+        (False, True, "HTTP 503", 503, "error"),
+        (False, True, "timed out", None, "error"),
+        (False, False, None, None, "error"),
+        (True, True, None, None, "accepted"),
+        (True, False, None, None, "accepted"),
+    ],
+)
+def test_what_does_not_come_counts_only_where_it_came_to_its_owner(
+    told: bool, control: bool, refused: str | None, status: int | None, outcome: str
+) -> None:
+    found, detail = judge_stream("stream_forged_token", told, control, refused, status)
+    assert found == outcome
+    assert bool(detail) == (outcome != "refused")
+    own = judge_stream("foreign_stream", told, control, refused, status)[0]
+    assert own == {"accepted": "leaked"}.get(outcome, outcome)

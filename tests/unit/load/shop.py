@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from gevent.queue import Queue
 from jwt.algorithms import ECAlgorithm
 
 from harness.core.accounts import Account
@@ -27,6 +28,7 @@ from harness.load.accounts import Actor
 from harness.load.auth import Login
 from harness.load.client import MeasuredSession
 from harness.load.token_auth import BearerAuth, PasswordGrant, Revoke
+from harness.load.websocket import Refused, WebSocketEnded
 from tests.unit.load.answers import Jar, Response
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -51,7 +53,7 @@ class Shop:
     """`careless` holds what it does not check: whose a record is when it is to `read`, `list`, `update` or
     `delete` it; that the id of a `body` is that of the path; that an id is taken (`upsert`); of a token its
     `signature`, `none`, `confusion`, `expiry`, `audience`, `issuer`, `scope`, `revocation`, or anything
-    (`token`). It may also `tell` in its refusals what it refuses.
+    (`token`). It may also `tell` in its refusals what it refuses, and `push` to all what changes.
     """
 
     careless: set[str] = field(default_factory=set)
@@ -61,6 +63,7 @@ class Shop:
     asked: list[str] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
     """The status with which a method and path is answered in any case, by their beginning."""
+    sockets: list[ShopSocket] = field(default_factory=list)
 
     def actor(self, name: str, auth: BearerAuth = AUTH, resource: Declaration = DOCUMENTS) -> Actor:
         """An account that is logged in."""
@@ -129,6 +132,17 @@ class Shop:
                 return jwt.decode(token, options={"verify_signature": False})
         return jwt.decode(token, KEY.public_key(), ["ES256"], audience="shop", issuer="us", options=checked)
 
+    def connect(self, url: str, headers: dict[str, str], **_: Any) -> ShopSocket:
+        """As `load/websocket.connect`."""
+        self.asked.append(f"WS {url}")
+        if "GET /ws" in self.failing:
+            raise Refused(f"HTTP {self.failing['GET /ws']}", self.failing["GET /ws"])
+        claims = self._claims(headers.get("Authorization", "").removeprefix("Bearer "))
+        if claims is None:
+            raise Refused("HTTP 401", 401)
+        self.sockets.append(ShopSocket("" if "deaf" in self.careless else claims["sub"]))
+        return self.sockets[-1]
+
     def _documents(self, method: str, path: str, query: str, who: str, body: dict[str, Any]) -> Response:
         if not path.startswith("/documents"):
             return Response(404)
@@ -165,7 +179,34 @@ class Shop:
             return Response(409)
         owner = self.documents[id_]["owner"] if id_ in self.documents else who
         self.documents[id_] = {"id": id_, "title": body["title"], "version": 1, "owner": owner}
+        for open_ in self.sockets:
+            if open_.account == owner or "push" in self.careless:
+                open_.push({"document": id_, "canary": f"canary:{owner}"})
         return Response(201, {"id": id_})
+
+
+class ShopSocket:
+    """An open stream of an account's changes."""
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self._messages: Any = Queue()
+        self.push({"last_seq": 0, "account": account})
+
+    def push(self, message: dict[str, Any]) -> None:
+        self._messages.put(json.dumps(message))
+
+    def say(self, text: str) -> None:
+        self.account = json.loads(text)["subscribe"]
+
+    def receive(self) -> str:
+        message: str | None = self._messages.get()
+        if message is None:
+            raise WebSocketEnded("closed with 1000", 1000)
+        return message
+
+    def close(self) -> None:
+        self._messages.put(None)
 
 
 class ShopSession:

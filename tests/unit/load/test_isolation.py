@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.bodies import canary
 from harness.core.declaration import Declaration
-from harness.core.isolation import RECORD_PROBES, TOKEN_PROBES
+from harness.core.isolation import RECORD_PROBES, STREAM_PROBES, TOKEN_PROBES
 from harness.load import isolation
 from harness.load.accounts import AccountPool, Actor, RunAccounts
 from harness.load.auth import NoAuth
@@ -79,7 +79,7 @@ def probe(run: RunAccounts, own_accounts: bool = False) -> None:
 
 def test_everything_is_tried_of_a_careful_service_and_refused(shop: Shop, recorder: Recorder) -> None:
     probe(accounts(actor(shop, "ann"), actor(shop, "bob")))
-    tried = {*RECORD_PROBES, *TOKEN_PROBES} - {"altered_token"}
+    tried = {*RECORD_PROBES, *TOKEN_PROBES} - {"altered_token", *STREAM_PROBES}
     controls: dict[str, set[str]] = {"owner": {"worked"}, "valid_token": {"worked"}}
     assert recorder.outcomes() == {**controls, **{kind: {"refused"} for kind in tried}}
     assert shop.documents == {}

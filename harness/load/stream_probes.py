@@ -1,0 +1,215 @@
+"""Probes of streams: who is told of a change that is not its own, or by a token that is none.
+
+Several connections are opened, a record is written, and it is seen who is told of it. Its owner must be, by a
+valid token: that is the control. A service may refuse the others at the door, hang up on them, or leave them
+without a word.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import gevent
+
+from harness.clock import monotonic, wait_until
+from harness.core.canary import foreign
+from harness.core.declaration import Declaration
+from harness.core.forgery import altered_token, forged
+from harness.core.isolation import (
+    FAILED,
+    FOREIGN_STREAM,
+    NOT_TRIED,
+    STREAM_EXPIRED,
+    STREAM_FORGED,
+    VALID_TOKEN,
+    WORKED,
+    judge_stream,
+)
+from harness.core.stream import Stream
+from harness.load.accounts import Actor
+from harness.load.auth import Credentials, LoginError
+from harness.load.bait import Ask, Bait, NoRecordError
+from harness.load.record_probes import Said
+from harness.load.token_auth import BearerAuth
+from harness.load.token_probes import Outliving
+from harness.load.valve import valve
+from harness.load.websocket import Refused, WebSocket, WebSocketEnded, connect
+
+__all__ = ["Listener", "probe_stream"]
+
+_CONNECTED_WITHIN_S = 5.0
+_GREETED_WITHIN_S = 0.5
+"""How long a service may take to know of a connection that it has accepted."""
+_TOLD_WITHIN_S = 2.0
+_LATER_S = 0.3
+"""How much later than its owner the others may be told."""
+_LOOK_S = 0.02
+_OVER_S = 0.5
+_KEPT = 200
+"""Messages that are looked through: more than come in the time."""
+
+
+class Listener:
+    """A connection, and the last of what came over it; ends with the load at the latest.
+
+    `name` is whom it subscribes as, where the service wants to hear that.
+    """
+
+    def __init__(self, stream: Stream, base_url: str, name: str, credentials: Credentials) -> None:
+        self.messages: deque[str] = deque(maxlen=_KEPT)
+        self.refused: str | None = None
+        """Why no connection came about, None where one did."""
+        self.status: int | None = None
+        """Of the service's answer, where it refused the connection."""
+        self.ended = False
+        self._connection: WebSocket | None = None
+        headers = credentials.headers_for("GET")
+        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        try:
+            self._connection = connect(
+                f"ws{base_url.removeprefix('http')}{stream.target(None, token)}",
+                {"Origin": base_url, **headers},
+                subprotocol=stream.subprotocol,
+                within_s=_CONNECTED_WITHIN_S,
+            )
+            for words in stream.first_words(name, token):
+                self._connection.say(words)
+        except Refused as refused:
+            self.refused, self.status, self.ended = refused.cause, refused.status, True
+        except WebSocketEnded:
+            self.ended = True
+        else:
+            gevent.spawn(self._listen, self._connection)
+            gevent.spawn(self._close_with_the_load)
+
+    def was_told_of(self, bait: Bait) -> bool:
+        """Whether a message named the record, or bears the canary of its owner."""
+        owner = bait.owner.login.account.name
+        return any((bait.id and bait.id in text) or owner in foreign(text, "") for text in self.messages)
+
+    def close(self) -> None:
+        """Say goodbye."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _listen(self, connection: WebSocket) -> None:
+        try:
+            while True:
+                message = connection.receive()
+                self.messages.append(
+                    message if isinstance(message, str) else message.decode(errors="replace")
+                )
+        except WebSocketEnded:
+            self.ended = True
+
+    def _close_with_the_load(self) -> None:
+        while self._connection is not None and not valve.closed:
+            gevent.sleep(_OVER_S)
+        self.close()
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A connection over which nothing may come, of which kind it is, and in words how it was made."""
+
+    account: str
+    kind: str
+    how: str
+    listener: Listener
+
+
+def probe_stream(
+    owner: Actor,
+    stranger: Actor | None,
+    resource: Declaration,
+    kept: Outliving,
+    run: str,
+    pause: Callable[[], None],
+) -> Iterator[Said]:
+    """Write a record of `owner` and see who is told of it; `pause` is called before each connection."""
+    name, what = owner.login.account.name, f"WebSocket {owner.user.stream.path}"
+    bait = Bait(owner, resource, run, Ask(pause))
+    listeners: list[Listener] = []
+    try:
+        control = _listener(owner, owner, pause)
+        listeners.append(control)
+        tried: list[_Tried] = []
+        for one in chain(_strangers(owner, stranger, pause), _tokens(owner, kept, pause)):
+            tried.append(one)
+            listeners.append(one.listener)
+        _until_greeted(listeners)
+        heard = _write(bait, control)
+        yield name, VALID_TOKEN, WORKED if heard else FAILED, what
+        for one in tried:
+            made = one.listener
+            told = made.was_told_of(bait)
+            outcome, detail = judge_stream(one.kind, told, heard, made.refused, made.status)
+            yield one.account, one.kind, outcome, detail and f"{what}, {one.how}: {detail}"
+    except (LoginError, NoRecordError) as error:
+        yield name, FOREIGN_STREAM, NOT_TRIED, str(error)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _until_greeted(listeners: Sequence[Listener]) -> None:
+    """Until the service knows of each connection, as far as it says so."""
+    wait_until(
+        lambda: all(one.messages or one.ended for one in listeners),
+        _GREETED_WITHIN_S,
+        gevent.sleep,
+        _LOOK_S,
+    )
+
+
+def _write(bait: Bait, control: Listener) -> bool:
+    """Write the record; whether its owner was told of it. The others have a little longer."""
+    try:
+        bait.create()
+        heard = wait_until(lambda: control.was_told_of(bait), _TOLD_WITHIN_S, gevent.sleep, _LOOK_S)
+        if heard:
+            gevent.sleep(_LATER_S)
+        return heard
+    finally:
+        bait.remove()
+
+
+def _listener(as_whom: Actor, whose: Actor, pause: Callable[[], None]) -> Listener:
+    """A connection by an account's own credentials, which asks for the changes of `whose`."""
+    login = as_whom.login
+    credentials = login.credentials(login.session.unrecorded)
+    pause()
+    return Listener(as_whom.user.stream, str(login.session.base_url), whose.login.account.name, credentials)
+
+
+def _strangers(owner: Actor, stranger: Actor | None, pause: Callable[[], None]) -> Iterator[_Tried]:
+    """Another account with a subscription of its own, and, where one says whose, with the owner's."""
+    if stranger is None:
+        return
+    name = stranger.login.account.name
+    yield _Tried(name, FOREIGN_STREAM, "another account's", _listener(stranger, stranger, pause))
+    if "{name}" in str(owner.user.stream.says):
+        yield _Tried(
+            name, FOREIGN_STREAM, "subscribed to by another account", _listener(stranger, owner, pause)
+        )
+
+
+def _tokens(owner: Actor, kept: Outliving, pause: Callable[[], None]) -> Iterator[_Tried]:
+    """The owner's name, with what is no token, or none any more."""
+    login, auth = owner.login, owner.login.auth
+    if not isinstance(auth, BearerAuth):
+        return
+    token = auth.token_of(login.credentials(login.session.unrecorded)) or ""
+    opaque = altered_token(token)
+    forgeries = list(forged(token))[:2] or ([opaque] if opaque is not None else [])
+    texts = [(STREAM_FORGED, f"{forgery.kind}, {forgery.how}", forgery.token) for forgery in forgeries]
+    if kept.token is not None and kept.late_s(monotonic()) > auth.leeway_s:
+        texts.append((STREAM_EXPIRED, "a token that had ended", kept.token))
+    name, base_url = login.account.name, str(login.session.base_url)
+    for kind, how, text in texts:
+        pause()
+        yield _Tried(name, kind, how, Listener(owner.user.stream, base_url, name, auth.proof_by(text)))

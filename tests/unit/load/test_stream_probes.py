@@ -1,0 +1,123 @@
+"""Who is told of a change: its owner alone, and by a valid token alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.core.stream import Stream
+from harness.load import stream_probes
+from harness.load.accounts import Actor
+from harness.load.record_probes import Said
+from harness.load.stream_probes import probe_stream
+from harness.load.token_probes import Outliving
+from tests.unit.load.shop import DOCUMENTS, Shop
+
+OWN = Stream("/ws", resume=None)
+NAMED = Stream("/ws", resume=None, says=({"subscribe": "{name}"},))
+
+
+class Person:
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+@pytest.fixture(autouse=True)
+def times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_TOLD_WITHIN_S", 0.2), ("_LATER_S", 0.02), ("_GREETED_WITHIN_S", 0.2)):
+        monkeypatch.setattr(stream_probes, name, seconds)
+    monkeypatch.setattr(stream_probes, "_OVER_S", 0.01)
+
+
+def an_actor(shop: Shop, name: str, stream: Stream) -> Actor:
+    return replace(shop.actor(name), user=Person(stream))
+
+
+def probed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, stream: Stream = OWN, kept: Outliving | None = None
+) -> list[Said]:
+    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    owner, stranger = an_actor(shop, "ann", stream), an_actor(shop, "bob", stream)
+    return list(probe_stream(owner, stranger, DOCUMENTS, kept or Outliving(), "run-1", lambda: None))
+
+
+def outcomes(said: list[Said]) -> list[tuple[str, str, str]]:
+    return [(account, kind, outcome) for account, kind, outcome, _ in said]
+
+
+def test_only_its_owner_is_told_and_by_a_valid_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop()
+    assert outcomes(probed(shop, monkeypatch)) == [
+        ("ann", "valid_token", "worked"),
+        ("bob", "foreign_stream", "refused"),
+        ("ann", "stream_forged_token", "refused"),
+        ("ann", "stream_forged_token", "refused"),
+    ]
+    assert shop.documents == {}
+
+
+def test_a_change_that_is_pushed_to_all_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = probed(Shop({"push"}), monkeypatch)
+    assert ("bob", "foreign_stream", "leaked") in outcomes(said)
+    [detail] = [detail for _, _, outcome, detail in said if outcome == "leaked"]
+    assert detail == "WebSocket /ws, another account's: the change of a record came over it"
+
+
+def test_a_subscription_to_anothers_changes_is_tried_where_it_can_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = probed(Shop(), monkeypatch, NAMED)  # this service believes what it is told
+    assert [outcome for _, kind, outcome, _ in said if kind == "foreign_stream"] == ["refused", "leaked"]
+
+
+@pytest.mark.parametrize(("careless", "accepted"), [("signature", 1), ("none", 1), ("token", 2)])
+def test_a_forged_token_that_is_taken_is_found(
+    careless: str, accepted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = probed(Shop({careless}), monkeypatch)
+    found = [outcome for _, kind, outcome, _ in said if kind == "stream_forged_token"]
+    assert found.count("accepted") == accepted
+
+
+@pytest.mark.parametrize(("careless", "outcome"), [(set(), "refused"), ({"expiry"}, "accepted")])
+def test_a_token_that_has_ended_is_tried(
+    careless: set[str], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, kept = Shop(careless, life_s=-60), Outliving()
+    kept.keep(shop.issue("ann"), 0.0)
+    shop.life_s = 300
+    found = outcomes(probed(shop, monkeypatch, kept=kept))
+    assert ("ann", "stream_expired_token", outcome) in found
+
+
+def test_where_the_owner_is_not_told_either_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcomes(probed(Shop({"deaf"}), monkeypatch))
+    assert found[0] == ("ann", "valid_token", "failed")
+    assert {outcome for _, kind, outcome in found[1:]} == {"error"}
+
+
+def test_a_service_that_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcomes(probed(Shop(failing={"GET /ws": 503}), monkeypatch))
+    assert {outcome for _, kind, outcome in found[1:]} == {"error"}
+
+
+def test_a_record_that_cannot_be_written_leaves_nothing_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(failing={"POST /documents": 503})
+    [(_, kind, outcome, detail)] = probed(shop, monkeypatch)
+    assert (kind, outcome, detail) == ("foreign_stream", "not_tried", "POST /documents: HTTP 503")
+
+
+def test_every_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop({"token"})
+    probed(shop, monkeypatch)
+    assert len(shop.sockets) == 4
+    assert all(socket._messages.queue[-1] is None or not len(socket._messages) for socket in shop.sockets)
+
+
+def test_without_a_stranger_tokens_are_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop()
+    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    owner = an_actor(shop, "ann", OWN)
+    found = outcomes(list(probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None)))
+    assert {kind for _, kind, _ in found} == {"valid_token", "stream_forged_token"}
