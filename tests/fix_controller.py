@@ -63,6 +63,10 @@ class FakeLoad:
         self.asked.append(("isolate at the end" if own_accounts else "isolate", within_s))
         return self.isolation.__next__
 
+    def drop_websockets(self) -> Callable[[], int | None]:
+        self.asked.append(("drop_websockets", 0.0))
+        return lambda: 0
+
     def drain(self, within_s: float) -> bool:
         self.asked.append(("drain", within_s))
         return True

@@ -69,7 +69,8 @@ def _windows(facts: Facts) -> Iterator[Window]:
     migrations.
     """
     for phase in facts.timeline.phases:
-        yield facts.timeline.window(phase.name) or phase
+        judged = facts.timeline.window(phase.name) if facts.in_phase(phase.name) else None
+        yield judged or phase
         for migration in facts.in_phase(phase.name):
             statements = migration.episode.statement_window
             if statements and migration.name:

@@ -12,7 +12,10 @@ from harness.core.drill_walk import grade_walk
 from harness.core.drills import DrillResult
 from harness.core.facts import Facts
 from harness.core.gate import Gate, inconclusive
+from harness.core.held_reader import grade_reader
 from harness.core.plan import Plan
+from harness.core.recovery import BOUNDS_S, grade_fault
+from harness.core.releases import grade_releases
 from harness.core.verdict import GateResult, safe_text
 
 __all__ = ["drill_results", "drills"]
@@ -25,7 +28,13 @@ def _kill(told: Told, facts: Facts) -> DrillResult:
     return grade_walk(told) if told.drill.where == "each" else grade_kill(told, facts)
 
 
-_GRADERS: Mapping[str, Grader] = {"kill-migrator": _kill, "race-migrators": grade_race}
+_GRADERS: Mapping[str, Grader] = {
+    "kill-migrator": _kill,
+    "race-migrators": grade_race,
+    "hold-reader": grade_reader,
+    "old-code-new-schema": grade_releases,
+    **dict.fromkeys(BOUNDS_S, grade_fault),
+}
 
 
 def drill_results(facts: Facts) -> tuple[DrillResult, ...]:

@@ -128,6 +128,11 @@ class Drill:
         return self.name in ("kill-migrator", "race-migrators") and self.where != "each"
 
     @property
+    def has_own_phase(self) -> bool:
+        """Whether it strikes after all that is judged of the migration, in a phase of its own."""
+        return self.known.family == "fault" and self.where != "migrate"
+
+    @property
     def count(self) -> int:
         """Its value, where that is a number."""
         return int(self.value)
@@ -137,6 +142,10 @@ class Drill:
         """Its value, where that is a duration."""
         return parse_duration(self.value)
 
+
+NOT_OUR_SERVER = "the harness did not start that PostgreSQL, which is not ours to signal"
+
+HOW_TO_STOP = Takes("immediate", lambda text: text in ("fast", "immediate"), "fast")
 
 DRILLS: Mapping[str, KnownDrill] = {
     row.name: row
@@ -156,6 +165,64 @@ DRILLS: Mapping[str, KnownDrill] = {
             "migration",
             {"": count(2, "3", most=20)},
             touches="the database, which several migrations change at once",
+        ),
+        KnownDrill(
+            "hold-reader",
+            "A session has read every table and stays idle in its transaction, from before the migration's"
+            " first statement until so long after it.",
+            "migration",
+            {"": duration("10s")},
+            touches="requests, which may have to wait behind the migration",
+        ),
+        KnownDrill(
+            "old-code-new-schema",
+            "Release N and release N+1 of the service are asked the same before and after the migration:"
+            " which code works on which schema?",
+            "migration",
+            not_for_yours="the harness cannot start another release of your service",
+        ),
+        KnownDrill(
+            "restart-database",
+            "PostgreSQL is shut down, fast or immediately (then it recovers from its log), and started"
+            " again.",
+            "fault",
+            {"": HOW_TO_STOP, "migrate": HOW_TO_STOP},
+            not_for_yours=NOT_OUR_SERVER,
+        ),
+        KnownDrill(
+            "pause-database",
+            "SIGSTOP of all of PostgreSQL's processes, and SIGCONT after so long.",
+            "fault",
+            {"": duration("2s"), "migrate": duration("2s")},
+            not_for_yours=NOT_OUR_SERVER,
+        ),
+        KnownDrill(
+            "terminate-backends",
+            "pg_terminate_backend for every client's session in the database, but not the harness's own and"
+            " the migration's.",
+            "fault",
+            {"": None, "migrate": None},
+            touches="every client's session in the database, whoever it belongs to",
+        ),
+        KnownDrill(
+            "drop-websockets",
+            "The users' WebSockets are reset, all at once.",
+            "fault",
+            {"": None, "migrate": None},
+        ),
+        KnownDrill(
+            "kill-service",
+            "SIGKILL of the service, which is started again as soon as it is gone, as by a supervisor.",
+            "fault",
+            {"": None, "migrate": None},
+            not_for_yours="the harness did not start your service, and cannot start it again",
+        ),
+        KnownDrill(
+            "expire-tokens",
+            "The service's signing key is rotated: every token is invalid at once, and everybody logs in"
+            " again.",
+            "fault",
+            not_for_yours="the harness does not know how to make your service's tokens invalid",
         ),
     )
 }

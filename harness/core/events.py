@@ -21,12 +21,15 @@ PHASES = (
     "rollback",
     "rollback_recover",
     "probe",
+    "drill",
+    "drill_recover",
     "drain",
     "final_read",
     "drill_walk",
 )
 """Every phase, in the order a run walks them. `launch` and `rollback_launch` last from the start of the
-migration's process to its first statement; no gate judges them."""
+migration's process to its first statement; no gate judges them. Each drill on service or database has a
+`drill` and a `drill_recover` of its own."""
 
 
 class Kind:
@@ -59,6 +62,9 @@ class Kind:
     DRILL_END = "drill_end"
     # drill, number, place, and what followed there: of a drill that is done in many places
     DRILL_CELL = "drill_cell"
+    # drill, sessions, long_transactions, waiting, prepared (what clients had open when its recovery was
+    # over), or unread (why that is not known)
+    DRILL_LEFT = "drill_left"
     STOP = "stop"  # cause: completed | SIGINT | SIGTERM | stopped in the web page | service died | …
     RUN_END = "run_end"  # complete (bool)
 

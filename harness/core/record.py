@@ -106,6 +106,7 @@ class HealthPoint:
     cpu_ratio: float | None  # of one core, 0–1
     memory_mb: float | None
     late_ms: tuple[float, ...]  # how late each tick of the hub came
+    logins: int | None = None  # accounts that were given credentials by a login
 
 
 @dataclass(frozen=True, slots=True)

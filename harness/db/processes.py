@@ -36,6 +36,9 @@ class ProcessGroups:
 
     def add(self, roots: Mapping[str, int]) -> None:
         """Measure these, too, or instead of those of the same name."""
+        if any(self._roots.get(name, pid) != pid for name, pid in roots.items()):
+            # What the old one had used in all its life has gone over to its parent, in no time.
+            self._cpu_s.clear()
         self._roots |= roots
 
     def root(self, name: str) -> int | None:

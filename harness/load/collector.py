@@ -55,6 +55,7 @@ class _Worker:
     pongs: int = 0
     probed: bool = False
     isolating: bool = False
+    dropped: int | None = None
     drained: int | None = None
     read: bool = False
     final: bool = False
@@ -76,8 +77,8 @@ class _Worker:
 class LoadControl:
     """Handle on the whole load, in the master or the only process.
 
-    The calls `begin`, `isolate`, `probe`, `drain`, `read_back` and `finish`, in this order, make one run;
-    each but `isolate` and `probe` blocks its greenlet until it is done.
+    The calls `begin`, `isolate`, `probe`, `drop_websockets`, `drain`, `read_back` and `finish`, in this
+    order, make one run; the second to the fourth return at once, the others when they are done.
     """
 
     def __init__(self, environment: Environment, runner: LocalRunner | MasterRunner) -> None:
@@ -95,6 +96,7 @@ class LoadControl:
             (Message.RECORDS, self._on_records),
             (Message.PROBED, self._on_probed),
             (Message.ISOLATED, self._on_isolated),
+            (Message.DROPPED, self._on_dropped),
             (Message.DRAINED, self._on_drained),
             (Message.READ, self._on_read),
             (Message.FINAL, self._on_final),
@@ -187,6 +189,21 @@ class LoadControl:
             self._tell(Message.ISOLATE, order.as_message(), worker.id)
         return lambda: not any(worker.isolating for worker in self._present())
 
+    def drop_websockets(self) -> Callable[[], int | None]:
+        """Have the workers drop the connections of all WebSockets. Returns at once; what it returns says how
+        many there were, None until every worker has told.
+        """
+        told = self._present()
+        for worker in told:
+            worker.dropped = None
+            self._tell(Message.DROP, {}, worker.id)
+
+        def dropped() -> int | None:
+            counts = [worker.dropped for worker in told if not worker.lost]
+            return None if None in counts else sum(count or 0 for count in counts)
+
+        return dropped
+
     def drain(self, within_s: float) -> bool:
         """Close the valve everywhere and wait until nothing is in flight; returns whether it came to that.
 
@@ -270,6 +287,11 @@ class LoadControl:
         worker = self._of(msg)
         if worker is not None:
             worker.isolating = False
+
+    def _on_dropped(self, msg: Any, **_: object) -> None:
+        worker = self._of(msg)
+        if worker is not None:
+            worker.dropped = int(msg.data["connections"])
 
     def _on_drained(self, msg: Any, **_: object) -> None:
         worker = self._of(msg)

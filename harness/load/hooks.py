@@ -28,7 +28,7 @@ from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
-__all__ = ["LoadWorker", "install", "on_begin", "on_final_read", "on_isolate", "on_probe"]
+__all__ = ["LoadWorker", "install", "on_begin", "on_drop", "on_final_read", "on_isolate", "on_probe"]
 
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
@@ -41,6 +41,7 @@ _checks: list[Callable[[RunSettings, Sequence[type[Any]]], None]] = []
 _readers: list[Callable[[], Iterator[FinalRead]]] = []
 _probers: list[Callable[[ProbeOrder], None]] = []
 _isolators: list[Callable[[IsolationOrder], None]] = []
+_droppers: list[Callable[[], int]] = []
 
 
 def on_begin(
@@ -69,6 +70,12 @@ def on_isolate(isolator: Callable[[IsolationOrder], None]) -> Callable[[Isolatio
     """Register what sets this worker's accounts on each other's records, and tries what is no token."""
     _isolators.append(isolator)
     return isolator
+
+
+def on_drop(dropper: Callable[[], int]) -> Callable[[], int]:
+    """Register what drops, in each worker, its WebSockets' connections; it returns how many there were."""
+    _droppers.append(dropper)
+    return dropper
 
 
 def install(environment: Environment) -> LoadControl | None:
@@ -127,6 +134,7 @@ class LoadWorker:
             (Message.DRAIN, self._on_drain),
             (Message.PROBE, self._on_probe),
             (Message.ISOLATE, self._on_isolate),
+            (Message.DROP, self._on_drop),
             (Message.READ_BACK, self._on_read_back),
             (Message.FINISH, self._on_finish),
         ):
@@ -165,6 +173,10 @@ class LoadWorker:
 
     def _on_isolate(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._isolate, IsolationOrder.from_message(msg.data))
+
+    def _on_drop(self, **_: object) -> None:
+        connections = sum(drop() for drop in _droppers)
+        self._tell(Message.DROPPED, {"connections": connections})
 
     def _on_read_back(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._read_back, float(msg.data["within_s"]))
@@ -232,7 +244,7 @@ class LoadWorker:
         """Send what was recorded since the last time."""
         now = monotonic()
         health = self._health.take(self.id, self._runner.user_count, recorder.in_flight)
-        recorder.line("health.ndjson", health, now)
+        recorder.line("health.ndjson", {**health, "logins": recorder.take_logins()}, now)
         batch = recorder.take(now)
         self._tell(
             Message.RECORDS,

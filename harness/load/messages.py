@@ -28,6 +28,7 @@ class Message:
     DRAIN = "mul_drain"  # within_s
     PROBE = "mul_probe"  # before (on the worker's clock), accounts, per_second, within_s
     ISOLATE = "mul_isolate"  # per_second, within_s, own_accounts
+    DROP = "mul_drop"  # (every WebSocket connection)
     READ_BACK = "mul_read_back"  # within_s
     FINISH = "mul_finish"
 
@@ -40,6 +41,7 @@ class Message:
     DRAINED = "mul_drained"  # left (how many requests were still in flight)
     PROBED = "mul_probed"
     ISOLATED = "mul_isolated"
+    DROPPED = "mul_dropped"  # connections
     READ = "mul_read"
     # samples, operations (blocks sent), started, finished, unfinished, uses [[user, client, what, count]]
     FINAL = "mul_final"

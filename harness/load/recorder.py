@@ -121,6 +121,7 @@ class Recorder:
         self.websockets = Deliveries(worker, self.line)
         self._latencies: list[float] = []
         self._errors = 0
+        self._logins = 0
         self._abandoned_at = float("-inf")
         self.uses: Counter[tuple[str, str, str]] = Counter()
         self._after_error: set[gevent.Greenlet] = set()
@@ -330,6 +331,15 @@ class Recorder:
                 shown,
             )
         )
+
+    def logged_in(self) -> None:
+        """An account was given fresh credentials by a login."""
+        self._logins += 1
+
+    def take_logins(self) -> int:
+        """How many logins there were since the last call."""
+        logins, self._logins = self._logins, 0
+        return logins
 
     def read_checked(self) -> None:
         """What a read returned was checked for its account's canary and was right."""

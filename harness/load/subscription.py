@@ -24,7 +24,7 @@ from harness.core.numbering import Arrival, Numbering
 from harness.core.record import FinalRead
 from harness.core.stream import Message, Stream
 from harness.load.auth import Login, LoginError, Send
-from harness.load.hooks import on_final_read
+from harness.load.hooks import on_drop, on_final_read
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 from harness.load.websocket import CONNECT_WITHIN_S, Refused, WebSocket, WebSocketEnded, connect
@@ -261,6 +261,7 @@ class Subscription:
         return last
 
 
+@on_drop
 def drop_connections() -> int:
     """Cut off every connection of this process, as if its network were gone; how many there were."""
     connections = tuple(_open)

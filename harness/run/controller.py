@@ -15,6 +15,7 @@ from harness.core.events import Event, Kind
 from harness.core.plan import IMPACT_MINIMUM_S, Plan
 from harness.core.record import FinalRead
 from harness.core.timeline import WALK
+from harness.run.drilling import Drilling
 from harness.run.drills import DrillRun
 from harness.run.episode import EpisodeRun
 from harness.run.services import Services
@@ -23,6 +24,9 @@ from harness.store import RunDirectory
 __all__ = ["Controller", "Load", "Progress", "Stopped"]
 
 TICK_S = 0.05
+LEAST_S = 0.001
+"""The shortest sleep: a shorter one need not move a clock that counts in binary fractions."""
+
 READ_BACK_WITHIN_S = 60.0
 FINISH_WITHIN_S = 10.0
 PROBES_LEFT_S = 10.0
@@ -58,6 +62,9 @@ class Load(Protocol):
         """Begin to set accounts on each other's records, and to try what is no token, by so many requests per
         second; what is returned says whether that is over. `own_accounts` may then be logged in for again.
         """
+
+    def drop_websockets(self) -> Callable[[], int | None]:
+        """Drop all WebSockets' connections; what is returned says how many, None until that is known."""
 
     def drain(self, within_s: float) -> bool:
         """Let no user begin new work; wait for what is in flight. Whether all of it ended."""
@@ -125,6 +132,7 @@ class Controller:
         self._began_at: float | None = None
         self._next_progress = 0.0
         self._doing = ""
+        self._drilling = Drilling()
 
     @property
     def now(self) -> float:
@@ -135,11 +143,17 @@ class Controller:
         """Order the run to end early; it still records and reads back what it can. The first cause counts."""
         self._stop_cause = self._stop_cause or cause
 
-    def run(self, episodes: Sequence[EpisodeRun], afterwards: DrillRun | None = None) -> None:
+    def run(
+        self,
+        episodes: Sequence[EpisodeRun],
+        afterwards: DrillRun | None = None,
+        drilling: Drilling | None = None,
+    ) -> None:
         """Walk the phases, then end: drain, read back, collect, and write how it stopped.
 
         A drill `afterwards` has service and database for itself: the load is over by then.
         """
+        self._drilling = drilling or self._drilling
         try:
             self._walk(episodes)
             if afterwards is None:
@@ -162,6 +176,12 @@ class Controller:
         return at
 
     def _walk(self, episodes: Sequence[EpisodeRun]) -> None:
+        try:
+            self._walk_phases(episodes)
+        finally:
+            self._drilling.abort()
+
+    def _walk_phases(self, episodes: Sequence[EpisodeRun]) -> None:
         self._enter("warmup")
         self._rest(self._plan.warmup_s)
         self._enter("baseline")
@@ -175,13 +195,34 @@ class Controller:
             launch = "rollback_launch" if back else "launch"
             self._enter(launch)
             self._entered(launch)
+            if not back:
+                self._prepare_drills()
             self._migrate(own, "rollback" if back else "migrate")
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
             ends = {episode.status for episode in own}
             if "ok" not in ends or ends - _WENT_WELL:
                 break
+        self._drilling.look()
         self._probe()
+        self._drill()
+
+    def _prepare_drills(self) -> None:
+        self._drilling.prepare()
+        while self._drilling.keeps_waiting:
+            self._tick()
+
+    def _drill(self) -> None:
+        """Cause the faults that have phases of their own, one by one, when the migration is judged."""
+        for one in self._drilling.after:
+            self._enter("drill")
+            self._drilling.begin(one)
+            while not one.run.ended:
+                self._tick()
+            if one.look is not None:
+                self._enter("drill_recover")
+                self._rest(self._plan.recover_s)
+                one.look()
 
     @property
     def _probes(self) -> bool:
@@ -252,12 +293,14 @@ class Controller:
 
     def _enter(self, phase: str, at: float | None = None) -> None:
         self._phase = phase
-        self.note(Kind.PHASE, at, name=phase)
+        at = self.note(Kind.PHASE, at, name=phase)
+        if phase == "migrate":
+            self._drilling.first_statement(at)
 
     def _rest(self, seconds: float) -> None:
         until = self.now + seconds
         while self.now < until:
-            self._tick(min(TICK_S, max(0.0, until - self.now)))
+            self._tick(min(TICK_S, max(LEAST_S, until - self.now)))
 
     def _tick(self, seconds: float = TICK_S) -> None:
         """Sleep a little, then see whether the run must end, and say once a second how it goes."""
@@ -266,6 +309,7 @@ class Controller:
             raise Stopped(self._stop_cause)
         if died := self._services.died():
             raise Stopped(died)
+        self._drilling.step(self.now)
         self._seen = self._look()
         if self.now >= self._next_progress:
             self._next_progress = self.now + 1.0
@@ -282,7 +326,7 @@ class Controller:
             live.rate,
             live.p95_s,
             live.errors,
-            ", ".join(filter(None, (self._seen, self._doing))),
+            ", ".join(filter(None, (self._seen, self._doing, self._drilling.doing))),
         )
 
     def _end(self, cause: str) -> None:
@@ -315,4 +359,5 @@ def planned_s(plan: Plan) -> float:
     there_and_back = 2 if plan.rolls_back else 1
     probes_s = min(plan.probe_s, plan.users / 5.0) if plan.authentication else 0.0
     impact_s = there_and_back * (IMPACT_MINIMUM_S + plan.recover_s) + migrations * 3.0
-    return plan.warmup_s + plan.baseline_s + impact_s + probes_s + 3.0
+    drills_s = sum(plan.recover_s + 3.0 for drill in plan.planned_drills if drill.has_own_phase)
+    return plan.warmup_s + plan.baseline_s + impact_s + probes_s + drills_s + 3.0

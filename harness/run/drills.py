@@ -114,6 +114,7 @@ def check_drills(plan: Plan) -> None:
     """
     for drill in plan.planned_drills:
         known = drill.known
+        _check_needs(plan, drill)
         if plan.host is None:
             continue
         if known.not_for_yours:
@@ -124,3 +125,22 @@ def check_drills(plan: Plan) -> None:
                 f"--drill {drill.text} may break what the harness did not start: {known.touches}.",
                 f"If that may happen, add --allow-drill {drill.name}.",
             )
+
+
+def _no_tokens(plan: Plan) -> str:
+    if not plan.authentication:
+        return "the locustfile's users log in nowhere"
+    return "the new signing key would look like a value that the rollback lost" if plan.rolls_back else ""
+
+
+def _check_needs(plan: Plan, drill: Drill) -> None:
+    """Refuse (UsageError) a drill on what the run does not have."""
+    own_database = plan.host is None or plan.service_database_url is not None
+    missing = {
+        "drop-websockets": "" if plan.websocket else "the locustfile's users hold no WebSocket",
+        "expire-tokens": _no_tokens(plan),
+        "terminate-backends": "" if own_database else "the run is given no database",
+        "old-code-new-schema": "the rollback takes the new schema away again" if plan.rolls_back else "",
+    }.get(drill.name)
+    if missing:
+        raise UsageError(f"--drill {drill.text}: {missing}.", "Leave it out.")

@@ -26,7 +26,17 @@ from harness.errors import SetupError
 from harness.run.http import open_url
 from harness.store import RunDirectory
 
-__all__ = ["DATABASE", "REFERENCE_ALEMBIC", "Services", "end_of_log", "given_services", "start_demo"]
+__all__ = [
+    "DATABASE",
+    "REFERENCE_ALEMBIC",
+    "Services",
+    "Target",
+    "end_of_log",
+    "end_process",
+    "free_port",
+    "given_services",
+    "start_demo",
+]
 
 REFERENCE_ALEMBIC = Path(__file__).parent.parent / "target" / "alembic.ini"
 """The reference service's Alembic configuration."""
@@ -51,6 +61,9 @@ class Services:
     server: EmbeddedServer | None = None
     process: subprocess.Popen[bytes] | None = None
     started: ExitStack = field(default_factory=ExitStack, repr=False)
+    target: Target | None = field(default=None, repr=False)
+    drilled: bool = False
+    """Whether a drill has something down now, on purpose."""
 
     @property
     def ours(self) -> bool:
@@ -63,12 +76,30 @@ class Services:
         return found | ({"service": self.process.pid} if self.process is not None else {})
 
     def died(self) -> str | None:
-        """`service died` or `database died` when something the harness started has ended, else None."""
+        """`service died` or `database died` when something the harness started has ended by itself."""
+        if self.drilled:
+            return None
         if self.server is not None and not self.server.alive():
             return "database died"
         if self.process is not None and self.process.poll() is not None:
             return "service died"
         return None
+
+    def answers(self) -> bool:
+        """Whether the reference service says that it is healthy, its database included."""
+        return _healthy(self.host)
+
+    def serve(self) -> None:
+        """Start the reference service, in the place of one that has ended. Does not wait; see `answers`."""
+        if self.target is None:
+            raise ValueError("only the reference service can be started")
+        _close(self.process)
+        self.process = self.target.serve(self.target.port)
+
+    def end_service(self) -> None:
+        """Ask the reference service to end, kill it when it does not. Idempotent."""
+        if self.process is not None:
+            end_process(self.process)
 
     def keep_database(self) -> str:
         """Have the database outlive the run, until the next one; returns the command that opens it."""
@@ -118,14 +149,16 @@ def start_demo(
             allow_production=False,
         )
         environment = {"MUL_TARGET_DATABASE_URL": url}
-        port = port or free_port()
-        process = _serve(port, environment, directory.log("service"))
-        undo.callback(_end, process)
+        target = Target(port or free_port(), environment, directory.log("service"))
+        host = f"http://127.0.0.1:{target.port}"
+        services = Services(host, url, environment, server, target=target)
+        undo.callback(services.end_service)
+        services.serve()
         _fill(plan, environment, directory.log("seed"))
         server.settle()
-        host = f"http://127.0.0.1:{port}"
-        _wait_healthy(host, process, directory.log("service"), sleep)
-        return Services(host, url, environment, server, process, undo.pop_all())
+        _wait_healthy(services, target.log, sleep)
+        services.started = undo.pop_all()
+        return services
 
 
 def free_port() -> int:
@@ -139,6 +172,27 @@ def end_of_log(log: Path, lines: int = 12) -> str:
     """The last lines of a log, with secrets masked, for an error message."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return mask("\n".join(text.splitlines()[-lines:]))
+
+
+@dataclass(frozen=True)
+class Target:
+    """How the reference service is started: on which port, on which database, with which log."""
+
+    port: int
+    environment: Mapping[str, str] = field(repr=False)
+    log: Path
+
+    def serve(self, port: int, log: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
+        """A process of the service; `settings` are MUL_TARGET_* variables without the prefix."""
+        named = {f"MUL_TARGET_{name}": value for name, value in settings.items()}
+        with (log or self.log).open("ab") as output:
+            arguments = ["serve", "--port", str(port), "--end-with-input"]
+            return _target(arguments, {**self.environment, **named}, output, stdin=subprocess.PIPE)
+
+    def rotate_keys(self) -> subprocess.Popen[bytes]:
+        """A process that makes every token of the service invalid, and ends."""
+        with self.log.open("ab") as output:
+            return _target(["rotate-keys"], self.environment, output)
 
 
 def _target(
@@ -161,7 +215,7 @@ def _fill(plan: Plan, environment: Mapping[str, str], log: Path) -> None:
         try:
             code = process.wait()
         except BaseException:
-            _end(process)
+            end_process(process)
             raise
     if code != 0:
         raise SetupError(
@@ -169,21 +223,16 @@ def _fill(plan: Plan, environment: Mapping[str, str], log: Path) -> None:
         )
 
 
-def _serve(port: int, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        arguments = ["serve", "--port", str(port), "--end-with-input"]
-        return _target(arguments, environment, output, stdin=subprocess.PIPE)
-
-
-def _wait_healthy(host: str, process: subprocess.Popen[bytes], log: Path, sleep: Sleep) -> None:
+def _wait_healthy(services: Services, log: Path, sleep: Sleep) -> None:
     def settled() -> bool:
-        return process.poll() is not None or _healthy(host)
+        return services.died() is not None or services.answers()
 
-    if wait_until(settled, HEALTHY_WITHIN_S, sleep, every=0.05) and process.poll() is None:
+    if wait_until(settled, HEALTHY_WITHIN_S, sleep, every=0.05) and services.died() is None:
         return
+    code = services.process.poll() if services.process is not None else None
     what = f"did not become healthy in {HEALTHY_WITHIN_S:g} s"
-    if process.poll() is not None:
-        what = f"ended at once with exit code {process.poll()}"
+    if code is not None:
+        what = f"ended at once with exit code {code}"
     raise SetupError(f"The reference service {what}. The end of its log:\n{end_of_log(log)}")
 
 
@@ -210,11 +259,15 @@ def _answers(host: str) -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
     """Ask a process to end; kill it when it does not."""
     for ask in (process.terminate, process.kill):
         if process.poll() is None:
             ask()
             wait_until(lambda: process.poll() is not None, STOP_WITHIN_S)
-    if process.stdin is not None:
+    _close(process)
+
+
+def _close(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.stdin is not None:
         process.stdin.close()

@@ -44,6 +44,7 @@ from harness.run.preparation import (
     revisions_named,
     target_of,
 )
+from harness.run.schedule import Tools, drilling_of
 from harness.store import part_of
 
 __all__ = ["Finished", "Session"]
@@ -100,6 +101,14 @@ class Session:
         self._observing = Observing(observers_of(prepared, self.zero), self.controller.note)
         self._sleep = sleep
         self._episodes = self._plan_episodes()
+        self._tools = Tools(
+            prepared,
+            self.controller.note,
+            load,
+            backends=lambda: tuple(self._observing.backends("")),
+            measure=self._observing.measure,
+            sleep=sleep,
+        )
 
     def stop(self, cause: str) -> None:
         """Order the run to end early; `run()` still records, judges and returns."""
@@ -121,7 +130,7 @@ class Session:
             )
             prepared.invariants.note_before(self.controller.note)
             walk = walk_drill(prepared, self.controller.note, self._sleep)
-            self.controller.run(self._episodes, walk)
+            self.controller.run(self._episodes, walk, drilling_of(self._tools, self._episodes))
         except Exception as error:
             log.exception("The run broke off; what was recorded is judged.")
             self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""`python -m harness.target serve|seed`; the settings come from the environment (see `settings.py`)."""
+"""`python -m harness.target serve|seed|rotate-keys`; the environment has the settings (see `settings.py`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ def main() -> None:
         if arguments.end_with_input:
             threading.Thread(target=_end_with_input, daemon=True).start()
         _serve(arguments.host, arguments.port, arguments.workers)
+    elif arguments.command == "rotate-keys":
+        from harness.target.rotation import rotate_keys
+
+        rotate_keys()
     else:
         from harness.target.seed import seed
 
@@ -56,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     seed = commands.add_parser("seed", help="create the schema v1 and fill an empty database")
     seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")
     seed.add_argument("--accounts", type=int, default=1_000, help="accounts that share them (default 1,000)")
+    commands.add_parser("rotate-keys", help="a new signing key: no token that was issued is good any more")
     return parser
 
 

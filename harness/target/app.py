@@ -29,7 +29,7 @@ def create_app() -> FastAPI:
     app.state.settings = settings
     app.state.engine = create_engine(settings)
     app.state.guard = Guard(app.state.engine, settings)
-    app.state.hub = websocket.Hub(settings.libpq_url)
+    app.state.hub = websocket.Hub(settings.libpq_url, app.state.guard.forget_key)
     app.add_exception_handler(DBAPIError, database_failed)
     app.add_exception_handler(PoolTimeoutError, pool_exhausted)
     for part in (accounts, documents, transfers, websocket):

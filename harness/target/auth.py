@@ -50,13 +50,22 @@ class Guard:
         self._engine = engine
         self._settings = settings
         self._tokens: Tokens | None = None
+        self._rotations = 0
 
     async def tokens(self) -> Tokens:
         """The service's tokens; reads the key on first use, so that a service may start before its schema."""
-        if self._tokens is None:
-            key = await self._signing_key()
-            self._tokens = Tokens(key, self._settings.issuer, self._settings.audience)
-        return self._tokens
+        if self._tokens is not None:
+            return self._tokens
+        rotations, key = self._rotations, await self._signing_key()
+        tokens = Tokens(key, self._settings.issuer, self._settings.audience)
+        if rotations == self._rotations:  # else the key that was read may be the old one
+            self._tokens = tokens
+        return tokens
+
+    def forget_key(self) -> None:
+        """Read the key anew at the next use: it may have been rotated."""
+        self._tokens = None
+        self._rotations += 1
 
     async def caller(self, token: str) -> Caller:
         """Raises InvalidToken."""

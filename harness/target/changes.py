@@ -15,13 +15,16 @@ from sqlalchemy import text
 
 from harness.target.auth import Session
 
-__all__ = ["CHANGES", "MIGRATION", "change_message", "changes_after", "last_number", "record_change"]
+__all__ = ["CHANGES", "KEYS", "MIGRATION", "change_message", "changes_after", "last_number", "record_change"]
 
 CHANGES = "target_changes"
 """The NOTIFY channel of the accounts' own changes."""
 
 MIGRATION = "target_migration"
 """The NOTIFY channel of the migration's status."""
+
+KEYS = "target_keys"
+"""The NOTIFY channel of the signing key's rotation."""
 
 _FIELDS = "'seq', seq, 'document', document_id, 'version', version, 'op', op, 'committed_at', committed_at"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, text
 from starlette.responses import JSONResponse, Response
 
 from harness.target.auth import Reader, Session, Writer
 from harness.target.changes import record_change
+from harness.target.settings import Settings
 
 __all__ = ["router"]
 
@@ -20,15 +21,33 @@ router = APIRouter()
 _COLUMNS = """id, title, body, status, tags, size, version,
     extract(epoch FROM created_at)::float8 AS created_at,
     extract(epoch FROM updated_at)::float8 AS updated_at"""
-_CREATE = text("""
-    INSERT INTO documents (id, account_id, title, body, status, tags, size)
-    VALUES (:id, :account_id, :title, :body, :status, :tags, octet_length(:body))
-    ON CONFLICT (id) DO NOTHING
-""")
-_READ = text(f"SELECT {_COLUMNS} FROM documents WHERE id = :id AND account_id = :account_id")  # noqa: S608
-_LIST = text(f"""
-    SELECT {_COLUMNS} FROM documents WHERE account_id = :account_id AND id > :after ORDER BY id LIMIT :limit
-""")  # noqa: S608
+
+
+class Statements:
+    """What a release reads and writes of a document: the columns it `shows`, and those it `sets` besides."""
+
+    def __init__(self, shows: str = "", sets: str = "") -> None:
+        columns, also, values = (
+            f"{_COLUMNS}{shows}",
+            f", {sets}" if sets else "",
+            f", :{sets}" if sets else "",
+        )
+        self.create = text(f"""
+            INSERT INTO documents (id, account_id, title, body, status, tags, size{also})
+            VALUES (:id, :account_id, :title, :body, :status, :tags, octet_length(:body){values})
+            ON CONFLICT (id) DO NOTHING
+        """)  # noqa: S608 - constants of this module
+        self.read = text(f"SELECT {columns} FROM documents WHERE id = :id AND account_id = :account_id")  # noqa: S608
+        self.list = text(f"""
+            SELECT {columns} FROM documents
+            WHERE account_id = :account_id AND id > :after ORDER BY id LIMIT :limit
+        """)  # noqa: S608
+
+
+_RELEASES = {
+    "n": Statements(),
+    "n+1": Statements(shows=", share_id::text AS share_id, category_id", sets="category_id"),
+}
 _UPDATE = text("""
     UPDATE documents SET title = :title, body = :body, status = coalesce(:status, status),
         tags = coalesce(:tags, tags), size = octet_length(:body), version = version + 1, updated_at = now()
@@ -51,6 +70,7 @@ class NewDocument(Content):
     id: uuid.UUID
     status: Status = "active"
     tags: list[Tag] = Field(default_factory=list, max_length=20)
+    category_id: int = Field(default=1, ge=1, le=4)  # of release n+1; the one before does not keep it
 
 
 class Revision(Content):
@@ -59,12 +79,20 @@ class Revision(Content):
     tags: list[Tag] | None = Field(default=None, max_length=20)
 
 
+async def _release(request: Request) -> Statements:
+    settings: Settings = request.app.state.settings
+    return _RELEASES[settings.release]
+
+
+InRelease = Annotated[Statements, Depends(_release)]
+
+
 @router.post("/documents")
-async def create(document: NewDocument, caller: Writer) -> Response:
+async def create(document: NewDocument, caller: Writer, release: InRelease) -> Response:
     """409 whenever the id exists, with the same content or not, whoever owns it."""
     async with caller.transaction() as session:
         row = {**document.model_dump(), "account_id": session.account_id}
-        if (await session.connection.execute(_CREATE, row)).rowcount == 0:
+        if (await session.connection.execute(release.create, row)).rowcount == 0:
             raise HTTPException(409, "the id exists")
         await record_change(session, document.id, 1, "create")
     return JSONResponse({"id": str(document.id), "version": 1}, 201)
@@ -72,20 +100,23 @@ async def create(document: NewDocument, caller: Writer) -> Response:
 
 @router.get("/documents")
 async def page(
-    caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 20, after: uuid.UUID = _BEFORE_ALL
+    caller: Reader,
+    release: InRelease,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: uuid.UUID = _BEFORE_ALL,
 ) -> Response:
     """Pages by key: `next` is the `after` of the next page, null at the end."""
     async with caller.transaction() as session:
         look_up = {"account_id": session.account_id, "after": after, "limit": limit + 1}
-        rows = (await session.connection.execute(_LIST, look_up)).all()
+        rows = (await session.connection.execute(release.list, look_up)).all()
     items = [_as_json(row) for row in rows[:limit]]
     return JSONResponse({"items": items, "next": items[-1]["id"] if len(rows) > limit else None})
 
 
 @router.get("/documents/{document_id}")
-async def read(document_id: uuid.UUID, caller: Reader) -> Response:
+async def read(document_id: uuid.UUID, caller: Reader, release: InRelease) -> Response:
     async with caller.transaction() as session:
-        row = (await session.connection.execute(_READ, _key(session, document_id))).one_or_none()
+        row = (await session.connection.execute(release.read, _key(session, document_id))).one_or_none()
     if row is None:
         raise _unknown()
     return JSONResponse(_as_json(row))

@@ -41,6 +41,9 @@ class Settings:
     fault: str | None = None
     """`MUL_TARGET_FAULT`: how the service is broken on purpose, for tests alone (`faults.py`)."""
 
+    release: str = "n"
+    """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the migrations add."""
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Raises SystemExit, naming the variable, when one is missing or is not of its kind."""
@@ -54,6 +57,7 @@ class Settings:
             seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
             sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
             fault=_variable("FAULT"),
+            release=_one_of("RELEASE", ("n", "n+1"), cls.release),
         )
 
     @property
@@ -95,3 +99,10 @@ def _switch(name: str, default: bool) -> bool:
     if value not in (None, "0", "1"):
         raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes 1 or 0.")
     return default if value is None else value == "1"
+
+
+def _one_of(name: str, known: tuple[str, ...], default: str) -> str:
+    value = _variable(name) or default
+    if value not in known:
+        raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes {' or '.join(known)}.")
+    return value

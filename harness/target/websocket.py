@@ -1,6 +1,7 @@
 """`/ws`: an account's own changes and the migration's status, pushed as they are committed.
 
-Each process listens on one connection of its own and hands notifications to the sockets it holds.
+Each process listens on one connection of its own and hands notifications to the sockets it holds; it hears
+there, too, when the signing key was rotated.
 Notifications are not queued for who is away, so a socket that sees a gap in its numbers, and every socket
 after the listening connection was lost, reads what it missed from the table `events`. A token is checked when
 a socket opens; an open socket outlives it.
@@ -13,6 +14,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import psycopg
@@ -24,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocketDisconnect
 
 from harness.target.auth import Caller, Controller, Guard, bearer_token
-from harness.target.changes import CHANGES, MIGRATION, change_message, changes_after, last_number
+from harness.target.changes import CHANGES, KEYS, MIGRATION, change_message, changes_after, last_number
 from harness.target.tokens import InvalidToken
 
 __all__ = ["Hub", "router"]
@@ -64,10 +66,14 @@ class Subscriber:
 
 
 class Hub:
-    """This process's sockets, and the connection that listens for all of them."""
+    """This process's sockets, and the connection that listens for all of them.
 
-    def __init__(self, libpq_url: str) -> None:
+    `key_rotated` is called whenever the signing key may have been rotated.
+    """
+
+    def __init__(self, libpq_url: str, key_rotated: Callable[[], None]) -> None:
         self._url = libpq_url
+        self._key_rotated = key_rotated
         self._subscribers: dict[str, set[Subscriber]] = {}
 
     def subscribe(self, account: str) -> Subscriber:
@@ -92,12 +98,16 @@ class Hub:
 
     async def _listen_once(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {CHANGES}; LISTEN {MIGRATION}")
+            await connection.execute(f"LISTEN {CHANGES}; LISTEN {MIGRATION}; LISTEN {KEYS}")
+            self._key_rotated()
             self._to_all(_CatchUp())
             async for notification in connection.notifies():
                 self._dispatch(notification.channel, notification.payload)
 
     def _dispatch(self, channel: str, payload: str) -> None:
+        if channel == KEYS:
+            self._key_rotated()
+            return
         if channel == MIGRATION:
             self._to_all(payload)
             return

@@ -37,3 +37,13 @@ def test_cpu_is_a_ratio_of_one_core_since_the_last_call() -> None:
     assert (cpu, list(memory)) == ({}, ["init"])
     cpu, _ = groups.measure(1.0)
     assert cpu == {}
+
+
+def test_a_process_that_takes_anothers_place_makes_no_jump_in_its_parents_time() -> None:
+    ended = psutil.pids()[-1]
+    groups = ProcessGroups({"parent": os.getppid(), "service": ended})
+    groups.measure(1.0)
+    groups.add({"service": ended})
+    assert groups.measure(2.0)[0].keys() >= {"parent"}
+    groups.add({"service": psutil.pids()[0]})
+    assert groups.measure(3.0)[0] == {}

@@ -48,6 +48,7 @@ class PlayedWorker:
             Message.PING: [(Message.PONG, {"sent": data.get("sent"), "clock": clock})],
             Message.PROBE: [(Message.PROBED, {})],
             Message.ISOLATE: [(Message.ISOLATED, {})],
+            Message.DROP: [(Message.DROPPED, {"connections": 3})],
             Message.DRAIN: [(Message.DRAINED, {"left": 0})],
             Message.READ_BACK: [(Message.RECORDS, self.records()), (Message.READ, {})],
             Message.FINISH: [(Message.FINAL, {"samples": 1, "operations": 0, "started": 1, "finished": 1})],
@@ -239,6 +240,22 @@ def test_isolation_probes_of_a_lost_worker_are_not_waited_for(stage: Callable[..
     played.control.finish(0.02)
     assert over()
     assert played.events(Kind.WORKER_LOST) == [{"worker": "a"}]
+
+
+def test_dropped_websockets_are_counted_once_every_worker_has_told(stage: Callable[..., Stage]) -> None:
+    first, second = PlayedWorker("a"), PlayedWorker("b", silent=(Message.DROP,))
+    played = stage(first, second)
+    played.begin()
+    dropped = played.control.drop_websockets()
+    assert dropped() is None
+    played.master.hear("b", Message.DROPPED, {"run": SETTINGS.run_id, "connections": 4})
+    assert dropped() == 7
+
+
+def test_a_lost_worker_drops_nothing_that_is_waited_for(stage: Callable[..., Stage]) -> None:
+    played = stage(PlayedWorker("a"), PlayedWorker("b", silent=(Message.DROP, Message.BEGIN)))
+    played.begin()
+    assert played.control.drop_websockets()() == 3
 
 
 def test_drain_says_whether_nothing_was_left(stage: Callable[..., Stage]) -> None:

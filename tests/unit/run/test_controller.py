@@ -13,6 +13,7 @@ import pytest
 
 from harness.core.plan import Plan
 from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller, Progress
+from harness.run.drilling import Drilling, Planned
 from harness.run.services import Services
 from harness.store import RunDirectory
 from tests.fix_controller import FakeClock, FakeLoad
@@ -313,3 +314,70 @@ def test_a_run_that_is_stopped_before_never_begins_it(stage: Callable[..., Stage
     found.controller.run([FakeEpisode(clock)], drill)
     assert drill.begun_at is None
     assert [event["cause"] for event in found.events("stop")] == ["SIGTERM"]
+
+
+class FakeFault:
+    """Lasts a second; notes in which phase it was asked."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.ended, self.began = clock, False, 0.0
+        self.asked: list[str] = []
+
+    @property
+    def doing(self) -> str:
+        return "breaking it"
+
+    def begin(self) -> None:
+        self.began = self.clock.now
+        self.asked.append("begin")
+
+    def step(self) -> None:
+        self.ended = self.clock.now - self.began >= 1.0
+
+    def abort(self) -> None:
+        self.asked.append("abort")
+
+
+def test_each_drill_has_phases_of_its_own_after_the_probes(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found, looked = stage(), list[float]()
+    first, second = FakeFault(clock), FakeFault(clock)
+    drills = [Planned(one, "after", lambda: looked.append(clock.now)) for one in (first, second)]
+    found.controller.run([FakeEpisode(clock)], drilling=Drilling(drills))
+    phases = found.phases()
+    names = [name for name, _ in phases]
+    assert names[5:] == ["probe", *["drill", "drill_recover"] * 2, "drain", "final_read"]
+    assert phases[7][1] - phases[6][1] == pytest.approx(1.0, abs=0.1)
+    assert phases[8][1] - phases[7][1] == pytest.approx(PLAN.recover_s, abs=0.1)
+    assert len(looked) == 2
+    assert first.asked == second.asked == ["begin", "abort"]
+
+
+def test_the_migration_waits_for_what_goes_before_it(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found, episode = stage(), FakeEpisode(clock)
+    found.controller.run([episode], drilling=Drilling([Planned(FakeFault(clock), "before")]))
+    assert episode.began == pytest.approx(8.0, abs=0.1)
+
+
+def test_a_fault_in_the_migration_strikes_while_that_runs(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found, fault = stage(), FakeFault(clock)
+    found.controller.run([FakeEpisode(clock, lasts_s=6.0)], drilling=Drilling([Planned(fault, "migrate")]))
+    assert fault.began - 100.0 == pytest.approx(dict(found.phases())["migrate"] + 1.0, abs=0.1)
+    assert "drill" not in dict(found.phases())
+
+
+def test_a_drill_never_outlasts_a_run_that_is_stopped(stage: Callable[..., Stage], clock: FakeClock) -> None:
+    found, fault = stage(), FakeFault(clock)
+    begin = fault.begin
+
+    def begin_and_interrupt() -> None:
+        begin()
+        found.controller.stop("SIGINT")
+
+    fault.begin = begin_and_interrupt  # type: ignore[method-assign]
+    found.controller.run([FakeEpisode(clock)], drilling=Drilling([Planned(fault, "after")]))
+    assert fault.asked == ["begin", "abort"]
+    assert found.events("run_end")[0]["complete"] is False

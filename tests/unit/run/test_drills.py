@@ -67,3 +67,42 @@ def test_its_end_is_written_once() -> None:
         "point": "before",
     }
     assert written[1][1]["done"] is True
+
+
+@pytest.mark.parametrize(
+    "drill",
+    ["restart-database", "pause-database=2s", "kill-service", "expire-tokens", "old-code-new-schema"],
+)
+def test_what_is_not_ours_to_break_is_refused_with_its_reason_whatever_is_allowed(drill: str) -> None:
+    name = drill.partition("=")[0]
+    check_drills(a_plan(drills=(drill,)))
+    with pytest.raises(UsageError, match=r"the harness (did not start|does not know|cannot start)"):
+        check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(name,)))
+
+
+@pytest.mark.parametrize("drill", ["terminate-backends", "terminate-backends@migrate", "hold-reader=5s"])
+def test_sessions_of_your_own_database_need_your_word(drill: str) -> None:
+    with pytest.raises(GuardError, match="may break what the harness did not start"):
+        check_drills(a_plan(**OWN, drills=(drill,)))
+    check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(drill.partition("@")[0].partition("=")[0],)))
+
+
+def test_your_own_connections_may_be_dropped() -> None:
+    check_drills(a_plan(**OWN, drills=("drop-websockets",)))
+
+
+@pytest.mark.parametrize(
+    ("drill", "changes", "why"),
+    [
+        ("drop-websockets", {"websocket": False}, "no WebSocket"),
+        ("expire-tokens", {"authentication": False}, "log in nowhere"),
+        ("expire-tokens", {"downgrade": "v1"}, "the rollback lost"),
+        ("old-code-new-schema", {"downgrade": "v1"}, "takes the new schema away"),
+        ("terminate-backends", {**OWN, "database_url": None, "placebo": True}, "no database"),
+    ],
+)
+def test_a_drill_on_what_the_run_does_not_have_is_refused(
+    drill: str, changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        check_drills(a_plan(**changes, drills=(drill,), allow_drill=(drill,)))

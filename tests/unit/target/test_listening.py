@@ -19,7 +19,7 @@ def test_any_error_of_the_database_is_survived(monkeypatch: pytest.MonkeyPatch) 
     async def listen_once() -> None:
         raise next(ends, asyncio.CancelledError())
 
-    hub = Hub("postgresql://127.0.0.1:1/none")
+    hub = Hub("postgresql://127.0.0.1:1/none", lambda: None)
     monkeypatch.setattr(hub, "_listen_once", listen_once)
     monkeypatch.setattr(websocket, "_RECONNECT_S", 0)
 

@@ -51,3 +51,11 @@ def test_a_switch_that_is_neither_on_nor_off_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("MUL_TARGET_SQLCOMMENTER", "yes")
     with pytest.raises(SystemExit, match="MUL_TARGET_SQLCOMMENTER is 'yes'"):
         Settings.from_environment()
+
+
+def test_a_release_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    assert Settings.from_environment().release == "n"
+    monkeypatch.setenv("MUL_TARGET_RELEASE", "n+2")
+    with pytest.raises(SystemExit, match="MUL_TARGET_RELEASE"):
+        Settings.from_environment()
