@@ -107,7 +107,7 @@ def _ledger(facts: Facts) -> Json:
     return {
         "acknowledged": ledger.acknowledged,
         "indeterminate": ledger.indeterminate,
-        **{kind: getattr(ledger, kind) if ledger.accounts_read else None for kind in read_back},
+        **{kind: getattr(ledger, kind) or (0 if ledger.accounts_read else None) for kind in read_back},
         "hidden": ledger.hidden,
         "reads": ledger.reads,
         "stale": ledger.stale if ledger.reads else None,

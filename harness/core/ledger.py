@@ -91,21 +91,22 @@ def judge_ledger(
     """Compare the operations with the final reads, and the reads among them with the writes before them.
 
     A record found is this run's when its text claims a version (`Found.content`). Accounts of the workers in
-    `lost` are not judged; those of workers in `incomplete` only for what is lost. In `swaps` a table is put
-    in the place of another.
+    `lost` are not judged. Of those of workers in `incomplete` some operations never came, which may have
+    deleted what is not there, or written what is: they are judged only for versions that are too old. In
+    `swaps` a table is put in the place of another.
     """
     keys, workers = Keys.of(operations), _workers(operations)
     gone, unsure_workers = set(lost), set(incomplete)
     reads = {read.account: read for read in final_reads if read.error is None and read.worker not in gone}
     reads = {name: read for name, read in reads.items() if workers.get(name, read.worker) not in gone}
     sure = np.array([workers[name] not in gone | unsure_workers for name in operations.accounts], np.bool_)
+    whole = {n: read for n, read in reads.items() if workers.get(n, read.worker) not in unsure_workers}
     offenders = _Offenders(operations)
-    offenders.add(missing(operations, keys, reads))
+    offenders.add(missing(operations, keys, whole))
     offenders.add(missing_transfers(operations, reads))
     offenders.add(one for one in overwritten(operations) if workers[one.account] not in gone)
-    for read in reads.values():
-        whole = workers.get(read.account, read.worker) not in unsure_workers
-        offenders.add(one for one in wrong(read, operations, keys) if whole or one.kind == "lost")
+    for name, read in reads.items():
+        offenders.add(one for one in wrong(read, operations, keys) if name in whole or one.kind == "lost")
         offenders.add(duplicates(read))
     during = judge_reads(operations, keys.possible, sure)
     stale, absent = _of_reads(operations, keys, during, offenders, reads, swaps)

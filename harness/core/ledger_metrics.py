@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.core.facts import Facts
+from harness.core.ledger import Offender
 from harness.core.measured import Measured
 from harness.core.timeline import Window
 
@@ -16,29 +17,32 @@ def lost_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measure
     record is there again.
     """
     ledger = facts.ledger
-    if not ledger.acknowledged:
-        return Measured(None, 0, "no write was acknowledged")
     found = ledger.lost + (ledger.hidden or 0) + ledger.resurrected
-    return _as_far_as_known(facts, found, ledger.acknowledged)
+    if not ledger.acknowledged and not found:
+        return Measured(None, 0, "no write was acknowledged")
+    unknown = (*_unread(facts), *_unknown_operations(facts))
+    told = _first(ledger.offenders, "lost", "hidden", "resurrected")
+    return _measured(found, ledger.acknowledged, told, unknown)
 
 
 def unexpected_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
     """Of the accounts that were read back."""
-    return _of_accounts(facts, facts.ledger.unexpected)
+    return _of_accounts(facts, facts.ledger.unexpected, "unexpected")
 
 
 def duplicates(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
     """Of the accounts that were read back, in the final read and in every answer of the run."""
-    return _of_accounts(facts, facts.ledger.duplicated)
+    return _of_accounts(facts, facts.ledger.duplicated, "duplicated")
 
 
 def stale_reads(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
     """Of the reads of records of which something was known before."""
     ledger = facts.ledger
-    why = "; ".join(_unknown_operations(facts))
+    unknown = tuple(_unknown_operations(facts))
     if not ledger.reads:
-        return Measured(None, 0, why or "no user read a record of its own back during the run")
-    return Measured((float(ledger.stale) or None) if why else float(ledger.stale), ledger.reads, why)
+        why = "; ".join(unknown) or "no user read a record of its own back during the run"
+        return Measured(None, 0, why)
+    return _measured(ledger.stale, ledger.reads, _first(ledger.offenders, "stale"), unknown)
 
 
 def wrong_totals(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
@@ -46,18 +50,29 @@ def wrong_totals(facts: Facts, _window: Window, _endpoint: str | None) -> Measur
     found = facts.totals
     if not found.checked:
         return Measured(None, 0, "no account's amounts were read twice")
-    why = f"those of {len(found.unread)} accounts were not read at the end" if found.unread else ""
-    return Measured((float(found.wrong) or None) if why else float(found.wrong), found.checked, why)
+    unread = f"those of {len(found.unread)} accounts were not read at the end" if found.unread else ""
+    return _measured(found.wrong, found.checked, _first(found.offenders, "total"), (unread,))
 
 
-def _of_accounts(facts: Facts, found: int) -> Measured:
+def _of_accounts(facts: Facts, found: int, kind: str) -> Measured:
     read = facts.ledger.accounts_read
-    return _as_far_as_known(facts, found, read) if read else Measured(None, 0, "no account was read back")
+    if not read and not found:
+        return Measured(None, 0, "no account was read back")
+    unknown = (*_unread(facts), *_unknown_operations(facts))
+    return _measured(found, read, _first(facts.ledger.offenders, kind), unknown)
 
 
-def _as_far_as_known(facts: Facts, found: int, samples: int) -> Measured:
-    why = "; ".join((*_unread(facts), *_unknown_operations(facts)))
-    return Measured((float(found) or None) if why else float(found), samples, why)
+def _measured(found: int, samples: int, told: str, unknown: Iterable[str]) -> Measured:
+    """What was found, with its first example; where nothing was, only if all was looked at."""
+    left_out = [text for text in unknown if text]
+    why = "; ".join([told, *left_out] if found else left_out)
+    return Measured(float(found) if found or not left_out else None, max(samples, found), why)
+
+
+def _first(offenders: Iterable[Offender], *kinds: str) -> str:
+    """The first of some kinds, for a sentence."""
+    own = (f"{one.key} of {one.account}: {one.why}" for one in offenders if one.kind in kinds)
+    return next(own, "")
 
 
 def _unread(facts: Facts) -> Iterator[str]:

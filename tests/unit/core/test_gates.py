@@ -15,7 +15,7 @@ from harness.core.facts import facts_of
 from harness.core.gate import Gate
 from harness.core.gates import METRICS, check_gates, explain
 from harness.core.observation import LogEntry, Observed
-from harness.core.operations import OperationKind
+from harness.core.operations import Operation, OperationKind
 from harness.core.record import FinalRead, Part, Probe, Record, Total
 from harness.core.samples import Outcome, SampleTable
 from harness.core.schema_state import IndexState, SchemaState
@@ -25,6 +25,7 @@ from tests.fix_record import (
     MIGRATION_PID,
     PHASES,
     a_deadlock,
+    a_key,
     a_plan,
     a_read,
     a_record,
@@ -495,10 +496,35 @@ def test_hidden_writes_are_lost_to_whoever_made_them() -> None:
     assert result(a_record(final_reads=hidden), "lost_writes").status == "fail"
 
 
+@pytest.mark.parametrize(
+    ("gate", "operation"),
+    [
+        ("unexpected_writes", a_read(7)),
+        ("duplicates", a_read(1, 2)),
+        ("stale_reads", a_read(0, 0)),
+    ],
+)
+def test_what_a_read_showed_is_red_even_if_no_account_was_read_back(gate: str, operation: Operation) -> None:
+    operations = operations_of(an_operation(CREATE, 1), operation)
+    seen = result(a_record(operations=operations, final_reads=()), gate)
+    assert (seen.status, seen.observed) == ("fail", 1.0)
+    assert seen.why.startswith(f"{a_key('k1')} of ada: a read from 30.00 s to 30.10 s showed ")
+
+
+def test_a_lost_transfer_is_red_even_if_nothing_else_was_written() -> None:
+    gone = replace(shown()[0], stored=(), stored_transfers=())
+    operations = operations_of(an_operation(OperationKind.TRANSFER, 0))
+    assert result(a_record(operations=operations, final_reads=(gone,)), "lost_writes").status == "fail"
+
+
 def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
     operations = operations_of(an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2", account="bob"))
     seen = result(a_record(operations=operations, final_reads=shown()), "lost_writes")
-    assert (seen.status, seen.observed, seen.why) == ("fail", 1.0, "1 of 2 accounts were not read back")
+    assert (seen.status, seen.observed) == ("fail", 1.0)
+    assert seen.why == (
+        f"{a_key('k1')} of ada: version 1 was acknowledged, nothing is there;"
+        " 1 of 2 accounts were not read back"
+    )
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,9 @@ def test_an_account_that_was_not_read_is_not_judged(reads: list[FinalRead]) -> N
     assert (faults(ledger), ledger.unread, ledger.accounts_read) == ({}, ("ada",), 0)
 
 
-def test_unexpected_records_are_not_judged_where_operations_are_missing() -> None:
-    operations = [an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2")]
+def test_only_versions_that_are_too_old_are_judged_where_operations_are_missing() -> None:
+    """What is not there may have been deleted, what is there written, by an operation that never came."""
+    operations = [an_operation(CREATE, 1), an_operation(CREATE, 1, key="k2"), an_operation(UPDATE, 2)]
     read = FinalRead("ada", 9.0, (found(1, "stranger"), found(1)), worker="w1")
     ledger = judge_ledger(operations_of(*operations), [read], incomplete=["w1"])
     assert faults(ledger) == {"lost": 1}
