@@ -112,6 +112,10 @@ class KilledChild:
             return code
         return code if self._is_over() else None
 
+    def kill(self) -> None:
+        """SIGKILL, wherever it is."""
+        self._child.kill()
+
     def stop(
         self, terminate: Callable[[Sequence[int]], object], *, sleep: Sleep
     ) -> tuple[str, Sequence[Mapping[str, Any]]]:

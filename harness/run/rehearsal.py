@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,8 +124,11 @@ class Rehearsal:
                     )
                 records += child.records()
                 self.sleep(STEP_S)
+        except BaseException:
+            child.kill()  # there is nothing to save on a copy
+            raise
         finally:
-            _, last = child.stop(terminate, sleep=self.sleep)
+            _, last = child.stop(terminate, sleep=time.sleep)  # `self.sleep` may be what was interrupted
             child.order.trace_file.unlink(missing_ok=True)  # the next run has its own
         return code, [*records, *last]
 
