@@ -16,7 +16,8 @@ __all__ = ["Told", "told_of"]
 @dataclass(frozen=True)
 class Told:
     """Drill `number` of the plan, with the events that begin and end its fault, None where there is none, and
-    those of the places at which it was done, where there are many.
+    those of the places at which it was done, where there are many. `remedy` are the statements that were run
+    before another try.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Told:
     begin: Event | None = None
     end: Event | None = None
     cells: tuple[Event, ...] = ()
+    remedy: tuple[str, ...] = ()
 
     @property
     def seen(self) -> Mapping[str, Any]:
@@ -73,6 +75,11 @@ def told_of(drills: Sequence[Drill], events: Sequence[Event]) -> tuple[Told, ...
     begins = {event.data.get("drill"): event for event in events if event.kind == Kind.DRILL_BEGIN}
     ends = {event.data.get("drill"): event for event in events if event.kind == Kind.DRILL_END}
     cells = [event for event in events if event.kind == Kind.DRILL_CELL]
+    remedies = {
+        event.data.get("drill"): tuple(event.data.get("statements") or ())
+        for event in events
+        if event.kind == Kind.DRILL_REMEDY
+    }
     return tuple(
         Told(
             number,
@@ -80,6 +87,7 @@ def told_of(drills: Sequence[Drill], events: Sequence[Event]) -> tuple[Told, ...
             begins.get(number),
             ends.get(number),
             tuple(cell for cell in cells if cell.data.get("drill") == number),
+            remedies.get(number, ()),
         )
         for number, drill in enumerate(drills, 1)
     )

@@ -74,6 +74,7 @@ def grade_kill(told: Told, facts: Facts) -> DrillResult:
         completed=completed(migration),
         message=migration.message,
         left_after=tuple(new_invalid(*facts.schemas(migration))),
+        remedy=told.remedy,
     )
     grade, why = graded(found)
     return told.result(
@@ -93,6 +94,7 @@ def grade_kill(told: Told, facts: Facts) -> DrillResult:
             "left": list(found.left),
             "rerun": migration.status,
             "rerun_reached": migration.reached,
+            "remedy": list(found.remedy),
             "left_after": list(found.left_after),
         },
     )

@@ -60,6 +60,8 @@ class Kind:
     DRILL_BEGIN = "drill_begin"  # the fault begins
     # drill, done (bool), why (not done, or not as asked), and what was seen of it; the fault itself is over
     DRILL_END = "drill_end"
+    # drill, statements[] (run before another try), failed (why they did not help, or "")
+    DRILL_REMEDY = "drill_remedy"
     # drill, number, place, and what followed there: of a drill that is done in many places
     DRILL_CELL = "drill_cell"
     # drill, sessions, long_transactions, waiting, prepared (what clients had open when its recovery was

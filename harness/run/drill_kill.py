@@ -8,13 +8,16 @@ statement, and holds its locks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.clock import Sleep, monotonic
 from harness.core.drills import Drill
+from harness.core.events import Kind
 from harness.core.kill_points import KillPoint
+from harness.core.schema_shape import Shape, indexes, invalid_indexes
 from harness.db.migration import MigrationChild, MigrationOrder
 from harness.errors import HarnessError
 from harness.run.drills import Make, Noted
@@ -51,13 +54,16 @@ def halted(point: KillPoint) -> dict[str, str]:
 @dataclass(frozen=True)
 class Place:
     """What is asked of the database after the kill: which of some sessions live, to end them, what the
-    version table holds, and to keep the schema's state. All raise a HarnessError when it does not answer.
+    version table holds, to keep the schema's state, what its shape is, and to run statements that mend it.
+    All raise a HarnessError when it does not answer.
     """
 
     living: Callable[[Sequence[int]], Sequence[int]]
     terminate: Callable[[Sequence[int]], object]
     revisions: Callable[[], Sequence[str]]
     keep_schema: Callable[[], object]
+    shape: Callable[[], Shape] = dict
+    mend: Callable[[Sequence[str]], object] = list
 
 
 class KilledChild:
@@ -73,6 +79,7 @@ class KilledChild:
         self._killed_at = 0.0
         self._next_look = 0.0
         self._waiting: list[Mapping[str, Any]] = []
+        self._sent: list[tuple[str | None, str]] = []
         self._statements = self._sent_later = 0
         self._answered = False
 
@@ -90,6 +97,11 @@ class KilledChild:
     def unreadable(self) -> int:
         """Lines of its trace that could not be read."""
         return self._child.unreadable
+
+    @property
+    def unfinished(self) -> str:
+        """The SQL that it had sent of the revision at which it was killed."""
+        return ";\n".join(sql for revision, sql in self._sent if revision == self.seen.get("revision"))
 
     def start(self) -> None:
         """Start it."""
@@ -131,6 +143,7 @@ class KilledChild:
             if kind == "begin":
                 self._sent_later += self.killed
                 self._statements += record.get("step") == "migration"
+                self._sent.append((record.get("revision"), str(record.get("sql", ""))))
             elif kind == "halt" and record.get("point") == "answered":
                 self._answered = True
             elif kind == "halt" and not self.killed:
@@ -196,21 +209,62 @@ class KilledChild:
 
 
 class KillMigrator:
-    """The drill on a migration under traffic: its first attempt is killed, the next is a plain re-run."""
+    """The drill on a migration under traffic: its first attempt is killed, the next is a plain re-run. When
+    that fails and the kill left an index in its way, the index is dropped and it is run once more.
+    """
 
     def __init__(self, noted: Noted, place: Place, point: KillPoint) -> None:
         self._noted = noted
         self._place = place
         self._point = point
         self._first: KilledChild | None = None
+        self._latest: MigrationChild | None = None
+        self._tried_remedy = False
+        self._before: Shape = {}
 
     def child(self, attempt: int, make: Make) -> MigrationChild | KilledChild:
         """The process of an attempt; `make` is given variables to lay over its environment."""
         if attempt > 1:
-            return make({}, "")
+            self._latest = make({}, "")
+            return self._latest
+        self._before = self._place.shape()
         self._first = KilledChild(make(halted(self._point), ""), self._point, self._noted, self._place)
         return self._first
 
     def again(self, attempt: int) -> bool:
-        """Whether the attempt that ended was the killed one."""
-        return attempt == 1 and self._first is not None and self._first.killed
+        """Whether the attempt that ended was the killed one, or failed for want of a remedy that has been
+        applied now.
+        """
+        if self._first is None or not self._first.killed:
+            return False
+        if attempt == 1:
+            return True
+        failed = self._latest is not None and self._latest.poll() not in (0, None)
+        return failed and not self._tried_remedy and self._mended()
+
+    def _mended(self) -> bool:
+        """Drop the indexes that the kill left; whether there were any, and all are gone."""
+        self._tried_remedy = True
+        try:
+            remedy = [f"DROP INDEX CONCURRENTLY {name}" for name in self._in_the_way()]
+            if remedy:
+                self._place.mend(remedy)
+        except HarnessError as error:
+            self._noted.note(Kind.DRILL_REMEDY, drill=self._noted.number, statements=[], failed=str(error))
+            return False
+        if remedy:
+            self._noted.note(Kind.DRILL_REMEDY, drill=self._noted.number, statements=remedy, failed="")
+        return bool(remedy)
+
+    def _in_the_way(self) -> list[str]:
+        """The new indexes that are INVALID, or that the revision which was killed had sent the making of."""
+        now = self._place.shape()
+        sent = self._first.unfinished if self._first is not None else ""
+        new = indexes(now) - indexes(self._before)
+        return sorted(name for name in new if name in invalid_indexes(now) or _names(sent, name))
+
+
+def _names(text: str, index: str) -> bool:
+    """Whether SQL names the index; a catalog's name may have its schema before it."""
+    own = index.rpartition(".")[2].strip('"')
+    return re.search(rf"(?<!\w){re.escape(own)}(?!\w)", text, re.IGNORECASE) is not None

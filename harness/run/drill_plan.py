@@ -10,6 +10,7 @@ from harness.core.drills import Drill
 from harness.db.guard import RunLock
 from harness.db.leftovers import living_backends
 from harness.db.migrator import Direction
+from harness.db.remedies import mend
 from harness.db.url import DatabaseUrl
 from harness.run.copies import SEEDED_ROWS
 from harness.run.drill_kill import KillMigrator, Place, kill_point
@@ -17,9 +18,13 @@ from harness.run.drill_race import RaceMigrators
 from harness.run.drill_walk import WALK_WITHIN_S, WalkDrill
 from harness.run.drills import MigrationDrill, Note, Noted
 from harness.run.preparation import Prepared, Step, migration_order
+from harness.run.rehearsal import read_shape
 from harness.run.walk import WalkOrder
 
 __all__ = ["migration_drill", "walk_drill"]
+
+MENDED_WITHIN_S = 3.0
+"""How long a statement of a remedy may take: users are driven by the same loop, which waits meanwhile."""
 
 
 def migration_drill(
@@ -46,6 +51,8 @@ def migration_drill(
                 terminate=terminate,
                 revisions=step.migrator.current,
                 keep_schema=partial(keep_schema, "killed"),
+                shape=partial(read_shape, step.url),
+                mend=partial(mend, url, within_s=MENDED_WITHIN_S),
             )
             return KillMigrator(Noted(number, drill, note), place, kill_point(drill, prepared.halfway))
     return None

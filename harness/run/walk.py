@@ -18,15 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import psycopg
-
 from harness.clock import monotonic, wait_until
 from harness.core.kill_points import KillPoint, points_of
 from harness.core.schema_shape import Shape, changes, indexes, invalid_indexes
 from harness.core.trace import Trace
-from harness.db.guard import connect
 from harness.db.leftovers import find_leftovers
 from harness.db.migration import MigrationOrder
+from harness.db.remedies import mend
 from harness.db.row_counts import count_rows
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError, SetupError
@@ -37,6 +35,9 @@ __all__ = ["Walk", "WalkOrder", "main"]
 
 COUNTED_WITHIN_S = 5.0
 """How long the rows of one table may take to be counted; else rows are not compared."""
+
+MENDED_WITHIN_S = 120.0
+"""How long one statement of a remedy may take."""
 
 GONE_WITHIN_S = 2.0
 """How long the sessions of a process that has ended may still be listed."""
@@ -222,7 +223,7 @@ class Walk:
         form = "DROP INDEX CONCURRENTLY {}" if ran.code else "REINDEX INDEX CONCURRENTLY {}"
         remedy = [form.format(name) for name in in_the_way] if wrong else []
         if remedy:
-            _execute(url, remedy)
+            mend(DatabaseUrl.parse(url), remedy, MENDED_WITHIN_S)
             ran = self._rehearsal.upgrade(url)
             wrong = self._wrong(url, ran.code, ran.backends)
         return {
@@ -276,17 +277,6 @@ def _stayed(trace: Trace, revisions: tuple[str, ...]) -> Iterator[str]:
         number = sum(statement.executions for statement in left)
         are = "statement" if number == 1 else "statements"
         yield f"{number} {are} of {left[0].revision}, which is not applied, stayed committed"
-
-
-def _execute(url: str, statements: list[str]) -> None:
-    try:
-        with connect(DatabaseUrl.parse(url), "mul-walk remedy") as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-    except psycopg.Error as error:
-        raise SetupError(
-            f"The remedy failed: {error.diag.message_primary or type(error).__name__}."
-        ) from None
 
 
 def _sleep(seconds: float) -> None:

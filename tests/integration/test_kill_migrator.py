@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +15,20 @@ from typing import Any
 import psycopg
 import pytest
 
+from harness.clock import wait_until
 from harness.core.drill_events import Told
 from harness.core.drill_walk import grade_walk
-from harness.core.drills import parse
+from harness.core.drills import Drill, parse
 from harness.core.events import Event, Kind
 from harness.core.kill_points import KillPoint
 from harness.db.leftovers import find_leftovers, living_backends
-from harness.db.migration import MigrationOrder
+from harness.db.migration import MigrationChild, MigrationOrder
 from harness.db.migrator import DatabaseMigrator
+from harness.db.remedies import mend
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
+from harness.run.drill_kill import KillMigrator, Place
+from harness.run.drills import Noted
 from harness.run.rehearsal import Rehearsal, read_shape
 from harness.run.walk import Walk
 from tests.integration.test_migration import order_for
@@ -143,6 +147,46 @@ def test_a_session_that_outlives_its_killed_client_is_ended_and_what_it_left_is_
     assert (killed.seen["answered"], killed.seen["gone_s"]) == (False, None)
     assert killed.seen["revisions"] == ["k1"]
     assert killed.seen["shape"]["index notes_body"].startswith("INVALID")
+
+
+def test_an_index_that_was_built_behind_the_killed_clients_back_is_dropped_for_a_third_run(
+    copies: Empty, tmp_path: Path
+) -> None:
+    url = copies.fresh()
+    order, parsed = replace(order_for(url, tmp_path, "killed"), target="k2"), DatabaseUrl.parse(url)
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def note(kind: str, _at: float | None = None, **data: Any) -> float:
+        told.append((kind, data))
+        return 0.0
+
+    def make(variables: Mapping[str, str], _more: str) -> MigrationChild:
+        trace = tmp_path / f"{len(codes)}.trace"
+        return MigrationChild(
+            replace(order, trace_file=trace, environment={**order.environment, **variables})
+        )
+
+    place = Place(
+        living=lambda pids: living_backends(parsed, pids),
+        terminate=lambda _: None,
+        revisions=DatabaseMigrator(url, alembic_config=order.alembic_config).current,
+        keep_schema=lambda: None,
+        shape=lambda: read_shape(url),
+        mend=lambda statements: mend(parsed, statements, 10),
+    )
+    noted = Noted(1, Drill("kill-migrator", "during", "3"), note)
+    drill, codes = KillMigrator(noted, place, KillPoint("migration", 3, "during")), list[int | None]()
+    again = True
+    while again:
+        child = drill.child(len(codes) + 1, make)
+        child.start()
+        assert wait_until(lambda: child.records() is not None and child.poll() is not None, within=30)  # noqa: B023
+        codes.append(child.poll())
+        again = drill.again(len(codes))
+    assert codes == [-9, 1, 0]
+    [remedy] = [data for kind, data in told if kind == Kind.DRILL_REMEDY]
+    assert remedy["statements"] == ["DROP INDEX CONCURRENTLY notes_body"]
+    assert place.revisions() == ("k2",)
 
 
 def test_the_walk_finds_what_each_kill_leaves_and_what_the_re_run_makes_of_it(

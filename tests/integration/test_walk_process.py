@@ -72,7 +72,10 @@ def _below() -> list[psutil.Process]:
 
 def _gone(process: psutil.Process) -> bool:
     """Whether it has ended; nobody may have asked yet how."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_walk_that_is_ended_leaves_no_process_and_no_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +38,15 @@ def _graded(
     killed: SchemaState | None = None,
     after: SchemaState | None = None,
     trace: list[dict[str, Any]] | None = None,
+    remedy: Sequence[str] = (),
 ) -> DrillResult:
     plan = a_plan(drills=(DRILL,))
     more = [
         Event(27.4, Kind.DRILL_BEGIN, {"drill": 1, "name": "kill-migrator"}),
         Event(27.6, Kind.DRILL_END, {"drill": 1, "done": True, "why": "", **SEEN, **(seen or {})}),
     ]
+    if remedy:
+        more.append(Event(27.9, Kind.DRILL_REMEDY, {"drill": 1, "statements": list(remedy), "failed": ""}))
     told = (
         trace_of(statement_records("ALTER TABLE documents ADD a int", 27.0, 27.1, k=1))
         if trace is None
@@ -70,6 +74,12 @@ def test_an_invalid_index_that_the_re_run_replaced_is_b() -> None:
     result = _graded(killed=WITH_HALF)
     assert result.grade == "B"
     assert "the index half is INVALID" in result.why
+
+
+def test_an_index_that_had_to_be_dropped_first_is_c() -> None:
+    result = _graded(killed=WITH_HALF, remedy=["DROP INDEX CONCURRENTLY half"])
+    assert result.grade == "C"
+    assert result.evidence["remedy"] == ["DROP INDEX CONCURRENTLY half"]
 
 
 def test_an_invalid_index_that_stays_is_d() -> None:

@@ -173,6 +173,84 @@ def test_the_first_attempt_is_killed_and_the_next_is_a_plain_one(time: FakeClock
     assert drill.again(2) is False
 
 
+@dataclass
+class Indexes:
+    """A database whose indexes the drill may drop."""
+
+    names: list[str]
+    revision: str = "r0"
+    mended: list[str] = field(default_factory=list)
+    trouble: bool = False
+
+    def shape(self) -> dict[str, str]:
+        return {f"index {name}": "INVALID CREATE INDEX" if name == "half" else "" for name in self.names}
+
+    def mend(self, statements: Sequence[str]) -> None:
+        if self.trouble:
+            raise SetupError("The remedy failed: canceling statement due to statement timeout.")
+        self.mended += statements
+
+
+def _failing_re_run(
+    time: FakeClock, database: Indexes, left: Sequence[str], code: int = 1
+) -> tuple[bool, list[dict[str, Any]]]:
+    """Whether another attempt follows a re-run that ended with the code, and the remedies that are told."""
+    told: list[dict[str, Any]] = []
+
+    def note(kind: str, at: float | None = None, **data: Any) -> float:
+        if kind == Kind.DRILL_REMEDY:
+            told.append(data)
+        return 0.0
+
+    earlier = {
+        "kind": "begin",
+        "step": "migration",
+        "revision": "r0",
+        "sql": "CREATE INDEX of_an_earlier_one",
+    }
+    sent = {"kind": "begin", "step": "migration", "revision": "r1", "sql": 'CREATE INDEX "whole" ON t (a)'}
+    children = iter([Killable([[earlier, sent, HALT]], None), Killable([], code)])
+
+    def make(variables: Mapping[str, str], more: str) -> MigrationChild:
+        return cast(MigrationChild, next(children))
+
+    place = Place(
+        lambda _: [], lambda _: None, lambda: [database.revision], lambda: None, database.shape, database.mend
+    )
+    drill = KillMigrator(Noted(1, Drill("kill-migrator"), note), place, POINT)
+    drill.child(1, make).records()
+    database.names += left
+    drill.child(2, make)
+    return drill.again(2), told
+
+
+def test_an_index_in_the_way_of_the_re_run_is_dropped_and_it_is_run_once_more(time: FakeClock) -> None:
+    database = Indexes(["documents_pkey"])
+    again, told = _failing_re_run(time, database, ["half", "whole"])
+    assert (again, database.mended) == (
+        True,
+        ["DROP INDEX CONCURRENTLY half", "DROP INDEX CONCURRENTLY whole"],
+    )
+    assert told == [{"drill": 1, "statements": database.mended, "failed": ""}]
+
+
+def test_nothing_is_mended_where_it_ended_well_or_left_no_index(time: FakeClock) -> None:
+    assert _failing_re_run(time, Indexes(["documents_pkey"]), ["half"], code=0) == (False, [])
+    assert _failing_re_run(time, Indexes(["documents_pkey"]), []) == (False, [])
+
+
+def test_an_index_that_another_revision_made_is_none_of_it(time: FakeClock) -> None:
+    database = Indexes([])
+    again, _ = _failing_re_run(time, database, ["half", "of_an_earlier_one", "whole_too"])
+    assert (again, database.mended) == (True, ["DROP INDEX CONCURRENTLY half"])
+
+
+def test_a_remedy_that_fails_is_told_and_nothing_follows(time: FakeClock) -> None:
+    again, told = _failing_re_run(time, Indexes([], trouble=True), ["half"])
+    assert again is False
+    assert told[0]["failed"].startswith("The remedy failed: canceling statement")
+
+
 @pytest.mark.parametrize(
     ("drill", "halt"),
     [
