@@ -56,7 +56,7 @@ class MigrationDrill(Protocol):
         """The process, or several as one, of an attempt."""
 
     def again(self, attempt: int) -> bool:
-        """Whether an attempt that has ended was ended, or failed, on purpose."""
+        """Whether another attempt follows at once, instead of what its end would mean."""
 
 
 @dataclass
