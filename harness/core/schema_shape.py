@@ -29,7 +29,8 @@ def _things(state: SchemaState) -> Iterator[tuple[str, str]]:
         yield f"index {index.name}", f"{'' if index.valid else _MARKS[0]}{index.definition}"
     for constraint in state.constraints.values():
         validity = "" if constraint.valid else _MARKS[1]
-        yield f"constraint {constraint.name} of {constraint.table}", f"{validity}{constraint.definition}"
+        definition = constraint.definition.removesuffix(" NOT VALID")  # as PostgreSQL tells it
+        yield f"constraint {constraint.name} of {constraint.table}", f"{validity}{definition}"
     for sequence in state.sequences.values():
         yield f"sequence {sequence.name}", sequence.type
 

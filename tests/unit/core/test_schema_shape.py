@@ -42,3 +42,11 @@ def test_an_index_that_is_new_and_invalid_is_told_so() -> None:
     index = IndexState("half", "documents", "CREATE INDEX half ON documents (id)", valid=False)
     after = a_schema(indexes={**a_schema().indexes, "half": index})
     assert changes(shape_of(a_schema()), shape_of(after)) == ("index half is there, INVALID",)
+
+
+def test_a_constraint_that_was_validated_is_told_so() -> None:
+    told = ConstraintState("c", "documents", "c", "CHECK (size > 0) NOT VALID", valid=False)
+    held = ConstraintState("c", "documents", "c", "CHECK (size > 0)")
+    shapes = [shape_of(a_schema(constraints={"documents.c": one})) for one in (told, held)]
+    assert changes(*shapes) == ("constraint c of documents is valid",)
+    assert changes(*reversed(shapes)) == ("constraint c of documents is NOT VALID",)
