@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.core.blame import normalised
 from harness.core.trace import Statement, Trace
 
-__all__ = ["KillPoint", "halfway", "points_of", "version_writes"]
+__all__ = ["KillPoint", "halfway", "points_of"]
 
 _FEW = 3
 _WRITES = ("insert", "update", "delete")
@@ -79,11 +79,6 @@ def _representatives(statements: Sequence[Statement]) -> dict[int, int]:
         else:
             found |= {numbers[0]: 1, numbers[len(numbers) // 2]: len(numbers) - 2, numbers[-1]: 1}
     return found
-
-
-def version_writes(trace: Trace) -> int:
-    """How many writes to the version table there are."""
-    return sum(statement.kind == "version" and _writes(statement) for statement in trace.statements)
 
 
 def _writes(statement: Statement) -> bool:
