@@ -45,6 +45,7 @@ __all__ = [
     "REVOKED",
     "STREAM_EXPIRED",
     "STREAM_FORGED",
+    "STREAM_OUTLIVED",
     "STREAM_PROBES",
     "SWAPPED_ID",
     "TOKEN_PROBES",
@@ -79,6 +80,7 @@ ALTERED = "altered_token"
 REVOKED = "revoked_token"
 STREAM_FORGED = "stream_forged_token"
 STREAM_EXPIRED = "stream_expired_token"
+STREAM_OUTLIVED = "stream_outlived_token"
 EXPIRED = "expired_token"
 WRONG_AUDIENCE = "wrong_audience"
 WRONG_ISSUER = "wrong_issuer"
@@ -95,10 +97,11 @@ TOKEN_PROBES = (
     REVOKED,
     STREAM_FORGED,
     STREAM_EXPIRED,
+    STREAM_OUTLIVED,
 )
 """Of what kinds the tokens are that a service must refuse."""
 
-STREAM_PROBES = (FOREIGN_STREAM, STREAM_FORGED, STREAM_EXPIRED)
+STREAM_PROBES = (FOREIGN_STREAM, STREAM_FORGED, STREAM_EXPIRED, STREAM_OUTLIVED)
 """Those of both that need a WebSocket."""
 
 OWNER = "owner"  # the control of a probe of a record: its owner could do the same

@@ -58,7 +58,8 @@ class Stream:
 
     `says` are JSON messages that are sent once connected, such as a subscription; `{name}` in them is the
     account's. They and the path may hold `{token}`, where the service does not take it from the header
-    `Authorization`. `subprotocol` is asked for in the handshake.
+    `Authorization`. `subprotocol` is asked for in the handshake. `ends_with_token` says that the service
+    pushes nothing more once the token has ended that a connection was opened by.
     """
 
     path: str
@@ -69,6 +70,7 @@ class Stream:
     resume: str | None = field(default="?after={last}", kw_only=True)
     says: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
     subprotocol: str | None = field(default=None, kw_only=True)
+    ends_with_token: bool = field(default=False, kw_only=True)
 
     def check(self, owner: str) -> None:
         """Raise UsageError for what cannot work; `owner` is the class that declares it."""

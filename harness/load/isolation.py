@@ -119,10 +119,12 @@ def _streams(
     ]
     if not owners:
         return
-    owner, resource = random.choice(owners)
+    kept = outliving(run_id)
+    own = [one for one in owners if one[0].login.account.name == kept.account]
+    owner, resource = random.choice(own or owners)
     strangers = [one for one, other in owners if one is not owner and other is resource]
     stranger = random.choice(strangers) if strangers else None
-    yield from probe_stream(owner, stranger, resource, outliving(run_id), run_id, pause)
+    yield from probe_stream(owner, stranger, resource, kept, run_id, pause)
 
 
 def _sessions(

@@ -7,9 +7,11 @@ without a word.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import gevent
@@ -24,6 +26,7 @@ from harness.core.isolation import (
     NOT_TRIED,
     STREAM_EXPIRED,
     STREAM_FORGED,
+    STREAM_OUTLIVED,
     VALID_TOKEN,
     WORKED,
     judge_stream,
@@ -38,7 +41,7 @@ from harness.load.token_probes import Outliving
 from harness.load.valve import valve
 from harness.load.websocket import Refused, WebSocket, WebSocketEnded, connect
 
-__all__ = ["Listener", "probe_stream"]
+__all__ = ["Listener", "opened", "probe_stream"]
 
 _CONNECTED_WITHIN_S = 5.0
 _GREETED_WITHIN_S = 0.5
@@ -64,7 +67,8 @@ class Listener:
         """Why no connection came about, None where one did."""
         self.status: int | None = None
         """Of the service's answer, where it refused the connection."""
-        self.ended = False
+        self.ended_at: float | None = None
+        """When the connection ended, None while it is open."""
         self._connection: WebSocket | None = None
         headers = credentials.headers_for("GET")
         token = headers.get("Authorization", "").removeprefix("Bearer ")
@@ -78,9 +82,9 @@ class Listener:
             for words in stream.first_words(name, token):
                 self._connection.say(words)
         except Refused as refused:
-            self.refused, self.status, self.ended = refused.cause, refused.status, True
+            self.refused, self.status, self.ended_at = refused.cause, refused.status, monotonic()
         except WebSocketEnded:
-            self.ended = True
+            self.ended_at = monotonic()
         else:
             gevent.spawn(self._listen, self._connection)
             gevent.spawn(self._close_with_the_load)
@@ -104,12 +108,26 @@ class Listener:
                     message if isinstance(message, str) else message.decode(errors="replace")
                 )
         except WebSocketEnded:
-            self.ended = True
+            self.ended_at = monotonic()
 
     def _close_with_the_load(self) -> None:
         while self._connection is not None and not valve.closed:
             gevent.sleep(_OVER_S)
         self.close()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A connection that stays open, and when the token ends that it was opened by."""
+
+    listener: Listener
+    ends_at: float
+
+
+@lru_cache(maxsize=1)
+def opened(run_id: str) -> dict[str, _Opened]:  # noqa: ARG001 - what the cache goes by
+    """The connections of this process that may outlive their token in one run, by account."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -141,7 +159,15 @@ def probe_stream(
         for one in chain(_strangers(owner, stranger, pause), _tokens(owner, kept, pause)):
             tried.append(one)
             listeners.append(one.listener)
+        outlived = _outlived(owner, opened(run), pause)
+        if isinstance(outlived, _Tried):
+            tried.append(outlived)
+            listeners.append(outlived.listener)
+        else:
+            yield name, STREAM_OUTLIVED, NOT_TRIED, outlived
         _until_greeted(listeners)
+        for listener in listeners:
+            listener.messages.clear()  # what came before tells nothing of this record
         heard = _write(bait, control)
         yield name, VALID_TOKEN, WORKED if heard else FAILED, what
         for one in tried:
@@ -159,7 +185,7 @@ def probe_stream(
 def _until_greeted(listeners: Sequence[Listener]) -> None:
     """Until the service knows of each connection, as far as it says so."""
     wait_until(
-        lambda: all(one.messages or one.ended for one in listeners),
+        lambda: all(one.messages or one.ended_at is not None for one in listeners),
         _GREETED_WITHIN_S,
         gevent.sleep,
         _LOOK_S,
@@ -207,9 +233,33 @@ def _tokens(owner: Actor, kept: Outliving, pause: Callable[[], None]) -> Iterato
     opaque = altered_token(token)
     forgeries = list(forged(token))[:2] or ([opaque] if opaque is not None else [])
     texts = [(STREAM_FORGED, f"{forgery.kind}, {forgery.how}", forgery.token) for forgery in forgeries]
-    if kept.token is not None and kept.late_s(monotonic()) > auth.leeway_s:
-        texts.append((STREAM_EXPIRED, "a token that had ended", kept.token))
+    # The changes are the owner's: another account's token would be told of nothing, valid or not.
+    own = kept.token is not None and kept.account == login.account.name
+    if own and kept.late_s(monotonic()) > auth.leeway_s:
+        texts.append((STREAM_EXPIRED, "a token that had ended", str(kept.token)))
     name, base_url = login.account.name, str(login.session.base_url)
     for kind, how, text in texts:
         pause()
         yield _Tried(name, kind, how, Listener(owner.user.stream, base_url, name, auth.proof_by(text)))
+
+
+def _outlived(owner: Actor, known: dict[str, _Opened], pause: Callable[[], None]) -> _Tried | str:
+    """The owner's connection from before, once its token has ended; else why it cannot be tried, and then one
+    is opened for later.
+    """
+    login, stream = owner.login, owner.user.stream
+    name, auth = login.account.name, login.auth
+    if not (stream.ends_with_token and isinstance(auth, BearerAuth)):
+        return "nothing says that a connection ends with its token (ends_with_token)"
+    found = known.get(name)
+    if found is None:
+        listener, issued = _listener(owner, owner, pause), login.issued
+        known[name] = _Opened(listener, math.inf if issued is None else issued.expires_at)
+        return "no connection was open before"
+    if monotonic() - found.ends_at <= auth.leeway_s:
+        return "no token ended while a connection was open"
+    ended_at = found.listener.ended_at
+    if ended_at is not None and ended_at < found.ends_at:
+        return "the connection ended before its token"
+    del known[name]
+    return _Tried(name, STREAM_OUTLIVED, "opened by a token that has ended since", found.listener)

@@ -64,19 +64,20 @@ _Tried = tuple[str, str, str]
 
 @dataclass
 class Outliving:
-    """A token of the run that may outlive its end before the run does, None before one is kept."""
+    """A token of the run that may outlive its end before the run does, None before one is kept, and whose."""
 
     token: str | None = field(default=None, repr=False)
+    account: str = ""
     ends_at: float = 0.0
 
     def late_s(self, now: float) -> float:
         """For how long it has ended; negative before that."""
         return now - self.ends_at
 
-    def keep(self, token: str, ends_at: float) -> None:
+    def keep(self, account: str, token: str, ends_at: float) -> None:
         """Of several the one that ends first."""
         if self.token is None or ends_at < self.ends_at:
-            self.token, self.ends_at = token, ends_at
+            self.account, self.token, self.ends_at = account, token, ends_at
 
 
 @lru_cache(maxsize=1)
@@ -183,7 +184,7 @@ def _forgeries(held: _Held, another: Actor | None, kept: Outliving, works: bool)
         yield from forged(held.token, theirs_token, keys)
     issued = held.login.issued
     if works and issued is not None and held.auth.token_of(issued.credentials) == held.token:
-        kept.keep(held.token, issued.expires_at)
+        kept.keep(held.login.account.name, held.token, issued.expires_at)
     yield from _outlived(held, kept)
 
 

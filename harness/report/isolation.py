@@ -31,6 +31,7 @@ _WORDS = {
     "revoked_token": "a token that was revoked",
     "stream_forged_token": "a WebSocket by a forged token",
     "stream_expired_token": "a WebSocket by a token that has ended",
+    "stream_outlived_token": "a WebSocket that outlives its token",
 }
 
 

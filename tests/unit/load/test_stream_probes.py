@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from harness.clock import monotonic
 from harness.core.stream import Stream
 from harness.load import stream_probes
 from harness.load.accounts import Actor
 from harness.load.record_probes import Said
-from harness.load.stream_probes import probe_stream
+from harness.load.stream_probes import opened, probe_stream
 from harness.load.token_probes import Outliving
-from tests.unit.load.shop import DOCUMENTS, Shop
+from tests.unit.load.shop import AUTH, DOCUMENTS, Shop
 
 OWN = Stream("/ws", resume=None)
 NAMED = Stream("/ws", resume=None, says=({"subscribe": "{name}"},))
@@ -24,10 +26,12 @@ class Person:
 
 
 @pytest.fixture(autouse=True)
-def times(monkeypatch: pytest.MonkeyPatch) -> None:
+def times(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, seconds in (("_TOLD_WITHIN_S", 0.2), ("_LATER_S", 0.02), ("_GREETED_WITHIN_S", 0.2)):
         monkeypatch.setattr(stream_probes, name, seconds)
     monkeypatch.setattr(stream_probes, "_OVER_S", 0.01)
+    yield
+    opened.cache_clear()
 
 
 def an_actor(shop: Shop, name: str, stream: Stream) -> Actor:
@@ -49,6 +53,7 @@ def outcomes(said: list[Said]) -> list[tuple[str, str, str]]:
 def test_only_its_owner_is_told_and_by_a_valid_token(monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop()
     assert outcomes(probed(shop, monkeypatch)) == [
+        ("ann", "stream_outlived_token", "not_tried"),
         ("ann", "valid_token", "worked"),
         ("bob", "foreign_stream", "refused"),
         ("ann", "stream_forged_token", "refused"),
@@ -85,26 +90,70 @@ def test_a_token_that_has_ended_is_tried(
     careless: set[str], outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, kept = Shop(careless, life_s=-60), Outliving()
-    kept.keep(shop.issue("ann"), 0.0)
+    kept.keep("ann", shop.issue("ann"), 0.0)
     shop.life_s = 300
     found = outcomes(probed(shop, monkeypatch, kept=kept))
     assert ("ann", "stream_expired_token", outcome) in found
 
 
+def test_another_accounts_token_would_be_told_of_nothing_so_it_is_not_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Outliving()
+    kept.keep("bob", "a token of bob", 0.0)
+    assert "stream_expired_token" not in {said[1] for said in probed(Shop(), monkeypatch, kept=kept)}
+
+
+@pytest.mark.parametrize(
+    ("careless", "ended", "expected"),
+    [
+        (set(), False, ("refused", "")),
+        (
+            {"outlive"},
+            False,
+            (
+                "accepted",
+                "WebSocket /ws, opened by a token that has ended since: the change of a record came over it",
+            ),
+        ),
+        (set(), True, ("not_tried", "the connection ended before its token")),
+    ],
+)
+def test_a_connection_that_outlives_its_token_is_found(
+    careless: set[str], ended: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, stream = Shop(careless), Stream("/ws", resume=None, ends_with_token=True)
+
+    def outlived() -> tuple[str, str]:
+        said = probed(shop, monkeypatch, stream)
+        return next((outcome, detail) for _, kind, outcome, detail in said if kind == "stream_outlived_token")
+
+    now = monotonic()
+    assert outlived() == ("not_tried", "no connection was open before")
+    assert outlived() == ("not_tried", "no token ended while a connection was open")
+    kept = opened("run-1")["ann"]
+    if ended:
+        kept.listener.ended_at = now
+    if "outlive" not in careless:
+        shop.sockets = []  # nothing more is pushed to those who are connected now
+    monkeypatch.setattr(stream_probes, "monotonic", lambda: kept.ends_at + AUTH.leeway_s + 1)
+    assert outlived() == expected
+
+
 def test_where_the_owner_is_not_told_either_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     found = outcomes(probed(Shop({"deaf"}), monkeypatch))
-    assert found[0] == ("ann", "valid_token", "failed")
-    assert {outcome for _, kind, outcome in found[1:]} == {"error"}
+    assert found[1] == ("ann", "valid_token", "failed")
+    assert {outcome for _, kind, outcome in found[2:]} == {"error"}
 
 
 def test_a_service_that_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = outcomes(probed(Shop(failing={"GET /ws": 503}), monkeypatch))
-    assert {outcome for _, kind, outcome in found[1:]} == {"error"}
+    assert {outcome for _, kind, outcome in found[2:]} == {"error"}
 
 
 def test_a_record_that_cannot_be_written_leaves_nothing_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop(failing={"POST /documents": 503})
-    [(_, kind, outcome, detail)] = probed(shop, monkeypatch)
+    _, (_, kind, outcome, detail) = probed(shop, monkeypatch)
     assert (kind, outcome, detail) == ("foreign_stream", "not_tried", "POST /documents: HTTP 503")
 
 
@@ -120,4 +169,4 @@ def test_without_a_stranger_tokens_are_tried_alone(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(stream_probes, "connect", shop.connect)
     owner = an_actor(shop, "ann", OWN)
     found = outcomes(list(probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None)))
-    assert {kind for _, kind, _ in found} == {"valid_token", "stream_forged_token"}
+    assert {kind for _, kind, _ in found} == {"valid_token", "stream_forged_token", "stream_outlived_token"}

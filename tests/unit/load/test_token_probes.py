@@ -103,7 +103,7 @@ def test_a_token_that_outlived_its_end_is_tried(
     careless: set[str], outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, kept = Shop(careless, life_s=-60), Outliving()
-    kept.keep(shop.issue("ann"), 100.0)
+    kept.keep("ann", shop.issue("ann"), 100.0)
     shop.life_s = 300
     now = 100.0 + AUTH.leeway_s
     monkeypatch.setattr(token_probes, "monotonic", lambda: now)
@@ -115,7 +115,7 @@ def test_a_token_that_outlived_its_end_is_tried(
 def test_of_several_tokens_the_one_that_ends_first_is_kept() -> None:
     kept = Outliving()
     for token, ends_at in (("a", 9.0), ("b", 7.0), ("c", 8.0)):
-        kept.keep(token, ends_at)
+        kept.keep("ann", token, ends_at)
     assert kept.token == "b"
     assert "b" not in repr(kept)
 
