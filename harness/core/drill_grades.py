@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness.core.drill_events import Told, told_of
 from harness.core.drill_kill import grade_kill
 from harness.core.drill_race import grade_race
+from harness.core.drill_rollback import grade_rollback
 from harness.core.drill_walk import grade_walk
 from harness.core.drills import DrillResult
 from harness.core.facts import Facts
@@ -31,6 +32,7 @@ def _kill(told: Told, facts: Facts) -> DrillResult:
 _GRADERS: Mapping[str, Grader] = {
     "kill-migrator": _kill,
     "race-migrators": grade_race,
+    "rollback": grade_rollback,
     "hold-reader": grade_reader,
     "old-code-new-schema": grade_releases,
     **dict.fromkeys(BOUNDS_S, grade_fault),

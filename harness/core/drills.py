@@ -167,6 +167,12 @@ DRILLS: Mapping[str, KnownDrill] = {
             touches="the database, which several migrations change at once",
         ),
         KnownDrill(
+            "rollback",
+            "The downgrade, with users there, to where the upgrade began; what of the schema and the rows did"
+            " not come back is listed. `--downgrade` says where to; the reference service's is `v1`.",
+            "migration",
+        ),
+        KnownDrill(
             "hold-reader",
             "A session has read every table and stays idle in its transaction, from before the migration's"
             " first statement until so long after it.",

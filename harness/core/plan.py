@@ -313,6 +313,8 @@ class Plan:
                 raise UsageError(f"--drill {drill.text} is a drill on the one migration: {why}.", "Drop it.")
             if names.count(drill.name) > 1 and drill.known.family == "migration":
                 raise UsageError(f"--drill {drill.name} is given twice.", "Give each run one of them.")
+        if "rollback" in names and not self.rolls_back:
+            raise UsageError("--drill rollback is given, but not where to.", "Add --downgrade REV.")
         disturbed = [d.text for d in self.planned_drills if d.replaces_migration]
         if len(disturbed) > 1:
             raise UsageError(

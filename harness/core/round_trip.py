@@ -16,7 +16,7 @@ from harness.core.schema_round_trip import compare_round_trip
 from harness.core.secrets import mask
 from harness.core.verdict import GateResult, safe_text
 
-__all__ = ["RoundTrip", "rollback_data", "rollback_schema", "round_trips", "round_trips_json"]
+__all__ = ["RoundTrip", "rollback_data", "rollback_schema", "round_trips", "round_trips_json", "unread_of"]
 
 Json = dict[str, Any]
 
@@ -169,23 +169,27 @@ def _schema(trip: RoundTrip) -> GateResult:
 
 def _rows(trip: RoundTrip) -> GateResult:
     contents = trip.contents
-    if why := trip.why_not or ("it was not read" if contents is None else contents.why_not):
-        return inconclusive(why)
+    if trip.why_not:
+        return inconclusive(trip.why_not)
     compared = sum(table.compared for table in contents.tables) if contents else 0
     red = [loss for loss in trip.losses if loss.red]
     if red:
         why = "; ".join(loss.what for loss in red[:3])
         return GateResult("", "", "fail", float(len(red)), 0.0, "count", compared, why)
-    open_ones = [loss.what for loss in trip.losses] + list(_unread(contents))
-    if open_ones:
-        return inconclusive("; ".join(open_ones[:3]), compared)
+    if unread := unread_of(trip):
+        return inconclusive("; ".join(unread[:3]), compared if contents and contents.tables else None)
     return GateResult("", "", "pass", 0.0, 0.0, "count", compared)
 
 
-def _unread(contents: Contents | None) -> Iterator[str]:
-    for table in contents.tables if contents else ():
-        if table.why_not:
-            yield f"{table.name} was not compared: {table.why_not}"
+def unread_of(trip: RoundTrip) -> list[str]:
+    """What is not known of the rows, in sentences; none where all were compared."""
+    contents = trip.contents
+    if contents is None or contents.why_not:
+        return ["it was not read" if contents is None else contents.why_not]
+    return [
+        *(loss.what for loss in trip.losses if loss.red is None),
+        *(f"{one.name} was not compared: {one.why_not}" for one in contents.tables if one.why_not),
+    ]
 
 
 # verdict.json

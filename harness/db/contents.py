@@ -31,7 +31,8 @@ from harness.errors import SetupError
 
 __all__ = ["DatabaseContents"]
 
-APPLICATION = "migrate-under-load contents"
+APPLICATION = "mul-contents"
+"""The errors of sessions called so are the harness's own, and none of the service."""
 
 SAMPLE = 200_000
 """Rows of one table that are compared, about."""

@@ -11,6 +11,9 @@ from harness.errors import SetupError
 
 __all__ = ["ask"]
 
+APPLICATION = "mul-invariant"
+"""The errors of sessions called so are the harness's own, and none of the service."""
+
 WITHIN_S = 30.0
 EXAMPLES = 3
 LONGEST = 200
@@ -38,7 +41,7 @@ MISSING = ("42P01", "42703", "42883", "42704", "3F000")
 def ask(url: DatabaseUrl, query: str) -> Answer:
     """How many rows `query` returns, and some of them. Never raises for what the database answers, or not."""
     try:
-        with connect(url, "migrate-under-load invariant") as connection, connection.transaction():
+        with connect(url, APPLICATION) as connection, connection.transaction():
             for setting in SETTINGS:
                 connection.execute(setting)
             # Prepared, it is one statement: several in one string are refused (42601).

@@ -34,6 +34,10 @@ SAFE_BRANCH = "safe@head"
 """What the reference service is upgraded to by default."""
 
 
+SEEDED_AT = "v1"
+"""The revision that it is seeded at."""
+
+
 def add_arguments(
     parser: LocustArgumentParser, upgrade_choices: Sequence[str] | None = None, file: PlanFile = NO_FILE
 ) -> None:
@@ -214,7 +218,7 @@ def plan_from(
         database_url=options.database_url or file.database_url(variable),
         alembic_config=options.alembic_config or None,
         upgrade=options.upgrade or _default_upgrade(options),
-        downgrade=options.downgrade or None,
+        downgrade=options.downgrade or _default_downgrade(options),
         expect_from=options.expect_from or None,
         placebo=options.placebo,
         prepare=options.prepare or None,
@@ -315,8 +319,17 @@ def strip_secrets(options: Namespace) -> None:
 
 
 def _default_upgrade(options: Namespace) -> str:
-    own = options.host or options.alembic_config or options.migration_command
-    return "head" if own else SAFE_BRANCH
+    return "head" if _own(options) else SAFE_BRANCH
+
+
+def _default_downgrade(options: Namespace) -> str | None:
+    """A drill on the rollback asks for one; of the reference service it is known where it begins."""
+    return SEEDED_AT if "rollback" in options.drill and not _own(options) else None
+
+
+def _own(options: Namespace) -> bool:
+    """Whether the migration is the person's own."""
+    return bool(options.host or options.alembic_config or options.migration_command)
 
 
 def _variable(given: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from harness.run.preparation import Prepared, Step, migration_order
 from harness.run.rehearsal import read_shape
 from harness.run.walk import WalkOrder
 
-__all__ = ["migration_drill", "walk_drill"]
+__all__ = ["migration_drill", "rollback_drill", "walk_drill"]
 
 MENDED_WITHIN_S = 3.0
 """How long a statement of a remedy may take: users are driven by the same loop, which waits meanwhile."""
@@ -73,6 +73,11 @@ def walk_drill(prepared: Prepared, note: Note, sleep: Sleep) -> WalkDrill | None
             lines, complaints = prepared.directory.log("walk-lines"), prepared.directory.log("walk")
             return WalkDrill(Noted(number, drill, note), order, lines, complaints, sleep)
     return None
+
+
+def rollback_drill(prepared: Prepared, note: Note) -> Noted | None:
+    """The drill that is the run's own rollback, if the plan has one: only its events are to be written."""
+    return next((Noted(number, drill, note) for number, drill in _planned(prepared, "rollback")), None)
 
 
 def _planned(prepared: Prepared, name: str) -> Iterator[tuple[int, Drill]]:

@@ -30,7 +30,7 @@ from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
 from harness.run.commands import folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
-from harness.run.drill_plan import migration_drill, walk_drill
+from harness.run.drill_plan import migration_drill, rollback_drill, walk_drill
 from harness.run.drills import MigrationDrill
 from harness.run.episode import Child, EpisodeRun, MigrationEpisode, PlaceboEpisode
 from harness.run.ignoring import ignored_by
@@ -100,6 +100,7 @@ class Session:
         )
         self._observing = Observing(observers_of(prepared, self.zero), self.controller.note)
         self._sleep = sleep
+        self._rollback = rollback_drill(prepared, self.controller.note)
         self._episodes = self._plan_episodes()
         self._tools = Tools(
             prepared,
@@ -141,7 +142,14 @@ class Session:
         return Finished(verdict.exit_code, verdict, view, prepared.directory.path)
 
     def _entered(self, phase: str) -> None:
-        """Look at what must hold and what a rollback has to bring back."""
+        """Look at what must hold and what a rollback has to bring back, which is a drill if the plan says."""
+        self._look_at_the_database(phase)
+        if self._rollback and phase == "rollback_launch":
+            self._rollback.begin()
+        elif self._rollback and phase == "final_read" and self._rollback.began_at is not None:
+            self._rollback.end(done=True)
+
+    def _look_at_the_database(self, phase: str) -> None:
         prepared, now, note = self.prepared, self.controller.now, self.controller.note
         try:
             if phase == "launch":

@@ -22,7 +22,7 @@ SIZES = "SELECT id FROM documents WHERE size_bytes <> size"
 @pytest.fixture
 def safe(shared_runs: SharedRuns) -> Run:
     """There and back again, so that one run shows both."""
-    return shared_runs(*SHORT, "--downgrade", "v1", "--invariant", f"sizes: {SIZES}")
+    return shared_runs(*SHORT, "--drill", "rollback", "--invariant", f"sizes: {SIZES}")
 
 
 def test_a_safe_migration_passes(safe: Run) -> None:
@@ -141,6 +141,13 @@ def test_a_rollback_brings_back_the_schema_and_the_rows(safe: Run) -> None:
     assert (trip["losses"], trip["schema"]) == ([], [])
 
 
+def test_a_rollback_that_is_a_drill_is_graded(safe: Run) -> None:
+    [drill] = safe.verdict["drills"]
+    assert (drill["name"], drill["grade"]) == ("rollback", "A"), drill["why"]
+    assert drill["evidence"]["not_brought_back"] == []
+    assert safe.gate("drills")["status"] == "pass"
+
+
 def test_an_invariant_of_the_upgrade_holds_until_the_rollback_takes_it_away(safe: Run) -> None:
     assert safe.gate("invariant:sizes")["status"] == "pass"
     [sizes] = safe.verdict["invariants"]
@@ -149,6 +156,7 @@ def test_an_invariant_of_the_upgrade_holds_until_the_rollback_takes_it_away(safe
         ("upgraded", 0),
         ("end", None),
     ]
+    assert "undefined column" not in {error["name"] for error in safe.verdict["errors"]}
 
 
 def test_a_placebo_walks_the_phases_and_passes(shared_runs: SharedRuns) -> None:

@@ -39,6 +39,20 @@ def test_no_flags_make_the_default_plan() -> None:
     assert plan() == Plan(upgrade="safe@head")
 
 
+def test_a_drill_on_the_rollback_knows_where_the_reference_service_begins() -> None:
+    assert plan("--drill", "rollback").downgrade == "v1"
+    assert plan("--drill", "rollback", "--downgrade", "base").downgrade == "base"
+    with pytest.raises(UsageError, match="not where to"):
+        plan("--drill", "rollback", "--alembic-config", "alembic.ini")
+
+
+def test_invariants_reach_the_plan_and_do_not_travel() -> None:
+    options = parse("--invariant", "a: SELECT 1", "--invariant", "b: SELECT 2")
+    assert plan_from(options, ()).invariants == ("a: SELECT 1", "b: SELECT 2")
+    strip_secrets(options)
+    assert options.invariant == []
+
+
 def test_every_flag_reaches_the_plan() -> None:
     made = plan(
         *OWN,

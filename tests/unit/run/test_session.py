@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -86,6 +87,22 @@ def test_what_cannot_be_looked_at_does_not_end_the_run(
     monkeypatch.setattr(prepared.rows, "launch", fail)
     session._entered("launch")
     assert "odd hashes" in caplog.text
+
+
+def test_a_rollback_that_is_a_drill_begins_and_ends_with_its_phases(
+    tmp_path: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = a_plan(run_root=str(tmp_path), downgrade="v1", drills=("rollback",))
+    directory = RunDirectory.create(plan, utc_now())
+    services = SimpleNamespace(host="http://127.0.0.1:1", ours=False, database_url=None, pids=dict)
+    session = Session(
+        Prepared(plan, directory, cast(Services, services), (), ()), FakeLoad(), clock.sleep, lambda _: None
+    )
+    for phase in ("launch", "rollback_launch", "final_read"):
+        session._entered(phase)
+    directory.close()
+    lines = map(json.loads, (directory.path / "events.ndjson").read_text().splitlines())
+    assert [line["event"] for line in lines] == ["drill_begin", "drill_end"]
 
 
 SHOP_URL = "postgresql://a@127.0.0.1/shop"
