@@ -19,7 +19,7 @@ from harness.core.declaration import Declaration
 from harness.core.isolation import Shown
 from harness.load.accounts import Actor
 from harness.load.client import failure_cause
-from harness.load.resource import answer_of, id_of
+from harness.load.resource import answer_of, id_of, set_apart
 
 __all__ = ["Ask", "Bait", "NoRecordError"]
 
@@ -49,6 +49,7 @@ class Bait:
         self.owner = owner
         self.resource = resource
         self.id = ""
+        self._apart = set_apart(run)
         self.run = run
         self._key = uuid.uuid4()
         self._version = 1
@@ -81,6 +82,7 @@ class Bait:
         return failure_cause(self._ask(self.owner, "DELETE", self.path))
 
     def _post(self) -> FastResponse:
+        self._apart.add(str(self._key))
         body = self.body(self.owner, self.resource.create or {}, 1, str(self._key))
         return self._ask(self.owner, "POST", self.resource.path, body)
 
@@ -89,6 +91,7 @@ class Bait:
             self.id = str(self._key) if self.resource.chooses_id else id_of(response, self.resource)
         except ShapeError as error:
             raise NoRecordError(f"POST {self.resource.path}: {error}") from None
+        self._apart.add(self.id)
 
     def shown(self) -> Shown:
         """What its owner is shown of it."""

@@ -56,7 +56,7 @@ def _probe_ours(order: IsolationOrder) -> None:
     if settings is None:
         return
     run, random = accounts_of(settings), Random(f"{settings.seed}:isolation:{order.own_accounts}")  # noqa: S311 - repeatable on purpose
-    going = gevent.spawn(probe_isolation, run, settings.canary, order, random)
+    going = gevent.spawn(probe_isolation, run, settings.run_id, order, random)
     going.join(order.within_s)
     going.kill()
 

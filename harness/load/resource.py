@@ -38,6 +38,7 @@ __all__ = [
     "acknowledged",
     "answer_of",
     "id_of",
+    "set_apart",
     "warning",
 ]
 
@@ -328,7 +329,9 @@ class Records:
         return paging.start
 
     def _any_id(self) -> str | None:
-        ids = (*(known.id for known in self.known.values()), *self._listed)
+        apart = set_apart(self._user.run_settings.run_id)
+        listed = (listed for listed in self._listed if listed not in apart)
+        ids = (*(known.id for known in self.known.values()), *listed)
         return self._user.random.choice(ids) if ids else None
 
     def _any_settled(self) -> uuid.UUID | None:
@@ -378,6 +381,12 @@ class Acknowledged:
 def acknowledged(run_id: str) -> defaultdict[tuple[str, Declaration], Acknowledged]:  # noqa: ARG001 - the cache's key
     """What this process's users created in one run, by account and resource."""
     return defaultdict(Acknowledged)
+
+
+@lru_cache(maxsize=1)
+def set_apart(run_id: str) -> set[str]:  # noqa: ARG001 - what the cache goes by
+    """The ids of records that come and go beside the load in one run; users leave them alone."""
+    return set()
 
 
 def answer_of(response: FastResponse) -> Any:

@@ -11,6 +11,7 @@ from harness.core.bodies import canary
 from harness.core.declaration import Declaration
 from harness.core.isolation import FOREIGN_STREAM, RECORD_PROBES
 from harness.load.record_probes import Said, probe_records
+from harness.load.resource import set_apart
 from tests.unit.load.answers import Response
 from tests.unit.load.shop import DOCUMENTS, Shop
 
@@ -49,6 +50,13 @@ def test_nothing_of_it_is_left_in_the_service() -> None:
     shop = Shop()
     probed(shop)
     assert shop.documents == {}
+
+
+def test_users_are_told_to_leave_it_alone() -> None:
+    shop = Shop(failing={"DELETE": 503})
+    probed(shop)
+    assert shop.documents
+    assert set(shop.documents) <= set_apart("run-1")
 
 
 def test_what_is_written_is_not_taken_for_a_record_of_the_run() -> None:

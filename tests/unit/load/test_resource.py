@@ -15,7 +15,7 @@ from harness.core.operations import OperationKind, OperationOutcome
 from harness.load import resource as resource_module
 from harness.load.client import operation_outcome
 from harness.load.messages import RunSettings
-from harness.load.resource import Records, Resource, acknowledged
+from harness.load.resource import Records, Resource, acknowledged, set_apart
 from tests.unit.load.test_client import Answer
 
 DOCUMENTS = Resource(
@@ -279,6 +279,17 @@ def test_what_a_list_showed_is_read_too(person: Person) -> None:
     assert person.last[1] == "/items/4"
     assert [options["private"] for _, _, options in person.requests] == [True, True]
     assert person.shared == []  # somebody's, but not written by this user
+
+
+def test_what_comes_and_goes_beside_the_load_is_left_alone(person: Person) -> None:
+    records = person.records(ITEMS)
+    person.answers = [answer(200, {"data": [{"id": 4}, {"id": 5}], "count": 2})]
+    records.list()
+    set_apart(person.run_settings.run_id).add("4")
+    for _ in range(20):
+        person.answers = [answer(200, {"id": 5})]
+        records.read()
+        assert person.last[1] == "/items/5"
 
 
 def test_page_after_a_random_id_is_asked_for_where_ids_are_the_clients(person: Person) -> None:
