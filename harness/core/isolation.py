@@ -216,8 +216,11 @@ def judge_isolation(
 
 
 def _told(probe: Probe) -> str:
-    what = probe.probe if probe.probe in TOKEN_PROBES else ""
-    return ": ".join(filter(None, (probe.account, what, probe.detail or probe.probe)))
+    """A colon behind the word token would have what follows taken for one, and masked."""
+    kind = probe.probe.replace("_", " ")
+    if probe.probe in TOKEN_PROBES:
+        return ", ".join(filter(None, (f"{probe.account}: {kind}", probe.detail)))
+    return f"{probe.account}: {probe.detail or kind}"
 
 
 def _rows(probes: Iterable[Probe], phase_at: Callable[[float], str | None]) -> Iterator[Row]:

@@ -621,7 +621,7 @@ def test_isolation_without_a_refusal_was_not_probed() -> None:
 @pytest.mark.parametrize(
     ("probes", "status", "why"),
     [
-        (forged_tokens(before="accepted"), "fail", "ada: alg_none: alg none: HTTP 200"),
+        (forged_tokens(before="accepted"), "fail", "ada: alg none, alg none: HTTP 200"),
         ((), "inconclusive", "none was tried: no account was probed"),
         (
             (Probe(10.0, "ada", "forged_signature", "not_tried", "the account holds no token"),),

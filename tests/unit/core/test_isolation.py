@@ -17,6 +17,7 @@ from harness.core.isolation import (
     judge_token,
 )
 from harness.core.record import Probe
+from harness.core.secrets import mask
 
 
 def a_probe(outcome: str, probe: str = "foreign_read", detail: str = "") -> Probe:
@@ -61,8 +62,14 @@ def test_an_accepted_token_is_no_leak_but_told() -> None:
     ]
     found = judge_isolation(1, [*tokens, a_probe("error", "expired_token", "HTTP 503")])
     assert (found.forged_tried, found.forged_accepted, found.forged_errors, found.leaks) == (2, 1, 1, 0)
-    assert found.accepted == ("ada: alg_none: it was accepted (HTTP 200)",)
+    assert found.accepted == ("ada: alg none, it was accepted (HTTP 200)",)
     assert found.why_error == "HTTP 503"
+
+
+@pytest.mark.parametrize("kind", TOKEN_PROBES)
+def test_what_was_accepted_is_told_without_being_taken_for_a_secret(kind: str) -> None:
+    [told] = judge_isolation(1, [a_probe("accepted", kind, "one sign of it was changed")]).accepted
+    assert mask(told) == told == f"ada: {kind.replace('_', ' ')}, one sign of it was changed"
 
 
 def test_rows_count_each_kind_by_phase_in_the_order_they_were_walked() -> None:
