@@ -115,6 +115,14 @@ def test_code_keeps_its_lines_and_only_our_pages_are_linked(red: str) -> None:
     assert "javascript:alert(1)" in " ".join(page.words)
 
 
+def test_what_must_be_refused_has_a_row_for_each_kind_and_phase(red: str) -> None:
+    words = " ".join(" ".join(Page(red).words).split())
+    assert "ok another's record is read baseline 40 40 0 0" in words
+    assert "unclear another's record is changed probe 1 0 0 1" in words
+    assert "red a token without a signature (alg none) probe 2 1 1 0" in words
+    assert "unclear a token that has ended probe not tried: none outlived its end" in words
+
+
 def test_of_very_many_blamed_statements_the_worst_are_shown() -> None:
     blame = sample.red_verdict()["blame"] * 15
     text = html.render(sample.view_of(sample.green_verdict() | {"blame": blame}))
