@@ -58,7 +58,8 @@ def _graded(
 
 def _rows(trip: RoundTrip) -> str:
     tables = trip.contents.tables if trip.contents else ()
-    return f"{sum(table.compared for table in tables):,} rows of {len(tables)} tables"
+    of = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
+    return f"{sum(table.compared for table in tables):,} rows of {of}"
 
 
 def _some(what: list[str], most: int = 3) -> str:

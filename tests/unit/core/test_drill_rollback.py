@@ -38,7 +38,7 @@ def graded(*, end: dict[str, Any] | None = None, **changes: Any) -> DrillResult:
 def test_everything_came_back() -> None:
     found = graded()
     assert (found.grade, found.at, found.end_at) == ("A", 52.0, 55.1)
-    assert found.why == "1,000 rows of 1 tables and the schema came back"
+    assert found.why == "1,000 rows of 1 table and the schema came back"
     assert found.evidence["rows_compared"] == 1000
 
 
