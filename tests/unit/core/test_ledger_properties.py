@@ -37,7 +37,7 @@ class History:
         if kind is READ:
             self._add(at, a_read(version := self.versions.get(key, 0), int(version > 0), key=key))
         elif kind is CREATE:
-            self._write(at, f"k{len(self.operations)}" if key in self.versions else key, kind, 1)
+            self._write(at, f"new{len(self.operations)}" if key in self.versions else key, kind, 1)
         elif key in self.versions:
             self._write(at, key, kind, self.versions[key] + (kind is UPDATE))
 
