@@ -1,10 +1,11 @@
 """What a database's tables hold, by hashes: what of it a migration there and back did not bring back.
 
 A row is known by its key, and each of its columns by a 64-bit hash of its text; values are kept nowhere. The
-service's own traffic changes rows, too, and nothing in the database says whose a change was. So it is learned
-from what the traffic did before the migration began: for each column, in how many of the rows from before the
-load it had changed the value by then. What differs at the end in many more rows than that rate makes likely
-is the migration's.
+service's own traffic changes rows, too. A row that was last written while no migration ran was written by the
+traffic, and is excused. Of the others nothing in the database says whose a change was, so it is learned from
+what the traffic did before the migration began: for each column, in how many of the rows from before the load
+it had changed the value by then. What differs at the end in many more rows than that rate makes likely is the
+migration's.
 """
 
 from __future__ import annotations
@@ -137,15 +138,22 @@ def traffic_on(before: TableContents, touched: TableContents, untouched: int) ->
     return Traffic(changed, max(0, len(before.hashes) - untouched - len(here)))
 
 
-def compare_tables(before: TableContents, after: TableContents, traffic: Traffic) -> TableChange:
-    """What became of the rows of `before`."""
+def compare_tables(
+    before: TableContents, after: TableContents, traffic: Traffic, excused: TableContents | None = None
+) -> TableChange:
+    """What became of the rows of `before`; the values of those in `excused` are the traffic's."""
     here, there = _both(before, after)
+    if excused is not None:
+        suspect = ~np.isin(before.hashes[here, 0], excused.hashes[:, 0])
+        compared, with_what = here[suspect], there[suspect]
+    else:
+        compared, with_what = here, there
     missing = np.setdiff1d(np.arange(len(before.hashes)), here, assume_unique=True)
     changed = {
         column: Difference(
-            int(np.count_nonzero(differs)), traffic.changed.get(column, 0), _told(before, here[differs])
+            int(np.count_nonzero(differs)), traffic.changed.get(column, 0), _told(before, compared[differs])
         )
-        for column, differs in _differing(before, after, here, there)
+        for column, differs in _differing(before, after, compared, with_what)
         if differs.any()
     }
     return TableChange(

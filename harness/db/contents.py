@@ -84,6 +84,7 @@ class DatabaseContents:
     def __init__(self, url: DatabaseUrl) -> None:
         self._url = url
         self._xid = ""
+        self._unmigrated: list[tuple[str, str | None]] = []  # transactions from, to; None: to the end
         self._reads: list[_Read] = []
         self._sequences: dict[str, int | None] = {}
         self._launched_at = 0.0
@@ -113,6 +114,28 @@ class DatabaseContents:
         except (SetupError, psycopg.Error) as error:
             self._why_not = self._why_not or f"what the traffic did is not known: {_reason(error)}"
 
+    def migrated(self) -> None:
+        """From here on no migration runs, and whoever writes is the traffic. Without an answer nobody is."""
+        xid = self._next_transaction()
+        if xid is not None:
+            self._unmigrated.append((xid, None))
+
+    def launched(self) -> None:
+        """A migration is about to begin again."""
+        xid = self._next_transaction()
+        if self._unmigrated:
+            since, _ = self._unmigrated.pop()
+            self._unmigrated += [(since, xid)] if xid is not None else []
+
+    def _next_transaction(self) -> str | None:
+        if self._why_not:
+            return None
+        try:
+            with _session(self._url, LOOK_WITHIN_S) as session:
+                return session.value(text.NEXT_TRANSACTION)
+        except (SetupError, psycopg.Error):
+            return None
+
     def compare(self, at: float) -> Contents:
         """What became of it, at the instant `at`, when nobody writes any more."""
         if self._why_not:
@@ -120,7 +143,9 @@ class DatabaseContents:
         try:
             with _session(self._url, READ_WITHIN_S) as session:
                 now, stand = {table.name: table for table in session.tables()}, session.sequences()
-                tables = tuple(session.compare(read, now.get(read.table.name)) for read in self._reads)
+                tables = tuple(
+                    session.compare(read, now.get(read.table.name), self._unmigrated) for read in self._reads
+                )
         except (SetupError, psycopg.Error) as error:
             return Contents(self._launched_at, at, why_not=f"at the end {_reason(error)}")
         sequences = {name: (was, stand[name]) for name, was in self._sequences.items() if name in stand}
@@ -181,11 +206,13 @@ class _Session:
         if before is None:
             return
         with self._noting(read):
-            touched = self._contents(read.table, 0, before.one_in, read.table.columns, written_since=xid)
+            touched = self._contents(read.table, 0, before.one_in, read.table.columns, _written(xid))
             untouched = self._count(read.table, before.one_in, untouched_since=xid)
             read.traffic = traffic_on(before, touched, untouched)
 
-    def compare(self, read: _Read, now: _Table | None) -> TableChange:
+    def compare(
+        self, read: _Read, now: _Table | None, unmigrated: Sequence[tuple[str, str | None]]
+    ) -> TableChange:
         """Read a table in the end, and set it beside what it was."""
         table, before = read.table, read.before
         found = TableChange(table.name, read.rows)
@@ -199,8 +226,18 @@ class _Session:
         with self._noting(read):
             rows = self._count(table)
             after = self._contents(table, rows, before.one_in, now.columns)
-            found = compare_tables(before, after, read.traffic)
+            excused = self._excused(table, before.one_in, unmigrated)
+            found = compare_tables(before, after, read.traffic, excused)
         return replace(found, why_not=read.why_not)
+
+    def _excused(
+        self, table: _Table, one_in: int, unmigrated: Sequence[tuple[str, str | None]]
+    ) -> TableContents | None:
+        """The keys of the rows that were last written while no migration ran."""
+        if not unmigrated:
+            return None
+        spans = sql.SQL(" OR ").join([_written(since, until) for since, until in unmigrated])
+        return self._contents(table, 0, one_in, {}, sql.SQL("({})").format(spans))
 
     @contextmanager
     def _noting(self, read: _Read) -> Iterator[None]:
@@ -215,7 +252,7 @@ class _Session:
     def _count(self, table: _Table, one_in: int = 1, untouched_since: str | None = None) -> int:
         conditions = _sampled(table, one_in)
         if untouched_since is not None:
-            conditions.append(sql.SQL("age(xmin) > age({}::xid)").format(untouched_since))
+            conditions.append(sql.SQL("NOT {}").format(_written(untouched_since)))
         query = sql.SQL("SELECT count(*) FROM {}{}").format(_source(table), _where(conditions))
         with self._reading():
             [found] = self._connection.execute(query).fetchone() or [0]
@@ -227,12 +264,10 @@ class _Session:
         rows: int,
         one_in: int,
         columns: Mapping[str, str],
-        written_since: str | None = None,
+        written: sql.Composable | None = None,
     ) -> TableContents:
         values = {name: columns[name] for name in table.values if name in columns}
-        conditions = _sampled(table, one_in)
-        if written_since is not None:
-            conditions.append(sql.SQL("age(xmin) <= age({}::xid)").format(written_since))
+        conditions = [*_sampled(table, one_in), *([] if written is None else [written])]
         packed = sql.SQL(" || ").join([_hash(_key(table)), *(_hash(_text(name)) for name in values)])
         shown = _key(table) if table.key and set(table.key.values()) <= text.SHOWN else sql.SQL("''")
         query = sql.SQL("SELECT {}, {} FROM {}{}").format(shown, packed, _source(table), _where(conditions))
@@ -254,6 +289,14 @@ def _source(table: _Table) -> sql.Composable:
 
 def _where(conditions: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
+
+
+def _written(since: str, until: str | None = None) -> sql.Composable:
+    """Whether a row was last written by a transaction from `since` on, and before `until`."""
+    written = sql.SQL("age(xmin) <= age({}::xid)").format(since)
+    if until is not None:
+        written = sql.SQL("{} AND age(xmin) > age({}::xid)").format(written, until)
+    return sql.SQL("({})").format(written)
 
 
 def _sampled(table: _Table, one_in: int) -> list[sql.Composable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.db.catalog_sql import USER_SCHEMA, relation_name
 
-__all__ = ["OLDEST_TRANSACTION", "SEQUENCES", "SETTINGS", "SHOWN", "TABLES"]
+__all__ = ["NEXT_TRANSACTION", "OLDEST_TRANSACTION", "SEQUENCES", "SETTINGS", "SHOWN", "TABLES"]
 
 SETTINGS = """
     SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', %(timeout)s, true),
@@ -26,6 +26,8 @@ SHOWN = frozenset(
 """Types of keys that are shown: others may be what nobody should read, as a session's token or an address."""
 
 OLDEST_TRANSACTION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text"
+
+NEXT_TRANSACTION = "SELECT pg_snapshot_xmax(pg_current_snapshot())::xid::text"
 
 TABLES = f"""
     SELECT {relation_name("c", "n")} AS name,

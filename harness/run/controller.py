@@ -99,7 +99,7 @@ class Controller:
 
     `look` is asked at every step what the database is seen to do, in a few words or none. `entered` is called
     when `launch`, `rollback_launch` and, in a run that was not stopped, `final_read` have begun, before
-    anything else is done in them.
+    anything else is done in them, and with `migrated` when the migrations of a phase have ended.
     """
 
     def __init__(
@@ -271,6 +271,7 @@ class Controller:
                     until = max(until or first_at + IMPACT_MINIMUM_S, episode.impact_until)
                 if episode.status not in _WENT_WELL:
                     break
+            self._entered("migrated")
             self._rest(until - self.now)
         finally:
             self._doing = ""

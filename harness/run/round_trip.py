@@ -33,6 +33,16 @@ class RowsWatch:
         for contents in self._contents.values():
             contents.look(at)
 
+    def migrated(self) -> None:
+        """The migrations of a phase have ended: what is written from here on is the traffic's."""
+        for contents in self._contents.values():
+            contents.migrated()
+
+    def launch_back(self) -> None:
+        """The rollback is about to begin."""
+        for contents in self._contents.values():
+            contents.launched()
+
     def end(self, at: float, directory: RunDirectory) -> None:
         """Write down what became of them."""
         for key, contents in self._contents.items():

@@ -154,7 +154,10 @@ class Session:
         try:
             if phase == "launch":
                 prepared.rows.launch(now)
+            elif phase == "migrated":
+                prepared.rows.migrated()
             elif phase == "rollback_launch":
+                prepared.rows.launch_back()
                 prepared.invariants.ask(When.UPGRADED, note)
             elif phase == "final_read":
                 prepared.rows.end(now, prepared.directory)

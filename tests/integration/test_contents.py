@@ -131,6 +131,26 @@ def test_what_the_traffic_did_before_the_migration_is_counted(trip: Trip) -> Non
     assert (table.missing.rows, table.missing.by_traffic) == (7, 7)
 
 
+def test_rows_last_written_while_no_migration_ran_are_the_traffics(trip: Trip) -> None:
+    rows = DatabaseContents(DatabaseUrl.parse(trip.database))
+    rows.read()
+    rows.look(10.0)
+    run(trip.database, "UPDATE notes SET size = -1 WHERE id <= 100")  # the upgrade
+    rows.migrated()
+    run(trip.database, "UPDATE notes SET title = 'traffic' WHERE id BETWEEN 51 AND 200")
+    rows.launched()
+    run(trip.database, "ALTER TABLE notes DROP price", "ALTER TABLE notes ADD price numeric(10, 4)")
+    run(trip.database, "UPDATE notes SET title = 'rollback' WHERE id BETWEEN 191 AND 210")
+    rows.migrated()
+    run(trip.database, "UPDATE notes SET title = 'traffic' WHERE id BETWEEN 501 AND 700")
+    table = only(rows.compare(80.0))
+    assert {name: one.rows for name, one in table.changed.items()} == {
+        "size": 50,
+        "title": 20,
+        "price": 1000 - 140 - 200,
+    }
+
+
 def test_a_table_without_a_primary_key_is_known_by_all_it_holds(database: str) -> None:
     run(
         database,

@@ -123,7 +123,7 @@ def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: Fa
 def test_it_says_when_the_database_can_be_looked_at(stage: Callable[..., Stage], clock: FakeClock) -> None:
     found = stage()
     found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
-    assert found.entered == ["launch", "rollback_launch", "final_read"]
+    assert found.entered == ["launch", "migrated", "rollback_launch", "migrated", "final_read"]
 
 
 def test_a_run_that_is_stopped_does_not_look_at_the_end(
