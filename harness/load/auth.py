@@ -16,7 +16,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 from gevent.lock import BoundedSemaphore
-from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
@@ -24,6 +23,7 @@ from harness.core.bodies import ShapeError
 from harness.core.secrets import mask
 from harness.errors import UsageError
 from harness.load.client import MeasuredSession, failure_cause
+from harness.load.http_response import Response
 from harness.load.recorder import recorder
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
     "required",
 ]
 
-Send = Callable[..., FastResponse]
+Send = Callable[..., Response]
 """How a request for credentials is sent: one of the session's methods,
 `send("POST", path, data=… | json=…, headers=…, expect=…, reader=…)`."""
 
@@ -179,11 +179,11 @@ class Auth:
         if self.register is not None:
             self.register.send(account, send)
 
-    def refuses(self, response: FastResponse) -> bool:
+    def refuses(self, response: Response) -> bool:
         """Whether the response says that the credentials are not, or no longer, good."""
         return response.status_code in self.refusals
 
-    def after(self, credentials: Credentials, response: FastResponse) -> Credentials:  # noqa: ARG002
+    def after(self, credentials: Credentials, response: Response) -> Credentials:  # noqa: ARG002
         """The credentials as an answer leaves them: a service may change cookies with any of its answers."""
         return credentials
 
@@ -209,7 +209,7 @@ class NoAuth(Auth):
         """Nothing proves anything."""
         return Credentials()
 
-    def refuses(self, response: FastResponse) -> bool:  # noqa: ARG002
+    def refuses(self, response: Response) -> bool:  # noqa: ARG002
         """A 401 is an answer like any other."""
         return False
 
@@ -225,7 +225,7 @@ def required(account: Account, template: Any, what: str) -> None:
         ) from None
 
 
-def answered_json(account: Account, response: FastResponse, what: str) -> dict[str, Any]:
+def answered_json(account: Account, response: Response, what: str) -> dict[str, Any]:
     """The JSON object that a login's response holds; raises LoginError, which names no value of it."""
     cause = failure_cause(response)
     if response.status_code == 429:
@@ -238,7 +238,7 @@ def answered_json(account: Account, response: FastResponse, what: str) -> dict[s
         raise LoginError(account, f"{what} answered HTTP {response.status_code}, but {error}") from None
 
 
-def json_object(response: FastResponse) -> dict[str, Any]:
+def json_object(response: Response) -> dict[str, Any]:
     """The JSON object that an answer holds; raises ShapeError when it holds something else."""
     try:
         answer = response.json()
@@ -317,7 +317,7 @@ class Login:
                 self.refusals.append(self.issued)
             self.issued = None
 
-    def answered(self, credentials: Credentials, response: FastResponse) -> None:
+    def answered(self, credentials: Credentials, response: Response) -> None:
         """Take note of the answer to a request that bore `credentials`."""
         issued = self.issued
         if issued is not None and issued.credentials is credentials:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from locust.contrib.fasthttp import FastResponse
-
 from harness.core.bodies import ShapeError, canaries_in, fill, record_in
 from harness.core.canary import make_text
 from harness.core.declaration import Declaration
 from harness.core.isolation import Shown
 from harness.load.accounts import Actor
 from harness.load.client import failure_cause
+from harness.load.http_response import Response
 from harness.load.resource import answer_of, id_of, set_apart
 
 __all__ = ["Ask", "Bait", "NoRecordError"]
@@ -30,7 +29,7 @@ class Ask:
 
     pause: Callable[[], None]
 
-    def __call__(self, actor: Actor, method: str, path: str, json: Any = None) -> FastResponse:
+    def __call__(self, actor: Actor, method: str, path: str, json: Any = None) -> Response:
         login = actor.login
         credentials = login.credentials(login.session.unrecorded)
         payload = {} if json is None else {"json": json}
@@ -81,12 +80,12 @@ class Bait:
             return ""
         return failure_cause(self._ask(self.owner, "DELETE", self.path))
 
-    def _post(self) -> FastResponse:
+    def _post(self) -> Response:
         self._apart.add(str(self._key))
         body = self.body(self.owner, self.resource.create or {}, 1, str(self._key))
         return self._ask(self.owner, "POST", self.resource.path, body)
 
-    def _learn(self, response: FastResponse) -> None:
+    def _learn(self, response: Response) -> None:
         try:
             self.id = str(self._key) if self.resource.chooses_id else id_of(response, self.resource)
         except ShapeError as error:
@@ -101,7 +100,7 @@ class Bait:
         self._states.append(state)
         return Shown(response.status_code, state, again)
 
-    def change(self, by: Actor, path: str, **fields: Any) -> FastResponse:
+    def change(self, by: Actor, path: str, **fields: Any) -> Response:
         """Have an account send the record's next version to `path`, with other `fields` in its body."""
         resource = self.resource
         body = {**self.body(by, resource.change, 2, self.id), **fields}
@@ -118,7 +117,7 @@ class Bait:
         filled: dict[str, Any] = fill(declared, text, record_id, by.user)
         return filled
 
-    def _state_in(self, response: FastResponse) -> object:
+    def _state_in(self, response: Response) -> object:
         """What a change of the record cannot leave as it is; None where the resource shows nothing of it."""
         resource = self.resource
         if not resource.tells_versions or failure_cause(response):

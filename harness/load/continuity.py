@@ -12,7 +12,6 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
 from harness.clock import monotonic
@@ -33,6 +32,7 @@ from harness.load.accounts import Actor, accounts_of, first_account
 from harness.load.auth import RATE_LIMITED, Credentials, Issued, Login, LoginError, NoAuth
 from harness.load.client import MeasuredSession, failure_cause
 from harness.load.hooks import on_probe
+from harness.load.http_response import Response
 from harness.load.messages import ProbeOrder
 from harness.load.recorder import recorder
 
@@ -63,11 +63,12 @@ def try_out(plan: Plan, users: Sequence[type[Any]], base_url: str) -> Iterator[s
     Raises SetupError when a login does not work, or what it gave is refused: no load could be made.
     """
     for user in users:
-        account, session = first_account(plan, user), MeasuredSession(base_url, EventHook())
+        account = first_account(plan, user)
+        session = MeasuredSession(base_url, EventHook(), verified=not user.insecure)
         try:
             yield from _trial(Login(user.auth, account, session), user.path_to_probe())
         finally:
-            session.client.close()
+            session.close()
 
 
 def _trial(login: Login, path: str | None) -> Iterator[str]:
@@ -212,7 +213,7 @@ def _log_in(login: Login) -> Credentials:
     return login.log_in(send)
 
 
-def _ask(login: Login, credentials: Credentials, path: str) -> FastResponse:
+def _ask(login: Login, credentials: Credentials, path: str) -> Response:
     """The answer for `path`; of a second try where the service did not refuse but fail."""
     headers = credentials.headers_for("GET")
     response = login.session.unrecorded("GET", path, headers=headers)
@@ -222,7 +223,7 @@ def _ask(login: Login, credentials: Credentials, path: str) -> FastResponse:
     return login.session.unrecorded("GET", path, headers=headers)
 
 
-def _outcome(response: FastResponse, path: str) -> tuple[str, str]:
+def _outcome(response: Response, path: str) -> tuple[str, str]:
     """Outcome and detail of a probe, by the answer."""
     if response.status_code == 429:
         return UNCLEAR, f"GET {path}: {RATE_LIMITED}"

@@ -8,11 +8,10 @@ from html.parser import HTMLParser
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from locust.contrib.fasthttp import FastResponse
-
 from harness.core.accounts import Account
 from harness.load.auth import RATE_LIMITED, Auth, Credentials, LoginError, Send, required
 from harness.load.client import failure_cause
+from harness.load.http_response import Response
 
 __all__ = ["CookieSession", "Csrf"]
 
@@ -45,7 +44,7 @@ class Csrf:
         if self.field is not None and self.page is None:
             raise TypeError("Csrf(field=…) takes page=: the page that the field is in")
 
-    def found(self, response: FastResponse, cookies: Mapping[str, str]) -> str | None:
+    def found(self, response: Response, cookies: Mapping[str, str]) -> str | None:
         """The token that a response, or a cookie so far, holds."""
         if self.cookie is not None:
             return cookies.get(self.cookie)
@@ -93,11 +92,11 @@ class CookieSession(Auth):
             raise LoginError(account, f"{self._what(response)} without {what}")
         return self._afterwards(account, replace(credentials, cookies=cookies), response, send)
 
-    def refuses(self, response: FastResponse) -> bool:
+    def refuses(self, response: Response) -> bool:
         """A 401, or a redirect to the login page."""
         return super().refuses(response) or self._to_login(response)
 
-    def after(self, credentials: Credentials, response: FastResponse) -> Credentials:
+    def after(self, credentials: Credentials, response: Response) -> Credentials:
         """The credentials with the cookies, and the CSRF token, that an answer has changed."""
         cookies = changed(credentials.cookies, response)
         if cookies == credentials.cookies:
@@ -119,7 +118,7 @@ class CookieSession(Auth):
         return credentials
 
     def _afterwards(
-        self, account: Account, credentials: Credentials, response: FastResponse, send: Send
+        self, account: Account, credentials: Credentials, response: Response, send: Send
     ) -> Credentials:
         """The credentials with the token that goes with the session, where it is another one."""
         if self.csrf is None:
@@ -138,7 +137,7 @@ class CookieSession(Auth):
         cookies = changed(credentials.cookies, response)
         return self._with_token(replace(credentials, cookies=cookies), response)
 
-    def _with_token(self, credentials: Credentials, response: FastResponse) -> Credentials:
+    def _with_token(self, credentials: Credentials, response: Response) -> Credentials:
         token = self.csrf and self.csrf.found(response, credentials.cookies)
         if not token or self.csrf is None:
             return credentials
@@ -152,7 +151,7 @@ class CookieSession(Auth):
             return self.expect
         return _SUCCESS if self.json else _REDIRECTS
 
-    def _refuse(self, account: Account, response: FastResponse) -> None:
+    def _refuse(self, account: Account, response: Response) -> None:
         if response.status_code == 429:
             raise LoginError(account, RATE_LIMITED)
         if cause := failure_cause(response, self._expected):
@@ -162,17 +161,17 @@ class CookieSession(Auth):
         if self._to_login(response):
             raise LoginError(account, f"{self._what(response)}, a redirect back to the login page")
 
-    def _to_login(self, response: FastResponse) -> bool:
+    def _to_login(self, response: Response) -> bool:
         """Whether the response leads to the login page."""
         pages = {self.path, self.csrf.page if self.csrf else None}
         locations = _header(response, "Location") if response.status_code in _REDIRECTS else ()
         return any(urlsplit(location).path in pages for location in locations)
 
-    def _what(self, response: FastResponse) -> str:
+    def _what(self, response: Response) -> str:
         return f"POST {self.path} answered HTTP {response.status_code}"
 
 
-def changed(cookies: Mapping[str, str], response: FastResponse) -> dict[str, str]:
+def changed(cookies: Mapping[str, str], response: Response) -> dict[str, str]:
     """The cookies as the response's `Set-Cookie` headers leave them (RFC 6265 §5.2).
 
     Domain, path and `Secure` are not looked at: all requests go to the one service.
@@ -208,7 +207,7 @@ class _Finder(HTMLParser):
             self.value = given.get("value" if tag == "input" else "content")
 
 
-def _header(response: FastResponse, name: str) -> Iterator[str]:
+def _header(response: Response, name: str) -> Iterator[str]:
     """Every line of a header of the response; none when there was no answer."""
     headers = getattr(response, "headers", None)
     found = headers.get(name) if headers is not None else None

@@ -9,7 +9,6 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import monotonic
 from harness.core.bodies import ShapeError, canaries_in, record_in, version_of
@@ -21,6 +20,7 @@ from harness.core.totals import TotalsDeclaration, total_of
 from harness.load.accounts import Actor
 from harness.load.auth import Login, LoginError
 from harness.load.client import failure_cause
+from harness.load.http_response import Response
 from harness.load.messages import RunSettings
 from harness.load.resource import Acknowledged, acknowledged, answer_of
 
@@ -100,7 +100,7 @@ class _Reader:
                 return answer_of(response)
         raise _PageError(f"{cause} ({_TRIES} tries)")
 
-    def _try(self, path: str) -> FastResponse:
+    def _try(self, path: str) -> Response:
         login = self._login
         credentials = login.credentials(login.session.unrecorded)
         response = login.session.unrecorded("GET", path, headers=credentials.headers_for("GET"))

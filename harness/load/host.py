@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from locust import FastHttpUser, HttpUser
 from locust.user import User
+from locust.user.users import RestMixin
 
 from harness.errors import UsageError
 
@@ -21,7 +21,7 @@ def service_of(classes: Iterable[type[User]], given: str | None) -> str | None:
     """
     users = tuple(classes)
     host = given or _host_of(users)
-    if host is None or any(issubclass(user, (HttpUser, FastHttpUser)) for user in users):
+    if host is None or any(issubclass(user, RestMixin) for user in users):
         return host
     parts = urlsplit(host if "://" in host else f"//{host}")
     return host if parts.scheme in ("http", "https") else f"tcp://{parts.netloc}"

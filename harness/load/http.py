@@ -19,13 +19,13 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from harness.clock import monotonic
-from harness.load.http_answer import Answer, BrokenAnswerError
+from harness.load.http_answer import Answer, AnswerError
 from harness.load.http_connection import PORTS, Connection, NotSentError, Origin, connect
 from harness.load.http_cookies import Cookies
 from harness.load.http_request import Fields, body_of, message, prepared, target_of
 from harness.load.http_response import ENCODINGS, Response, decoded
 
-__all__ = ["CONNECT_S", "DEADLINE_S", "MOST_BYTES", "HttpClient"]
+__all__ = ["CONNECT_S", "DEADLINE_S", "LONGEST_ANSWER", "HttpClient"]
 
 CONNECT_S = 10.0
 """How long the opening of a connection may take, of the request's whole time."""
@@ -33,8 +33,8 @@ CONNECT_S = 10.0
 DEADLINE_S = 60.0
 """How long a request may take in all: longer than the stalls we measure, so that their end is seen."""
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Of an answer, as it comes and as it is decoded."""
+LONGEST_ANSWER = 8 * 2**20
+"""Bytes of an answer that are read, and of a body that are decoded; a longer one is given up."""
 
 _ABSOLUTE = ("http://", "https://")
 _AFTER_A_HOST = frozenset({"", "/", "?", "#"})
@@ -58,7 +58,7 @@ class HttpClient:
         headers: Fields | None = None,
         deadline_s: float = DEADLINE_S,
         connect_s: float = CONNECT_S,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = LONGEST_ANSWER,
         kept: int = 1,
         verified: bool = True,
         reopened: Callable[[], object] = lambda: None,
@@ -67,9 +67,9 @@ class HttpClient:
         self.cookiejar = Cookies()
         self.deadline_s = deadline_s
         self._connect_s = connect_s
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._most_kept = kept
-        self._verified = verified
+        self.verified = verified
         self._reopened = reopened
         self._headers = headers or {}
         self._services: dict[str, _Service] = {}
@@ -154,9 +154,12 @@ class HttpClient:
         try:
             answer = self._exchange(service, request, asked)
             error = answer.error
+            if isinstance(error, TimeoutError) and answer.status:
+                error = AnswerError(f"no end of the answer within {self.deadline_s:g} s")
+            content = answer.body
             if error is None:
-                content = decoded(answer.body, answer.headers, self._most_bytes)
-        except (NotSentError, BrokenAnswerError) as failed:
+                content = decoded(answer.body, answer.headers, self.most_bytes)
+        except (NotSentError, AnswerError) as failed:
             error = failed
         status, lines = (answer.status, answer.headers) if answer is not None else (0, [])
         self.cookiejar.take(lines, url)
@@ -196,7 +199,7 @@ class HttpClient:
 
     def _connected(self, service: _Service, deadline: float) -> Connection:
         by = min(deadline, monotonic() + self._connect_s)
-        return connect(service.origin, by, self._most_bytes, verified=self._verified)
+        return connect(service.origin, by, self.most_bytes, verified=self.verified)
 
 
 _DEFAULTS = {"User-Agent": "migrate-under-load", "Accept": "*/*", "Accept-Encoding": ENCODINGS}
@@ -223,7 +226,7 @@ class _Service:
     idle: list[Connection] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     """What is asked for, wherever it is: a redirect takes it elsewhere. `at` is when it was."""
 

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-__all__ = ["MOST_HEAD_BYTES", "Answer", "BrokenAnswerError", "ClosedError", "Http2Error"]
+__all__ = [
+    "MOST_HEAD_BYTES",
+    "Answer",
+    "AnswerError",
+    "BrokenAnswerError",
+    "ClosedError",
+    "Http2Error",
+    "too_long",
+]
 
 MOST_HEAD_BYTES = 64 * 1024
 """Of an answer's head, with the interim answers before it."""
@@ -26,12 +34,16 @@ class BrokenAnswerError(Exception):
     """What the service sent is not an answer in HTTP/1.1, or larger than the client takes."""
 
 
+class AnswerError(BrokenAnswerError):
+    """An answer began, and cannot be used; the text says why, the same for all of a kind."""
+
+
 class Http2Error(BrokenAnswerError):
     """The service speaks HTTP/2, and this client HTTP/1.1."""
 
 
 class ClosedError(ConnectionError):
-    """The service closed the connection before it had answered in full."""
+    """The service closed the connection instead of an answer."""
 
 
 class Answer:
@@ -82,22 +94,20 @@ class Answer:
             if not self.complete:
                 raise _wrong(data, self._came, error) from None
             self.keeps = False
-        if self.complete:
-            return
         if self._came > MOST_HEAD_BYTES and not self.status:
-            raise BrokenAnswerError(f"a head of more than {MOST_HEAD_BYTES:,} bytes")
+            raise AnswerError(f"head longer than {MOST_HEAD_BYTES // 2**10} kB")
         if self._came > self._most_bytes:
-            raise BrokenAnswerError(f"an answer of more than {self._most_bytes:,} bytes")
+            raise too_long(self._most_bytes)
 
     def end(self) -> None:
         """The service has closed the connection."""
         if self.status and not self._has_length:
             self.complete = True
             self.keeps = False
-        elif self._came and not self.status:
-            raise BrokenAnswerError("the connection was closed within the head")
+        elif self._came:
+            raise BrokenAnswerError("the connection was closed within the answer")
         else:
-            raise ClosedError("the connection was closed before the answer was complete")
+            raise ClosedError("the connection was closed without an answer")
 
     # what the parser calls
 
@@ -152,6 +162,11 @@ class Answer:
 
 
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+def too_long(most_bytes: int) -> AnswerError:
+    """What is said of an answer that is longer, as it comes or once it is decoded."""
+    return AnswerError(f"answer longer than {most_bytes // 2**20} MB")
 
 
 def _wrong(data: bytes, came: int, error: HttpParserError) -> BrokenAnswerError:

@@ -16,14 +16,12 @@ from typing import Any
 import gevent
 from gevent import socket
 from gevent.monkey import get_original
-from gevent.ssl import SSLContext, SSLSocket
+from gevent.ssl import SSLContext
 
-from harness.clock import monotonic
-from harness.load.http_answer import Answer, BrokenAnswerError, ClosedError
+from harness.load.http_answer import Answer, BrokenAnswerError
+from harness.load.http_wire import PlainWire, TlsWire, Wire, left
 
 __all__ = ["PORTS", "Connection", "NotSentError", "Origin", "connect"]
-
-_CHUNK = 65_536
 
 # The probe never waits, so the system's own poll does: gevent's starts a watcher, 20 µs instead of 1. And it
 # is poll, as select takes no descriptor above 1023.
@@ -55,7 +53,7 @@ PORTS = {"http": 80, "https": 443}
 class Connection:
     """An open socket, and what comes in answer to the request that is on it."""
 
-    def __init__(self, wire: Any, most_bytes: int) -> None:
+    def __init__(self, wire: Wire, most_bytes: int) -> None:
         self._wire = wire
         self._answer = Answer(most_bytes)
         self._waiting = _poll()
@@ -76,8 +74,7 @@ class Connection:
         try:
             self._send(request, deadline)
             while not answer.complete:
-                self._wire.settimeout(_left(deadline))
-                if data := self._receive():
+                if data := self._wire.receive(deadline):
                     answer.feed(data)
                 else:
                     answer.end()
@@ -86,10 +83,11 @@ class Connection:
             raise
         except (OSError, BrokenAnswerError) as error:
             answer.error = error
+            answer.keeps = False
         except BaseException:  # the end of the user, or a deadline of its own
             self.close()
             raise
-        if answer.error is not None or not answer.keeps:
+        if not answer.keeps:
             self.close()
         return answer
 
@@ -100,25 +98,19 @@ class Connection:
     def _send(self, request: bytes, deadline: float) -> None:
         """Raises NotSentError as long as nothing of the request has left."""
         try:
-            self._wire.settimeout(_left(deadline))
-            sent = self._wire.send(request)
+            sent = self._wire.send(request, deadline)
         except OSError as error:
-            if isinstance(self._wire, SSLSocket):
+            if isinstance(self._wire, TlsWire):
                 raise  # a record may have left in part
             raise NotSentError("nothing could be sent") from error
+        if sent == len(request):
+            return
         rest = memoryview(request)[sent:]
         while rest:
-            self._wire.settimeout(_left(deadline))
             try:
-                rest = rest[self._wire.send(rest) :]
+                rest = rest[self._wire.send(rest, deadline) :]
             except (BrokenPipeError, ConnectionResetError):
                 return  # a service may answer before it has read everything, and hang up
-
-    def _receive(self) -> bytes:
-        try:
-            return bytes(self._wire.recv(_CHUNK))
-        except ssl.SSLEOFError as error:
-            raise ClosedError("the connection was cut off") from error
 
 
 def connect(origin: Origin, deadline: float, most_bytes: int, *, verified: bool = True) -> Connection:
@@ -127,13 +119,13 @@ def connect(origin: Origin, deadline: float, most_bytes: int, *, verified: bool 
     `verified` says whether the certificate must be good, and of that name.
     """
     try:
-        with gevent.Timeout(_left(deadline), TimeoutError("timed out")):
+        with gevent.Timeout(left(deadline), TimeoutError("timed out")):
             wire = _first_that_answers(origin)
             try:
                 wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if origin.scheme == "https":
-                    wire = _over_tls(wire, origin.host, verified)
-                return Connection(wire, most_bytes)
+                    return Connection(_over_tls(wire, origin.host, verified), most_bytes)
+                return Connection(PlainWire(wire), most_bytes)
             except BaseException:
                 wire.close()
                 raise
@@ -169,9 +161,9 @@ def _addresses(origin: Origin) -> list[tuple[int, Any]]:
     return [(socket.AF_INET6 if version == 6 else socket.AF_INET, (origin.host, origin.port))]
 
 
-def _over_tls(wire: Any, host: str, verified: bool) -> Any:
-    """An end without TLS's own close is an error: an answer that ends with the connection may be cut off."""
-    return _context(verified).wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=False)
+def _over_tls(wire: Any, host: str, verified: bool) -> TlsWire:
+    context = _context(verified)
+    return TlsWire(context.wrap_socket(wire, server_hostname=host, suppress_ragged_eofs=False))
 
 
 @cache
@@ -188,11 +180,3 @@ def _context(verified: bool) -> SSLContext:
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline. Raises TimeoutError when it has passed."""
-    left = deadline - monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import brotli
 from geventhttpclient.header import Headers
 from locust.exception import ResponseError
 
-from harness.load.http_answer import BrokenAnswerError
+from harness.clock import utc_now
+from harness.load.http_answer import AnswerError, too_long
 
-__all__ = ["ENCODINGS", "Response", "StatusError", "decoded"]
+__all__ = ["ENCODINGS", "Response", "StatusError", "decoded", "service_clock"]
 
 ENCODINGS = "gzip, deflate, br"
 """What `decoded` knows (RFC 9110 §8.4.1); a request offers all of it."""
@@ -29,8 +32,8 @@ class StatusError(ResponseError):
 class Response:
     """The answer to a request; `status_code` is 0 and `error` says why when there was none.
 
-    `error` is set besides a status when the answer broke off, was no HTTP, or could not be decoded: such an
-    answer has no content.
+    `error` is set besides a status when the answer broke off, was no HTTP, or could not be decoded: the
+    content is what had come of it then, as it came.
     """
 
     def __init__(
@@ -70,18 +73,26 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The content as text: by `encoding`, else the charset of Content-Type, else UTF-8 or Latin-1."""
-        charset = self.encoding or _charset(self._lines)
+        """The content by `encoding`, else by the charset it names, else UTF-8, with what is none replaced."""
         try:
-            return self.content.decode(charset or "utf-8", "replace" if charset else "strict")
-        except LookupError:
+            return self.content.decode(self._charset() or "utf-8", "replace")
+        except (LookupError, ValueError):  # no charset of a text
             return self.content.decode("utf-8", "replace")
-        except UnicodeDecodeError:
-            return self.content.decode("latin-1")
 
     def json(self) -> Any:
-        """The content, which must be JSON; raises ValueError when it is not."""
-        return json.loads(self.content)
+        """The content's JSON; raises ValueError where it is none, in whatever way."""
+        charset = self._charset()
+        try:
+            return _parsed(self.content if charset is None else self.content.decode(charset))
+        except LookupError:
+            return _parsed(self.content)
+
+    def _charset(self) -> str | None:
+        if self.encoding is not None:
+            return self.encoding
+        kind = next((value for name, value in self._lines if name == b"content-type"), b"")
+        named = _CHARSET.search(kind)
+        return named[1].decode("latin-1") if named else None
 
     @property
     def ok(self) -> bool:
@@ -101,16 +112,29 @@ class Response:
         return timedelta(seconds=self.elapsed_s)
 
 
-def _charset(lines: Iterable[tuple[bytes, bytes]]) -> str | None:
-    for name, value in lines:
-        if name == b"content-type":
-            _, found, after = value.lower().partition(b"charset=")
-            return after.split(b";")[0].strip(b" \"'").decode("latin-1") or None if found else None
-    return None
+def _parsed(body: bytes | str) -> Any:
+    try:
+        tree = json.loads(body)
+        if "\\u" in body if isinstance(body, str) else b"\\u" in body:
+            json.dumps(tree, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return tree
+
+
+def service_clock(response: Response) -> float:
+    """The service's wall clock when it answered, in seconds since 1970, by `Date` (RFC 9110 §6.6.1, whole
+    seconds); ours where it says nothing.
+    """
+    date = response.headers.get("Date")
+    try:
+        return parsedate_to_datetime(date).timestamp() if isinstance(date, str) else utc_now().timestamp()
+    except (OverflowError, ValueError):
+        return utc_now().timestamp()
 
 
 def decoded(body: bytes, lines: Iterable[tuple[bytes, bytes]], most_bytes: int) -> bytes:
-    """The content of a body as Content-Encoding says. Raises BrokenAnswerError, also when it is too large."""
+    """The content of a body as Content-Encoding says. Raises AnswerError, also when it is too long."""
     said = b",".join(value for name, value in lines if name == b"content-encoding")
     if not said or not body:
         return body
@@ -119,11 +143,11 @@ def decoded(body: bytes, lines: Iterable[tuple[bytes, bytes]], most_bytes: int) 
             continue
         decoder = _DECODERS.get(name)
         if decoder is None:
-            raise BrokenAnswerError(f"Content-Encoding {name[:20]!r} is none of {ENCODINGS}")
+            raise AnswerError("a content encoding that was not offered")
         try:
             body = decoder(body, most_bytes)
-        except (zlib.error, brotli.error) as error:
-            raise BrokenAnswerError(f"the body is no {name.decode()}: {error}") from None
+        except (zlib.error, brotli.error):
+            raise AnswerError(f"a body that is not {name.decode()}") from None
     return body
 
 
@@ -149,7 +173,7 @@ def _deflate(body: bytes, most_bytes: int) -> bytes:
 def _inflated(decoder: zlib._Decompress, body: bytes, most_bytes: int) -> bytes:
     content = decoder.decompress(body, most_bytes + 1)
     if len(content) > most_bytes:
-        raise BrokenAnswerError(_TOO_LARGE)
+        raise too_long(most_bytes)
     if not decoder.eof:
         raise zlib.error("it ends too early")
     return content
@@ -159,12 +183,12 @@ def _br(body: bytes, most_bytes: int) -> bytes:
     decoder = brotli.Decompressor()
     content = bytes(decoder.process(body, output_buffer_limit=most_bytes + 1))
     if len(content) > most_bytes or not decoder.can_accept_more_data():
-        raise BrokenAnswerError(_TOO_LARGE)
+        raise too_long(most_bytes)
     if not decoder.is_finished():
         raise brotli.error("it ends too early")
     return content
 
 
-_TOO_LARGE = "its content is larger than the client takes"
+_CHARSET = re.compile(rb"""charset\s*=\s*["']?([^\s;"']+)""", re.IGNORECASE)
 _GZIP = b"\x1f\x8b"
 _DECODERS = {b"gzip": _gzip, b"x-gzip": _gzip, b"deflate": _deflate, b"br": _br}

@@ -11,7 +11,6 @@ from dataclasses import replace
 from random import Random
 
 import gevent
-from locust.event import EventHook
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
@@ -19,7 +18,6 @@ from harness.core.declaration import Declaration
 from harness.core.isolation import FOREIGN_READ, MISSING_SCOPE, NOT_TRIED, REVOKED
 from harness.load.accounts import Actor, RunAccounts, accounts_of
 from harness.load.auth import Login
-from harness.load.client import MeasuredSession
 from harness.load.hooks import on_isolate
 from harness.load.messages import IsolationOrder
 from harness.load.record_probes import Said, probe_records
@@ -150,9 +148,9 @@ def _sessions(
 def _as_account(account: Account, valid: Actor, run_id: str, pause: Callable[[], None]) -> Iterator[Said]:
     """In a session that no user shares."""
     login = valid.login
-    session = MeasuredSession(str(login.session.base_url), EventHook())
+    session = login.session.another()
     try:
         spare = replace(valid, login=Login(login.auth, account, session))
         yield from probe_sessions(spare, valid, run_id, pause)
     finally:
-        session.client.close()
+        session.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
-from locust.contrib.fasthttp import FastResponse
-
 from harness.core.bodies import ShapeError
 from harness.core.canary import foreign
 from harness.core.declaration import Declaration
@@ -32,6 +30,7 @@ from harness.load.auth import LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
 from harness.load.client import failure_cause
 from harness.load.foreign_reads import judge_foreign_read
+from harness.load.http_response import Response
 from harness.load.resource import answer_of
 
 __all__ = ["Said", "probe_records"]
@@ -165,7 +164,7 @@ def _swaps(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
     own.remove()
 
 
-def _changed(kind: str, theirs: Bait, before: Shown, response: FastResponse, what: str) -> _Tried:
+def _changed(kind: str, theirs: Bait, before: Shown, response: Response, what: str) -> _Tried:
     """What the answer, and the owner's next look at the record, say of a probe that would change it."""
     outcome, detail = judge_change(response.status_code, before, theirs.shown())
     if outcome != LEAKED and _shows(response, theirs):
@@ -173,7 +172,7 @@ def _changed(kind: str, theirs: Bait, before: Shown, response: FastResponse, wha
     return kind, outcome, detail and f"{theirs.resource.one}: {what}: {detail}"
 
 
-def _shows(response: FastResponse, theirs: Bait) -> bool:
+def _shows(response: Response, theirs: Bait) -> bool:
     """Whether an answer to another account bears the canary of the record's owner."""
     content = response.content or b""
     if b"canary:" not in content:
@@ -181,7 +180,7 @@ def _shows(response: FastResponse, theirs: Bait) -> bool:
     return theirs.owner.login.account.name in foreign(response.text or "", "")
 
 
-def _lists(response: FastResponse, theirs: Bait) -> bool:
+def _lists(response: Response, theirs: Bait) -> bool:
     """Whether a page has the record on it, by its id."""
     if failure_cause(response):
         return False

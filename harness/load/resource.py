@@ -19,8 +19,6 @@ from functools import lru_cache
 from random import Random
 from typing import Any, Protocol, overload
 
-from locust.contrib.fasthttp import FastResponse
-
 from harness.clock import monotonic
 from harness.core.bodies import ShapeError, canaries_in, fill, is_version, record_in, version_of
 from harness.core.canary import make_text
@@ -28,6 +26,7 @@ from harness.core.declaration import Declaration
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.paging import Paging, PlaceKind, records_of
 from harness.load.client import failure_cause
+from harness.load.http_response import Response
 from harness.load.messages import RunSettings
 
 __all__ = [
@@ -69,7 +68,7 @@ class Person(Protocol):
         expect: Container[int] = ...,
         private: bool | None = ...,
         **payload: Any,
-    ) -> FastResponse: ...
+    ) -> Response: ...
 
     def write(
         self,
@@ -81,7 +80,7 @@ class Person(Protocol):
         *,
         name: str | None = None,
         expect: Container[int] = ...,
-        answered: Callable[[FastResponse], None] | None = None,
+        answered: Callable[[Response], None] | None = None,
         **payload: Any,
     ) -> OperationOutcome: ...
 
@@ -189,7 +188,7 @@ class Records:
         if resource.create is None:
             raise NotImplementedError(f"{resource.name} declares no create")
 
-        def learn(response: FastResponse) -> None:
+        def learn(response: Response) -> None:
             what = f"POST {resource.path}"
             with warning(what):
                 try:
@@ -301,10 +300,10 @@ class Records:
             told += [max(claims)] if claims else []
         return min(told, default=0)
 
-    def _listed_in(self, response: FastResponse) -> Sequence[Mapping[str, Any]]:
+    def _listed_in(self, response: Response) -> Sequence[Mapping[str, Any]]:
         return records_of(answer_of(response), self.resource.list_in)
 
-    def _version_in(self, response: FastResponse) -> int | None:
+    def _version_in(self, response: Response) -> int | None:
         """The version of the record that was read, None where none is declared."""
         answer, name = answer_of(response), self.resource.version
         if name is None:
@@ -389,7 +388,7 @@ def set_apart(run_id: str) -> set[str]:  # noqa: ARG001 - what the cache goes by
     return set()
 
 
-def answer_of(response: FastResponse) -> Any:
+def answer_of(response: Response) -> Any:
     """The answer's JSON; raises ShapeError when it is none."""
     try:
         return response.json()
@@ -397,7 +396,7 @@ def answer_of(response: FastResponse) -> Any:
         raise ShapeError("a body that is not JSON") from None
 
 
-def id_of(response: FastResponse, resource: Declaration) -> str:
+def id_of(response: Response, resource: Declaration) -> str:
     """The id that the service gave a new record: in its answer, else at the end of `Location`."""
     try:
         return str(record_in(answer_of(response), resource.key)[resource.key])
@@ -408,7 +407,7 @@ def id_of(response: FastResponse, resource: Declaration) -> str:
         raise
 
 
-def _tells_an_id(response: FastResponse) -> None:
+def _tells_an_id(response: Response) -> None:
     """Raise ShapeError when a create's answer can tell none, though it is not empty nor has a `Location`."""
     if response.content and not (response.headers and response.headers.get("Location")):
         answer_of(response)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import jwt
-from locust.contrib.fasthttp import FastResponse
 
 from harness.clock import utc_now
 from harness.core.accounts import Account
 from harness.core.bodies import value_at
 from harness.environ import variable
 from harness.errors import UsageError
-from harness.load.answers import service_clock
 from harness.load.auth import Auth, Credentials, LoginError, Send, answered_json, json_object, required
+from harness.load.http_response import Response, service_clock
 
 __all__ = ["BearerAuth", "JsonLogin", "PasswordGrant", "Refresh", "Revoke", "SignedJwt", "StaticToken"]
 
@@ -37,7 +36,7 @@ class Refresh:
     by: Literal["json", "form", "bearer"] = "json"
     field: str = "refresh_token"
 
-    def send(self, token: str, send: Send) -> FastResponse:
+    def send(self, token: str, send: Send) -> Response:
         """Ask for new tokens."""
         match self.by:
             case "bearer":
@@ -62,7 +61,7 @@ class Revoke:
     by: Literal["json", "form", "bearer"] = "form"
     field: str = "token"
 
-    def send(self, token: str, send: Send) -> FastResponse:
+    def send(self, token: str, send: Send) -> Response:
         """Ask for its end."""
         match self.by:
             case "bearer":
@@ -154,7 +153,7 @@ class _Asked(BearerAuth):
         required(account, self.extra, f"{type(self).__name__}(extra=…)")
 
     def _granted(
-        self, account: Account, response: FastResponse, path: str, old_refresh: str | None = None
+        self, account: Account, response: Response, path: str, old_refresh: str | None = None
     ) -> Credentials:
         answer = answered_json(account, response, f"POST {path}")
         token = value_at(answer, self.token)
@@ -222,7 +221,7 @@ class StaticToken(BearerAuth):
         """The account's token."""
         return self._proof(str(account.columns[self.column]))
 
-    def refuses(self, response: FastResponse) -> bool:  # noqa: ARG002
+    def refuses(self, response: Response) -> bool:  # noqa: ARG002
         """There is no other token to try."""
         return False
 
@@ -286,7 +285,7 @@ class SignedJwt(BearerAuth):
             ) from None
 
 
-def _nobody(*_: Any, **__: Any) -> FastResponse:
+def _nobody(*_: Any, **__: Any) -> Response:
     raise NotImplementedError("nobody is asked")
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, overload
 
-from locust.contrib.fasthttp import FastResponse
-
 from harness.clock import monotonic
 from harness.core.paging import records_of
 from harness.core.record import Total
 from harness.core.totals import TotalsDeclaration, total_of
 from harness.load.client import Reader, failure_cause
+from harness.load.http_response import Response
 from harness.load.resource import answer_of, warning
 
 __all__ = ["Amounts", "Totals"]
@@ -28,9 +27,9 @@ _MEND = "Mend the Totals: its amount or list_in."
 class Owner(Protocol):
     """What Amounts need of their user, see `MigrationUser`."""
 
-    def call(self, method: str, path: str, *, reader: Reader) -> FastResponse: ...
+    def call(self, method: str, path: str, *, reader: Reader) -> Response: ...
 
-    def check(self, response: FastResponse, what: str) -> None: ...
+    def check(self, response: Response, what: str) -> None: ...
 
     def summed(self, total: Total, since: float) -> None: ...
 
@@ -54,7 +53,7 @@ class Amounts:
             self.records, total = self._read_in(response)
             self._user.summed(total, since)
 
-    def _read_in(self, response: FastResponse) -> tuple[list[Mapping[str, Any]], Total]:
+    def _read_in(self, response: Response) -> tuple[list[Mapping[str, Any]], Total]:
         records = records_of(answer_of(response), self.declared.list_in)
         return records, total_of(records, self.declared)
 

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 import gevent
 from gevent.pool import Group
-from locust.contrib.fasthttp import FastHttpUser, FastResponse
 from locust.env import Environment
-from locust.exception import RescheduleTask
+from locust.exception import RescheduleTask, StopTest
+from locust.user import User
+from locust.user.users import RestMixin
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
@@ -26,11 +27,13 @@ from harness.core.stream import Stream
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
+from harness.load.caught_response import CaughtResponse
 from harness.load.client import MeasuredSession, Reader, failure_cause, operation_outcome
 from harness.load.continuity import control
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
 from harness.load.hooks import on_final_read
+from harness.load.http_response import Response
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.resource import Records, Resource
@@ -48,7 +51,7 @@ WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5, "pag
 """How often a user without tasks of its own does what is declared, in relation."""
 
 
-class MigrationUser(FastHttpUser):
+class MigrationUser(User, RestMixin[CaughtResponse]):
     """A user with an account, a token, a schedule and records of its own.
 
     A subclass declares its records, each kind as a `Resource`, and gives it tasks; without any it does what
@@ -76,6 +79,9 @@ class MigrationUser(FastHttpUser):
     pages: ClassVar[Sequence[str]] = ()
     """Paths that are simply read, by a user without tasks of its own."""
 
+    insecure: ClassVar[bool] = False
+    """Whether any certificate will do, over TLS: a service under test may have signed its own."""
+
     period_s: ClassVar[float] = 0.375
     """Seconds between two tasks when the run has no target rate."""
 
@@ -90,8 +96,9 @@ class MigrationUser(FastHttpUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        base_url = str(self.host).rstrip("/")
-        self.client = MeasuredSession(base_url, environment.events.request, self)
+        if self.host is None:
+            raise StopTest("No service is named: give --host, or set `host` in the class of users.")
+        self.client = MeasuredSession(self.host, environment.events.request, self, verified=not self.insecure)
         self._aside = Group()
         self._probing: gevent.Greenlet | None = None
 
@@ -193,7 +200,7 @@ class MigrationUser(FastHttpUser):
         private: bool | None = None,
         reader: Reader | None = None,
         **payload: Any,
-    ) -> FastResponse:
+    ) -> Response:
         """One request as this account; when its credentials are refused once more, with a fresh login.
 
         An answer that is `private` must not show another account's data; one that is not may. None: an answer
@@ -222,7 +229,7 @@ class MigrationUser(FastHttpUser):
         *,
         name: str | None = None,
         expect: Container[int] = range(200, 300),
-        answered: Callable[[FastResponse], None] | None = None,
+        answered: Callable[[Response], None] | None = None,
         **payload: Any,
     ) -> OperationOutcome:
         """One request that writes the record `key`, booked in the ledger; it would leave `version` behind: a
@@ -262,7 +269,7 @@ class MigrationUser(FastHttpUser):
         line = {"account": self.account.name, **asdict(total), "took_s": round(now - since, 6)}
         recorder.line("totals.ndjson", line, now)
 
-    def check(self, response: FastResponse, what: str) -> None:
+    def check(self, response: Response, what: str) -> None:
         """Look for other accounts' canaries in what this account was shown, whatever its status.
 
         An answer counts as checked when it bears this account's own canary: there another could be seen.
@@ -292,7 +299,7 @@ class MigrationUser(FastHttpUser):
         private: bool | None,
         options: dict[str, Any],
         payload: dict[str, Any],
-    ) -> FastResponse:
+    ) -> Response:
         signed = credentials.signed(method, payload)
         response = self.client.request(method, path, name, **options, **signed)
         if private or (private is None and response.status_code not in options["expect"]):

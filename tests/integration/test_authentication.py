@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from locust.contrib.fasthttp import FastResponse
 from locust.event import EventHook
 
 from harness.clock import monotonic
@@ -16,6 +15,7 @@ from harness.load.auth import Auth, Credentials, Login, LoginError, Registration
 from harness.load.client import MeasuredSession
 from harness.load.continuity import control, probe_accounts
 from harness.load.cookie_auth import CookieSession, Csrf
+from harness.load.http_response import Response
 from harness.load.messages import ProbeOrder, RunSettings
 from harness.load.recorder import recorder
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, SignedJwt, StaticToken
@@ -31,7 +31,7 @@ class User:
         self.session = MeasuredSession(base, EventHook())
         self.login = Login(auth, account, self.session)
 
-    def ask(self, method: str, path: str, **payload: Any) -> FastResponse:
+    def ask(self, method: str, path: str, **payload: Any) -> Response:
         for _ in range(2):
             held = self.login.credentials(self.session.request)
             response = self.session.request(method, path, **held.signed(method, payload))
@@ -78,7 +78,7 @@ def _users(service: AbstractContextManager[str]) -> Iterator[Users]:
 
         yield make
         for user in users:
-            user.session.client.close()
+            user.session.close()
 
 
 GRANT = PasswordGrant("/api/v1/login/access-token")

@@ -98,7 +98,7 @@ def probed(base: str, auth: PasswordGrant, user: Person | Silent) -> Isolation:
             run.actors[actor.login.account.name] = actor
         probe_isolation(run, "run", IsolationOrder(1e9, 30.0, own_accounts=False), Random(1))
         for actor in run.actors.values():
-            actor.login.session.client.close()
+            actor.login.session.close()
     return judge_isolation(0, [Probe(**line) for line in lines])
 
 

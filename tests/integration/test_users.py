@@ -1,14 +1,12 @@
 """Users against the reference service in a real Locust, and their client against servers that misbehave."""
 
 import json
-import os
-import resource
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,11 @@ import psycopg
 import pytest
 from locust.event import EventHook
 
-from harness.clock import wait_until
 from harness.core.client_limits import Use
 from harness.core.clock_offset import offset_between
 from harness.core.operations import OperationOutcome
 from harness.core.traceparent import parse, worker_crc
 from harness.db.server import EmbeddedServer
-from harness.load import client
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
@@ -177,23 +173,11 @@ def hang_up(connection: socket.socket) -> None:
     connection.recv(65536)
 
 
-def answer(connection: socket.socket) -> None:
-    """Answer each request on the connection with 200."""
-    while connection.recv(65536):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-
-
 def fail_then_hang_up(connection: socket.socket) -> None:
     """Answer the first request with 500, and the next one, if it comes on this connection, not at all."""
     if connection.recv(65536):
         connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}")
         connection.recv(65536)
-
-
-def answer_once(connection: socket.socket) -> None:
-    """Answer one request, then close without having said so."""
-    connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
 
 @pytest.fixture
@@ -227,15 +211,21 @@ def test_connection_on_which_an_error_came_is_not_used_again(reopened: Callable[
 
 
 def test_connection_that_the_service_closed_is_opened_anew_and_counted(reopened: Callable[[], int]) -> None:
+    closed = threading.Event()
+
+    def answer_once(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        connection.close()
+        closed.set()
+
     with server(answer_once) as (base, connections):
         session = _session(base)
         assert failure_cause(session.request("POST", "/documents")) == ""
-        (only,) = session.client.clientpool.clients.values()
-        kept = only._connection_pool._socket_queue.queue[0]
-        assert wait_until(lambda: not client._is_idle(kept), 5)
+        assert closed.wait(timeout=10)
         assert failure_cause(session.request("POST", "/documents")) == ""
         assert reopened() == 1
-        session.client.close()
+        session.close()
     assert len(connections) == 2
 
 
@@ -247,17 +237,17 @@ def test_refused_connection_is_surely_no_write() -> None:
     assert operation_outcome(response) is OperationOutcome.FAIL
 
 
-def test_connection_on_a_high_descriptor_is_kept() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
-    try:
-        with ExitStack() as taken, server(answer) as (base, connections):
-            while (descriptor := os.dup(0)) < 1100:
-                taken.callback(os.close, descriptor)
-            os.close(descriptor)
-            session = _session(base)
-            assert [session.request("GET", "/").status_code for _ in range(5)] == [200] * 5
-            session.client.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(connections) == 1
+def test_request_that_is_not_answered_in_time_may_have_been_carried_out() -> None:
+    over = threading.Event()
+
+    def hang(connection: socket.socket) -> None:
+        connection.recv(65536)
+        assert over.wait(timeout=10)
+
+    with server(hang) as (base, _):
+        session = _session(base)
+        session.http.deadline_s = 0.2
+        response = session.request("GET", "/documents")
+        over.set()
+    assert failure_cause(response) == "timed out"
+    assert operation_outcome(response) is OperationOutcome.INDETERMINATE

@@ -4,32 +4,21 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from geventhttpclient.header import Headers
-from locust.contrib.fasthttp import FastResponse
-
 from harness.core.accounts import Account
+from harness.load import http_response
 from harness.load.auth import Auth, Login
 from harness.load.client import MeasuredSession
 
 ANN = Account("ann@example.org", "correct horse battery staple", {"id": 7, "tenant": "north", "token": "t-1"})
 
 
-class Response(FastResponse):
+class Response(http_response.Response):
     """A response that never was on a wire."""
-
-    status_code = 0
-    content = b""
-    headers = Headers()
-    encoding = "utf-8"
 
     def __init__(self, status: int = 200, body: Any = None, headers: Sequence[tuple[str, str]] = ()) -> None:
         text = body if isinstance(body, str) else json.dumps(body if body is not None else {})
-        self.status_code = status
-        self.content = text.encode()
-        self.headers = Headers(headers)
-
-    def json(self) -> Any:
-        return json.loads(self.content)
+        lines = [(name.lower().encode(), value.encode()) for name, value in headers]
+        super().__init__(status, text.encode(), lines)
 
 
 Route = Response | Callable[[dict[str, Any]], Response]

@@ -7,7 +7,6 @@ import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import jwt
@@ -213,11 +212,15 @@ class ShopSession:
     """What a Login, and probes, need of a session."""
 
     base_url = "http://127.0.0.1:1"
-    client = SimpleNamespace(close=lambda: None)
     cookiejar = Jar()
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
+
+    def another(self) -> ShopSession:
+        return ShopSession(self._shop)
+
+    def close(self) -> None: ...
 
     def unrecorded(self, method: str, url: str, **payload: Any) -> Response:
         return self._shop.answer(method, url, json.loads(json.dumps(payload, default=str)))

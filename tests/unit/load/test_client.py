@@ -1,30 +1,29 @@
-from types import SimpleNamespace
+import socket
+import ssl
 from typing import Any
 
 import gevent
 import pytest
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
-from geventhttpclient.useragent import RetriesExceeded
-from locust.contrib.fasthttp import FastResponse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from locust.event import EventHook
 
 from harness.core.bodies import ShapeError
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
-from harness.load import client
-from harness.load.client import MeasuredSession, NotSentError, failure_cause, operation_outcome
+from harness.load import client, http
+from harness.load.client import MeasuredSession, failure_cause, operation_outcome
+from harness.load.http_answer import AnswerError, BrokenAnswerError, ClosedError, Http2Error
+from harness.load.http_connection import Connection, NotSentError
+from harness.load.http_response import Response
+from tests.unit.load.test_http_answer import ANYTHING
 
 
-class Answer(FastResponse):
+class Answer(Response):
     """A response that never was on a wire."""
 
-    status_code = 0
-    content = b"{}"
-
     def __init__(self, status: int = 200, error: BaseException | None = None) -> None:
-        self.status_code = status
-        if error is not None:
-            self.error = error
+        super().__init__(status, b"{}", error=error)
 
 
 class Flights:
@@ -147,7 +146,7 @@ def test_expected_status_is_ok_and_others_are_not(wire: Wire) -> None:
     assert [answer[2] for answer in wire.flights.answered_] == [Outcome.OK, Outcome.ERROR]
 
 
-def _misses(response: FastResponse) -> None:
+def _misses(response: Response) -> None:
     raise ShapeError(f"no 'id' in {response.status_code}, 6f1ed002-ab59-5b1c-8d8b-3c1a3f6d1d0e")
 
 
@@ -155,6 +154,12 @@ def test_answer_that_its_reader_cannot_read_is_an_error(wire: Wire) -> None:
     wire.session.request("GET", "/a", reader=_misses)
     assert wire.flights.answered_[0][2:] == (Outcome.ERROR, "HTTP 200, but no 'id' in 200, #")
     assert str(wire.events[0]["exception"]) == "HTTP 200, but no 'id' in 200, #"
+
+
+def test_reader_that_fails_fails_the_request_and_passes_on(wire: Wire) -> None:
+    with pytest.raises(ZeroDivisionError):
+        wire.session.request("GET", "/a", reader=lambda _: 1 / 0)
+    assert [answer[2:] for answer in wire.flights.answered_] == [(Outcome.ERROR, "ZeroDivisionError")]
 
 
 @pytest.mark.parametrize("status", [404, 409])
@@ -182,27 +187,37 @@ def test_request_that_could_not_be_made_is_an_error_and_is_raised(wire: Wire) ->
     assert wire.flights.answered_[0][2:] == (Outcome.ERROR, "ValueError")
 
 
-def test_redirect_is_an_answer_and_never_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def test_deadline_of_the_task_itself_ends_the_request_as_an_error_and_passes_on(wire: Wire) -> None:
+    wire.ends = gevent.Timeout(60)
+    with pytest.raises(gevent.Timeout):
+        wire.session.request("GET", "/a")
+    assert wire.flights.answered_ == [(0, 101.0, Outcome.ERROR, "timed out")]
 
-    def redirect(request: Any) -> Any:
-        asked.append(request.url)
-        headers = {"location": "http://elsewhere.example/"}
-        return SimpleNamespace(status_code=302, headers=headers, content=b"", release=lambda: None)
 
-    session = MeasuredSession("http://127.0.0.1:1", EventHook())
-    session.cookiejar = session.client.cookiejar = None  # type: ignore[assignment]
-    monkeypatch.setattr(session.client, "_urlopen", redirect)
-    response = session.unrecorded("GET", "/documents/7")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH"])
+def test_there_is_a_verb_for_each_method(wire: Wire, method: str) -> None:
+    send = getattr(wire.session, method.lower())
+    assert send("/a", name="a", headers={"X": "y"}).status_code == 200
+    assert wire.flights.sent_ == [(f"{method} a", 100.0, 100.0)]
+    assert wire.payloads[0]["headers"] == {"X": "y"}
 
-    assert asked == ["http://127.0.0.1:1/documents/7"]
-    assert failure_cause(response) == "HTTP 302"
-    assert failure_cause(response, {302}) == ""
+
+def test_caught_request_is_recorded_once_as_its_block_says_and_by_its_own_times(wire: Wire) -> None:
+    wire.session.due = 98.0
+    with wire.session.post("/a", json={"b": 1}, catch_response=True) as response:
+        wire.now += 5.0
+        assert wire.flights.answered_ == []
+        response.failure("no total")
+    assert wire.flights.answered_ == [(0, 101.0, Outcome.ERROR, "no total")]
+    [event] = wire.events
+    assert (event["response_time"], event["service_time"], event["lag"]) == (3000.0, 1000.0, 2000.0)
+    assert str(event["exception"]) == "no total"
+    assert wire.session.due == 101.0
+    assert wire.payloads[0]["json"] == {"b": 1}
 
 
 def test_an_unexpected_status_has_what_the_body_says_in_its_cause() -> None:
-    answer = Answer(500)
-    answer.content = b'{"sqlstate": "42703"}'
+    answer = Response(500, b'{"sqlstate": "42703"}')
     assert failure_cause(answer) == "HTTP 500 (42703)"
     assert failure_cause(answer, {500}) == ""
 
@@ -225,9 +240,56 @@ def test_traceparent_is_a_header_unless_the_caller_gives_one(
         return Answer()
 
     session = MeasuredSession("http://127.0.0.1:1", EventHook())
-    monkeypatch.setattr(session, "_send_request_safe_mode", keep)
+    monkeypatch.setattr(session.http, "send", keep)
     session._exchange("GET", "/a", **payload)
-    assert headers[0].get("traceparent") == sent
+    assert (headers[0] or {}).get("traceparent") == sent
+
+
+class Script:
+    """A wire on which a service says what it is told to, and then ends as it is told to."""
+
+    def __init__(self, parts: list[bytes], end: type[OSError] | None) -> None:
+        self._parts = list(parts)
+        self._end = end
+
+    def fileno(self) -> int:
+        return 0  # nobody looks: each of these is used once
+
+    def send(self, data: bytes, deadline: float) -> int:
+        return len(data)
+
+    def receive(self, deadline: float) -> bytes:
+        if self._parts:
+            return self._parts.pop(0)
+        if self._end is not None:
+            raise self._end
+        return b""
+
+    def close(self) -> None: ...
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    parts=ANYTHING,
+    end=st.sampled_from([None, TimeoutError, ConnectionResetError]),
+    method=st.sampled_from(["GET", "HEAD", "POST"]),
+)
+def test_whatever_a_service_sends_comes_to_one_recorded_outcome(
+    parts: list[bytes], end: type[OSError] | None, method: str
+) -> None:
+    flights, events = Flights(), list[dict[str, Any]]()
+    hook = EventHook()
+    hook.add_listener(lambda **fields: events.append(fields))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "recorder", flights)
+        said = [part for part in parts if part]
+        patch.setattr(http, "connect", lambda *_, **__: Connection(Script(said, end), 2_000))
+        response = MeasuredSession("http://127.0.0.1:1", hook).request(method, "/a")
+    [(_, _, outcome, cause)] = flights.answered_
+    assert len(flights.sent_) == len(events) == 1
+    assert (outcome is Outcome.OK) == (response.error is None and 200 <= response.status_code < 300)
+    assert (cause == "") == (outcome is Outcome.OK)
+    assert len(response.content) <= 2_000
 
 
 def _because(error: OSError) -> NotSentError:
@@ -236,18 +298,29 @@ def _because(error: OSError) -> NotSentError:
     return not_sent
 
 
+def _of_another_name() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "Hostname mismatch, certificate is not valid for 'shop'."
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
         (_because(ConnectionRefusedError(111, "Connection refused")), "connection refused"),
         (_because(TimeoutError("timed out")), "timed out"),
         (_because(OSError(113, "No route to host")), "EHOSTUNREACH"),
-        (RetriesExceeded("http://h/documents/7", 0, original=TimeoutError("timed out")), "timed out"),
-        (gevent.Timeout(60), "timed out"),
+        (_because(socket.gaierror(-2, "Name or service not known")), "name not resolved"),
+        (_because(ssl.SSLError(1, "[SSL] wrong version number")), "TLS failed"),
+        (_because(_of_another_name()), "TLS failed (Hostname mismatch, certificate is not valid for 'shop')"),
+        (NotSentError("nothing could be sent"), "NotSentError"),
+        (TimeoutError("timed out"), "timed out"),
         (ConnectionResetError(104, "Connection reset by peer"), "connection reset"),
-        (HTTPConnectionClosed("connection closed."), "connection closed"),
-        (HTTPParseError("connection closed before end of the headers"), "broken answer"),
-        (RuntimeError("Cannot resolve h:80"), "RuntimeError"),
+        (BrokenPipeError(32, "Broken pipe"), "connection reset"),
+        (ClosedError("the connection was closed before the answer was complete"), "connection closed"),
+        (BrokenAnswerError("the connection was closed within the head"), "broken answer"),
+        (Http2Error("the service speaks HTTP/2"), "HTTP/2 only"),
+        (AnswerError("answer longer than 8 MB"), "answer longer than 8 MB"),
     ],
 )
 def test_transport_failures_have_short_causes_without_ids(error: BaseException, cause: str) -> None:
@@ -270,8 +343,8 @@ def test_transport_failures_have_short_causes_without_ids(error: BaseException, 
         (Answer(503), OperationOutcome.INDETERMINATE),
         (Answer(0, _because(ConnectionRefusedError())), OperationOutcome.FAIL),  # never sent
         (Answer(0, ConnectionResetError()), OperationOutcome.INDETERMINATE),
-        (Answer(0, gevent.Timeout(60)), OperationOutcome.INDETERMINATE),
-        (Answer(201, HTTPParseError("cut off in the body")), OperationOutcome.INDETERMINATE),
+        (Answer(0, TimeoutError()), OperationOutcome.INDETERMINATE),
+        (Answer(201, ClosedError("cut off in the body")), OperationOutcome.INDETERMINATE),
     ],
 )
 def test_write_is_ok_surely_not_done_or_indeterminate(answer: Answer, outcome: OperationOutcome) -> None:

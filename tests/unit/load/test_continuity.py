@@ -57,7 +57,6 @@ class Wire(Service):
     """A session over a service whose tokens are numbered, and that takes the tokens in `good`."""
 
     cookiejar = Jar()
-    client = SimpleNamespace(close=lambda: None)
 
     def __init__(self, life: float = 1000.0) -> None:
         super().__init__()
@@ -65,6 +64,8 @@ class Wire(Service):
         self.count = 0
         self["POST /token"] = lambda _: self._grant(life)
         self["GET /items"] = self._items
+
+    def close(self) -> None: ...
 
     def unrecorded(self, method: str, path: str, **payload: Any) -> Response:
         return self.send(method, path, **payload)
@@ -275,6 +276,7 @@ class Person:
     auth: ClassVar[Auth] = AUTH
     account_name = "ann-{}"
     account_password = "secret"
+    insecure = False
 
     @staticmethod
     def path_to_probe() -> str | None:
@@ -284,7 +286,7 @@ class Person:
 @pytest.fixture
 def trial(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wire], list[str]]:
     def run(wire: Wire) -> list[str]:
-        monkeypatch.setattr(continuity, "MeasuredSession", lambda *_: wire)
+        monkeypatch.setattr(continuity, "MeasuredSession", lambda *_, **__: wire)
         return list(try_out(Plan(), [Person], "http://127.0.0.1:1"))
 
     return run

@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from locust.contrib.fasthttp import FastResponse
 
 from harness.core.bodies import ShapeError
 from harness.core.canary import make_text
+from harness.load import http_response
 from harness.load.auth import LoginError
 from harness.load.resource import Resource
 from harness.load.token_auth import PasswordGrant
@@ -38,7 +38,7 @@ TREES = st.recursive(
 class Unlucky(Person):
     """A person whose client looks into each answer, as the session does."""
 
-    def call(self, method: str, path: str, **options: Any) -> FastResponse:
+    def call(self, method: str, path: str, **options: Any) -> http_response.Response:
         response = super().call(method, path, **options)
         with suppress(ShapeError):
             if options.get("reader") is not None:

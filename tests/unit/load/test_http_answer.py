@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.load import http_answer
-from harness.load.http_answer import Answer, BrokenAnswerError, ClosedError, Http2Error
+from harness.load.http_answer import Answer, AnswerError, BrokenAnswerError, ClosedError, Http2Error
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -60,18 +60,24 @@ def test_answer_without_a_length_ends_with_its_connection() -> None:
     assert (answer.complete, answer.body, answer.keeps) == (True, b"abc", False)
 
 
+def test_no_answer_is_a_closed_connection() -> None:
+    with pytest.raises(ClosedError):
+        fed().end()
+
+
 @pytest.mark.parametrize(
     "sent",
-    [b"", OK + b"Content-Length: 3\r\n\r\nab", CHUNKED + b"1\r\na\r\n0\r\n"],
+    [
+        b"H",
+        OK,
+        OK + b"Content-Le",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        OK + b"Content-Length: 3\r\n\r\nab",
+        CHUNKED + b"1\r\na\r\n0\r\n",
+    ],
 )
-def test_answer_that_is_cut_off_is_none(sent: bytes) -> None:
-    with pytest.raises(ClosedError):
-        fed(sent).end()
-
-
-@pytest.mark.parametrize("sent", [b"H", OK, OK + b"Content-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_head_that_is_cut_off_is_broken(sent: bytes) -> None:
-    with pytest.raises(BrokenAnswerError, match="within the head"):
+def test_answer_that_is_cut_off_is_broken(sent: bytes) -> None:
+    with pytest.raises(BrokenAnswerError, match="within the answer"):
         fed(sent).end()
 
 
@@ -161,7 +167,7 @@ def feed_for_ever(answer: Answer, data: bytes) -> None:
 def test_no_answer_goes_on_for_ever(monkeypatch: pytest.MonkeyPatch, sent: bytes, again: bytes) -> None:
     monkeypatch.setattr(http_answer, "MOST_HEAD_BYTES", 10_000)
     answer = fed(sent)
-    with pytest.raises(BrokenAnswerError, match="more than"):
+    with pytest.raises(AnswerError, match="longer than"):
         feed_for_ever(answer, again)
     assert len(answer.body) <= MOST
     assert sum(len(name) + len(value) for name, value in answer.headers) <= 12_000
@@ -188,7 +194,7 @@ PIECES = [
 ANYTHING = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=40)), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(parts=ANYTHING, head_only=st.booleans(), again=st.booleans())
 def test_whatever_is_sent_comes_to_one_end(parts: list[bytes], head_only: bool, again: bool) -> None:
     answer = Answer(500)
@@ -214,7 +220,7 @@ def test_whatever_is_sent_comes_to_one_end(parts: list[bytes], head_only: bool, 
             return  # the connection is closed: nothing is read from it again
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     body=st.binary(max_size=200),
     cuts=st.lists(st.integers(0, 300), max_size=10),

@@ -18,7 +18,7 @@ from harness.load.auth import NoAuth
 from harness.load.isolation import probe_isolation
 from harness.load.messages import IsolationOrder
 from harness.load.token_probes import outliving
-from tests.unit.load.shop import AUTH, DOCUMENTS, PEM, Shop, ShopSession
+from tests.unit.load.shop import AUTH, DOCUMENTS, PEM, Shop
 
 AT_ONCE = 1e9
 SHARED = Declaration("/posts", create={"text": canary}, private=False)
@@ -49,7 +49,6 @@ class Recorder:
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     shop = Shop()
-    monkeypatch.setattr(isolation, "MeasuredSession", lambda *_: ShopSession(shop))
     monkeypatch.setenv("SHOP_KEY", PEM)
     return shop
 

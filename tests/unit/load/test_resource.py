@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from geventhttpclient.header import Headers
-from locust.contrib.fasthttp import FastResponse
 
 from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
@@ -14,6 +13,7 @@ from harness.core.canary import make_text, read_text
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.load import resource as resource_module
 from harness.load.client import operation_outcome
+from harness.load.http_response import Response
 from harness.load.messages import RunSettings
 from harness.load.resource import Records, Resource, acknowledged, set_apart
 from tests.unit.load.test_client import Answer
@@ -42,7 +42,7 @@ class Person:
     def records(self, resource: Resource) -> Records:
         return Records(resource, self)
 
-    def call(self, method: str, path: str, **options: Any) -> FastResponse:
+    def call(self, method: str, path: str, **options: Any) -> Response:
         self.requests.append((method, path, options))
         return self.answers.pop(0) if self.answers else answer()
 
@@ -54,7 +54,7 @@ class Person:
         method: str,
         path: str,
         *,
-        answered: Callable[[FastResponse], None] | None = None,
+        answered: Callable[[Response], None] | None = None,
         **options: Any,
     ) -> OperationOutcome:
         response = self.call(method, path, **options)
@@ -86,7 +86,7 @@ def answer(status: int = 200, body: Any = None, **headers: str) -> Answer:
     found = Answer(status)
     found.__dict__["json"] = lambda: body
     found.content = b"" if body is None else b"{}"
-    found.headers = Headers(headers)
+    found._headers = Headers(headers)
     return found
 
 

@@ -2,11 +2,11 @@ import logging
 from typing import Any
 
 import pytest
-from locust.contrib.fasthttp import FastResponse
 
 from harness.core.record import Total
 from harness.load import resource as resource_module
 from harness.load.client import Reader
+from harness.load.http_response import Response
 from harness.load.totals import Amounts, Totals
 from tests.unit.load.test_resource import answer
 
@@ -24,11 +24,11 @@ class Person:
         self.totals: list[Total] = []
         self.checked: list[str] = []
 
-    def call(self, method: str, path: str, *, reader: Reader) -> FastResponse:
+    def call(self, method: str, path: str, *, reader: Reader) -> Response:
         self.requests.append((method, path))
         return self.answer
 
-    def check(self, response: FastResponse, what: str) -> None:
+    def check(self, response: Response, what: str) -> None:
         self.checked.append(what)
 
     def summed(self, total: Total, since: float) -> None:
