@@ -100,7 +100,7 @@ class _FaultyAnswer(_Fault):
 class _DropWrites(_FaultyAnswer):
     """A create is acknowledged, and what it wrote is dropped."""
 
-    every = 20
+    every = 40
 
     async def _spoil(self, scope: Scope, answer: _Answer) -> None:
         created = scope["method"] == "POST" and scope["path"] == "/documents" and answer.status == 201
