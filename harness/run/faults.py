@@ -137,27 +137,48 @@ class Fault:
         """Nothing, unless a kind knows better."""
 
 
-class RestartDatabase(Fault):
-    """Shuts the embedded server down and starts it again; `immediate` leaves it to recover from its log."""
+class _TakenDown(Fault):
+    """Takes a process down and starts another; meanwhile its absence is no reason to end the run."""
 
     breaks = True
+
+    def __init__(self, noted: Noted, services: Services, measure: Measure, sleep: Sleep) -> None:
+        super().__init__(noted)
+        self._services = services
+        self._measure = measure
+        self._sleep = sleep
+        self._started = False
+
+    def _strike(self) -> None:
+        self._services.drilled = True
+        self._take_down()
+
+    def _take_down(self) -> object:
+        raise NotImplementedError
+
+    def _undo(self) -> None:
+        """Have it up again for the final read."""
+        wait_until(self._is_over, UNDO_WITHIN_S, self._sleep, every=0.05)
+
+    def _end(self, done: bool, why: str = "") -> None:
+        self._services.drilled = False
+        super()._end(done, why)
+
+
+class RestartDatabase(_TakenDown):
+    """Shuts the embedded server down and starts it again; `immediate` leaves it to recover from its log."""
 
     def __init__(
         self, noted: Noted, services: Services, server: EmbeddedServer, measure: Measure, sleep: Sleep
     ) -> None:
-        super().__init__(noted)
-        self._services = services
+        super().__init__(noted, services, measure, sleep)
         self._server = server
-        self._measure = measure
-        self._sleep = sleep
-        self._launched = False
 
-    def _strike(self) -> None:
-        self._services.drilled = True
+    def _take_down(self) -> None:
         self._server.shut_down(signal.SIGQUIT if self.drill.value == "immediate" else signal.SIGINT)
 
     def _is_over(self) -> bool:
-        if self._launched:
+        if self._started:
             if not self._server.alive():
                 raise SetupError(f"PostgreSQL did not start again: {end_of_log(self._server.log, 3)}")
             return self._server.answers()
@@ -167,17 +188,9 @@ class RestartDatabase(Fault):
             return False
         self._seen["down_s"] = round(self.lasted_s, 3)
         self._server.launch()
-        self._launched = True
+        self._started = True
         self._measure("postgresql", self._server.pid)
         return False
-
-    def _undo(self) -> None:
-        """Have it up again for the final read."""
-        wait_until(self._is_over, UNDO_WITHIN_S, self._sleep, every=0.05)
-
-    def _end(self, done: bool, why: str = "") -> None:
-        self._services.drilled = False
-        super()._end(done, why)
 
 
 class PauseDatabase(Fault):
@@ -243,20 +256,10 @@ class DropWebSockets(Fault):
         return True
 
 
-class KillService(Fault):
+class KillService(_TakenDown):
     """SIGKILL of the reference service, which is started again as soon as it is seen to be gone."""
 
-    breaks = True
-
-    def __init__(self, noted: Noted, services: Services, measure: Measure, sleep: Sleep) -> None:
-        super().__init__(noted)
-        self._services = services
-        self._measure = measure
-        self._sleep = sleep
-        self._started = False
-
-    def _strike(self) -> None:
-        self._services.drilled = True
+    def _take_down(self) -> None:
         self._process.kill()
 
     @property
@@ -276,14 +279,6 @@ class KillService(Fault):
             self._started = True
             self._measure("service", self._process.pid)
         return False
-
-    def _undo(self) -> None:
-        """Have it up again for the final read."""
-        wait_until(self._is_over, UNDO_WITHIN_S, self._sleep, every=0.05)
-
-    def _end(self, done: bool, why: str = "") -> None:
-        self._services.drilled = False
-        super()._end(done, why)
 
 
 class ExpireTokens(Fault):

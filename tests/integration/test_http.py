@@ -1,6 +1,5 @@
 """The HTTP client against services of bare sockets, which do everything that a service should not."""
 
-import datetime
 import gzip
 import os
 import resource
@@ -14,10 +13,6 @@ from pathlib import Path
 
 import gevent
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from harness.clock import monotonic, wait_until
 from harness.load import http_connection
@@ -25,6 +20,7 @@ from harness.load.http import HttpClient
 from harness.load.http_answer import BrokenAnswerError, ClosedError, Http2Error
 from harness.load.http_connection import NotSentError
 from harness.load.http_response import Response
+from tests.fix_tls import over_tls, self_signed
 from tests.fix_wire import Handle, request_of, says, server
 
 pytestmark = pytest.mark.integration
@@ -535,44 +531,11 @@ def test_cookies_come_back_to_their_service_alone() -> None:
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A certificate for `localhost`, which this process trusts, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    file = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     http_connection._context.cache_clear()
     yield file
     http_connection._context.cache_clear()
-
-
-def over_tls(certificate: Path, handle: Handle) -> Handle:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    def serve(connection: socket.socket) -> None:
-        try:
-            with context.wrap_socket(connection, server_side=True) as wrapped:
-                handle(wrapped)
-        except ssl.SSLError:
-            return  # the client does not like the certificate
-
-    return serve
 
 
 def secure(base: str, host: str = "localhost") -> str:

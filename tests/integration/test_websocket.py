@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
-import subprocess
 from pathlib import Path
 
 import gevent
@@ -13,6 +11,7 @@ import pytest
 
 from harness.load import websocket
 from harness.load.websocket import Refused, WebSocket, WebSocketEnded, connect
+from tests.fix_tls import over_tls, self_signed
 from tests.fix_websocket import (
     BINARY,
     CLOSE,
@@ -354,26 +353,7 @@ def test_credentials_travel_in_a_header_and_the_query_in_the_target() -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for localhost that signs itself."""
-    file = tmp_path / "certificate.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(file), "-out", str(tmp_path / "cert")]
-    subprocess.run(["openssl", "req", "-x509", *key, *name, "-days", "1"], check=True, capture_output=True)
-    file.write_text(file.read_text() + (tmp_path / "cert").read_text())
-    return file
-
-
-def over_tls(certificate: Path, serve: Serve) -> Serve:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    def encrypted(connection: socket.socket) -> None:
-        try:
-            with context.wrap_socket(connection, server_side=True) as wrapped:
-                serve(wrapped)
-        except ssl.SSLError:
-            return  # the client did not trust it
-
-    return encrypted
+    return self_signed(tmp_path)
 
 
 def secure(stage: Stage, host: str = "localhost") -> str:
