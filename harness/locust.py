@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,7 @@ from locust.env import Environment
 from locust.event import EventHook
 
 import harness.load.isolation  # noqa: F401 - it registers what it does
+from harness.clock import Sleep
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -47,6 +49,7 @@ from harness.load.totals import Totals
 from harness.load.users import MigrationUser
 from harness.report import terminal
 from harness.run.controller import Progress
+from harness.run.interruption import Interruption
 from harness.run.plan_file import find_plan_file, named_plan_file
 from harness.run.preparation import Prepared, check, prepare, upgrade_choices
 from harness.run.services import free_port
@@ -118,14 +121,14 @@ class Composition:
         """Whether the run starts by itself, without the web page's Start."""
         return bool(self.options.headless or self.options.autostart)
 
-    def prepare(self) -> None:
+    def prepare(self, sleep: Sleep = gevent.sleep) -> None:
         """Start what the run needs, before any user is spawned; raises HarnessError."""
-        self.prepared = prepare(self.plan, _say, gevent.sleep, self.port)
+        self.prepared = prepare(self.plan, _say, sleep, self.port)
         users = [user for user in _ours(self.environment) if not isinstance(user.auth, NoAuth)]
         try:
             for odd in try_out(self.plan, users, str(self.environment.host)):
                 _say(odd)
-        except HarnessError:
+        except (HarnessError, KeyboardInterrupt):
             self.close()
             raise
 
@@ -231,7 +234,7 @@ def _on_parser(parser: Any, **_: Any) -> None:
     """At start-up, and each time the web page is shown: its form then offers the known revisions."""
     global _plan_file
     if _plan_file is None:
-        with _refusing():
+        with _refusing(), Interruption().watching():
             _plan_file = find_plan_file(named_plan_file(sys.argv[1:]))
     add_arguments(parser, _composition.choices if _composition is not None else None, _plan_file)
 
@@ -241,7 +244,8 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
     """Refuse what is wrong, and for a run that starts by itself start what it needs, before any load."""
     global _composition
     options: Any = environment.parsed_options
-    with _refusing():
+    interruption = Interruption()
+    with _refusing(), interruption.watching():
         load = hooks.install(environment)
         if load is None:
             return
@@ -258,7 +262,8 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         if web_ui is not None:
             web.install(environment, _composition.status, _composition.report)
         if _composition.automatic:
-            _composition.prepare()
+            _composition.prepare(partial(interruption.sleep, of=gevent.sleep))
+        interruption.check()
     _install_signals(_composition)
     environment.events.quitting.add_listener(_on_quitting_early)
     _have_the_last_word(environment.events.quitting)
@@ -321,7 +326,6 @@ def _have_the_last_word(quitting: EventHook) -> None:
 @contextmanager
 def _refusing() -> Iterator[None]:
     """Turn what is refused, or interrupted, before the load into one line and its exit code."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except HarnessError as error:
@@ -335,12 +339,6 @@ def _refusing() -> Iterator[None]:
         # Locust logs what a listener raises and goes on: users would wait for a run that never begins.
         log.exception("The run could not be prepared, and the harness does not know why.")
         raise SystemExit(CRASHED) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _shown(path: Path) -> str:
