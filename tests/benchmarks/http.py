@@ -1,4 +1,4 @@
-"""What a request costs the client: `python -m tests.benchmarks.http [FILE.json]`.
+"""What a request costs the client: `python -m tests.benchmarks.http`.
 
 Every client does the same work against the same small server, in turns, in one process; CPU time of that
 process is compared, per request, so that neither the server nor a noisy machine decides. `GET` is a small
@@ -13,14 +13,12 @@ import locust  # noqa: F401 - patches the standard library, which must come firs
 # isort: on
 
 import json
-import statistics
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -37,14 +35,22 @@ from harness.load.http import HttpClient
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from tests.benchmarks.small_server import DOCUMENT
+from tests.benchmarks.table import Row, program
 
-USERS = 32
-REQUESTS = 50
-ROUNDS = 5
+WORK = {"GET": "GET small JSON", "POST": "POST JSON, bearer, parse"}
 BEARER = {"Authorization": f"Bearer {'x' * 300}"}
 
 Work = Callable[[], None]
 """One request."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much each client does in a round."""
+
+    users: int = 32
+    requests: int = 50
+    rounds: int = 5
 
 
 @dataclass(frozen=True)
@@ -165,56 +171,50 @@ CONTENDERS = (
 )
 
 
-def cpu_us(works: list[Work]) -> float:
+def cpu_us(works: list[Work], requests: int) -> float:
     """CPU microseconds per request while all users work."""
 
     def user(work: Work) -> None:
-        for _ in range(REQUESTS):
+        for _ in range(requests):
             work()
 
     begun = time.process_time()
     gevent.joinall([gevent.spawn(user, work) for work in works], raise_error=True)
     for _, block in recorder.take(monotonic()).blocks:
         block.encode()
-    return (time.process_time() - begun) / (REQUESTS * len(works)) * 1e6
+    return (time.process_time() - begun) / (requests * len(works)) * 1e6
 
 
-def measured(base: str) -> dict[str, dict[str, list[float]]]:
+def measured(base: str, size: Size) -> dict[str, dict[str, list[float]]]:
     """CPU microseconds per request, by kind of request and client, of each turn."""
     works: dict[str, dict[str, list[Work]]] = {}
     for kind in ("GET", "POST"):
         makers = {one.name: one.get if kind == "GET" else one.post for one in CONTENDERS}
-        works[kind] = {name: [make(base) for _ in range(USERS)] for name, make in makers.items()}
-    recorder.begin("local", RunSettings("run", "canary", 1, USERS, None, 0, 1, USERS), monotonic())
+        works[kind] = {name: [make(base) for _ in range(size.users)] for name, make in makers.items()}
+    recorder.begin("local", RunSettings("run", "canary", 1, size.users, None, 0, 1, size.users), monotonic())
     turns: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in works[kind]} for kind in works}
-    for turn in range(ROUNDS + 1):
+    for turn in range(size.rounds + 1):
         for kind, clients in works.items():
             for name, users in clients.items():
-                took = cpu_us(users)
+                took = cpu_us(users, size.requests)
                 if turn:  # the first opens connections and warms caches
                     turns[kind][name].append(took)
     return turns
 
 
-def main() -> int:
-    """Print the table, and write it as JSON where a file is named."""
+def rows(quick: bool) -> list[Row]:
+    """Requests per CPU-second of every client."""
+    size = Size(2, 5, 1) if quick else Size()
     command = [sys.executable, "-m", "tests.benchmarks.small_server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        turns = measured(f"http://127.0.0.1:{server.stdout.readline().strip()}")
-    table = []
-    for kind, clients in turns.items():
-        for name, took in clients.items():
-            times = statistics.median(fast / ours for fast, ours in zip(clients[FAST], took, strict=True))
-            cost = statistics.median(took)
-            row = {"kind": kind, "client": name, "cpu_us": round(cost, 1), "times_fast": round(times, 2)}
-            table.append(row)
-            rate = f"{1e6 / cost:8,.0f} per CPU-second"
-            print(f"{kind:4} {name:40} {cost:8.1f} µs  {rate}  {times:5.2f} × {FAST}")  # noqa: T201
-    for file in sys.argv[1:]:
-        Path(file).write_text(json.dumps(table, indent=1))
-    return 0
+        turns = measured(f"http://127.0.0.1:{server.stdout.readline().strip()}", size)
+    return [
+        Row(WORK[kind], name, "requests/CPU-s", tuple(1e6 / took for took in costs), FAST)
+        for kind, clients in turns.items()
+        for name, costs in clients.items()
+    ]
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program(rows))

@@ -1,4 +1,4 @@
-"""What judging a ledger costs: `python -m tests.benchmarks.ledger [OPERATIONS]`.
+"""What judging a ledger costs: `python -m tests.benchmarks.ledger`.
 
 Makes the record of so many operations (a million) and their final read, then reads and judges it in a process
 of its own, and prints how much memory that took over what the imports take, and how many seconds. Beside it
@@ -22,17 +22,19 @@ from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.ledger import judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome, OperationTable, pack_operation
 from harness.core.record import FinalRead, Found
+from tests.benchmarks.table import ANY, Row, program
 
 OPERATIONS = 1_000_000
 ACCOUNTS = 200
 BLOCK = 1_000
+ROUNDS = 3
 LIMIT_MB = 200.0
 LIMIT_S = 20.0
 
-Row = tuple[int, OperationKind, int, float, float, uuid.UUID, int]
+Done = tuple[int, OperationKind, int, float, float, uuid.UUID, int]
 
 
-def history(size: int) -> Iterator[Row]:
+def history(size: int) -> Iterator[Done]:
     """Of a hundred operations some 10 create, 12 update, 2 delete and the others are reads."""
     random = Random(1)
     versions: list[dict[uuid.UUID, int]] = [{} for _ in range(ACCOUNTS)]
@@ -125,7 +127,8 @@ def in_dataclasses(file: Path) -> int:
     return wrong + sum(shown.get(k, 0) != key.acknowledged for k, key in keys.items() if not key.deleted)
 
 
-WAYS = {"columns": in_columns, "dataclasses": in_dataclasses}
+PLAIN = "dataclasses"
+WAYS = {"columns": in_columns, PLAIN: in_dataclasses}
 
 
 def measure(way: str, file: Path) -> None:
@@ -138,25 +141,33 @@ def measure(way: str, file: Path) -> None:
     print(findings, megabytes, seconds)  # noqa: T201
 
 
-def main(size: int) -> int:
-    """Print both ways and their ratio; 1 when the harness's own is over its limits or finds anything."""
+def rows(quick: bool) -> list[Row]:
+    """Memory and seconds of both ways."""
+    size, rounds = (1_000, 1) if quick else (OPERATIONS, ROUNDS)
+    told: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "operations.blocks")
         make(file, size)
-        told = {}
-        for way in WAYS:
+        for way in list(WAYS) * rounds:
             command = [sys.executable, "-m", "tests.benchmarks.ledger", way, str(file)]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            told[way] = tuple(map(float, said))
-            found, megabytes, seconds = told[way]
-            print(f"{size:,} operations in {way:12} {megabytes:6.0f} MB {seconds:6.2f} s, {found:g} findings")  # noqa: T201
-    (found, megabytes, seconds), (_, plain_mb, plain_s) = told["columns"], told["dataclasses"]
-    print(f"columns / dataclasses         {megabytes / plain_mb:8.2f}  {seconds / plain_s:7.2f}")  # noqa: T201
-    return int(megabytes > LIMIT_MB or seconds > LIMIT_S or found > 0)
+            told[way].append(tuple(map(float, said)))
+    work = f"judge {size:,} operations"
+    made = []
+    for way, found in told.items():
+        ours = way == "columns"
+        wrong, megabytes, seconds = zip(*found, strict=True)
+        if any(wrong):
+            raise RuntimeError(f"{way} found {wrong} violations in a record that has none")
+        made += [
+            Row(work, way, "MB", megabytes, PLAIN, (None, LIMIT_MB) if ours else ANY),
+            Row(work, way, "s", seconds, PLAIN, (None, LIMIT_S) if ours else ANY),
+        ]
+    return made
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in WAYS:
         measure(sys.argv[1], Path(sys.argv[2]))
     else:
-        raise SystemExit(main(int(sys.argv[1]) if sys.argv[1:] else OPERATIONS))
+        raise SystemExit(program(rows))

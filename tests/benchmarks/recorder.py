@@ -7,7 +7,6 @@ and compressing them, once per thousand requests.
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import Any
 
@@ -16,11 +15,13 @@ from locust.env import Environment
 from harness.clock import monotonic
 from harness.load.messages import RunSettings
 from harness.load.recorder import Recorder
+from tests.benchmarks.table import Row, program
 
 LIMIT_US = 3.0
 ROUNDS = 40
 REQUESTS = 5_000
 BATCH = 1_000
+EVENT = "Locust's request event"
 
 
 def plain_environment() -> Environment:
@@ -52,20 +53,23 @@ def cpu_us_per_request(environment: Environment, recorder: Recorder | None) -> f
     return (time.process_time() - begun) / REQUESTS * 1e6
 
 
-def main() -> int:
-    """Print both costs, their difference and ratio; 1 when recording costs more than the limit."""
+def rows(quick: bool) -> list[Row]:
+    """What the event costs without and with a recorder, and what the recorder adds."""
     recorder = Recorder()
     recorder.begin("local", RunSettings("run", "canary", 1, 1, None, 0, 1, 1), monotonic())
     plain, recorded = plain_environment(), plain_environment()
     recorded.events.request.add_listener(recorder.on_request)
-    pairs = [(cpu_us_per_request(plain, None), cpu_us_per_request(recorded, recorder)) for _ in range(ROUNDS)]
-    without = statistics.median(first for first, _ in pairs)
-    extra = statistics.median(second - first for first, second in pairs)
-    print(f"Locust's request event        {without:6.2f} µs CPU per request")  # noqa: T201
-    print(f"recording on top of it        {extra:6.2f} µs CPU per request (limit {LIMIT_US:g})")  # noqa: T201
-    print(f"with recording / without      {(without + extra) / without:6.2f}")  # noqa: T201
-    return int(extra > LIMIT_US)
+    rounds = 1 if quick else ROUNDS
+    pairs = [(cpu_us_per_request(plain, None), cpu_us_per_request(recorded, recorder)) for _ in range(rounds)]
+    without, together = zip(*pairs, strict=True)
+    extra = tuple(second - first for first, second in pairs)
+    bounds = (None, LIMIT_US)
+    return [
+        Row(EVENT, "Locust alone", "µs CPU", without),
+        Row(EVENT, "with the recorder", "µs CPU", together, "Locust alone"),
+        Row(EVENT, "the recorder's share", "µs CPU", extra, "Locust alone", bounds),
+    ]
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program(rows))

@@ -1,4 +1,4 @@
-"""What a WebSocket costs its client: `python -m tests.benchmarks.websocket [CONNECTIONS]`.
+"""What a WebSocket costs its client: `python -m tests.benchmarks.websocket`.
 
 The clients take turns, each in a process of its own, against one server that writes ready-made frames to raw
 sockets. Each opens all its connections under gevent, a greenlet each, and is measured twice: memory when all
@@ -17,19 +17,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Any, cast
 
+from tests.benchmarks.table import ANY, Bounds, Row, program
+
 LIMIT_KIB = 16.0
-CONNECTIONS = 2_000
-SECONDS = 6.0
 PER_SECOND = 2_000
 AT_ONCE = 50
 MESSAGE = json.dumps({"type": "change", "seq": 1, "text": "x" * 160}).encode()
 
 _FRAME = b"\x81\x7e" + len(MESSAGE).to_bytes(2, "big") + MESSAGE
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    connections: int = 2_000
+    seconds: float = 3.0
+    rounds: int = 3
 
 
 # the server
@@ -47,7 +58,8 @@ async def _serve() -> None:
         answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         writer.write(answer + b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n")
         writers.append(writer)
-        await reader.read()
+        with suppress(ConnectionError):  # a client that is killed
+            await reader.read()
         writers.remove(writer)
         writer.close()
 
@@ -126,12 +138,14 @@ CLIENTS: dict[str, Callable[[int], Callable[[], object]]] = {
     "ours": _ours,
     "websocket-client": _websocket_client,
     "websockets.sync": _websockets_sync,
-    "subscription": _subscription,
+    "ours with a subscription": _subscription,
 }
+OURS = ("ours", "ours with a subscription")
+PEER = "websocket-client"
 
 
-def _measure(client: str, port: int, connections: int) -> None:
-    """Open the connections, report memory, then count messages and CPU for SECONDS."""
+def _measure(client: str, port: int, connections: int, seconds: float) -> None:
+    """Open the connections, report memory, then count messages and CPU for so many seconds."""
     import gevent
     import psutil
     from gevent.pool import Pool
@@ -156,31 +170,28 @@ def _measure(client: str, port: int, connections: int) -> None:
     gevent.sleep(0.5)
     memory = (process.memory_info().rss - before) / 1024 / len(greenlets)
     print("open", flush=True)  # noqa: T201
-    gevent.sleep(1.0)
+    gevent.sleep(min(1.0, seconds))
     count, began = 0, time.process_time()
-    gevent.sleep(SECONDS)
+    gevent.sleep(seconds)
     spent = time.process_time() - began
     found = {
-        "client": client,
-        "connections": connections,
-        "kib_per_connection": round(memory, 1),
-        "connect_cpu_us": round(took / (connections - 1) * 1e6),
-        "messages": count,
-        "cpu_us_per_message": round(spent / max(count, 1) * 1e6, 1),
-        "messages_per_cpu_second": round(count / spent),
+        "KiB/connection": memory,
+        "connections/CPU-s": (connections - 1) / took,
+        "messages/CPU-s": count / spent,
     }
     print(json.dumps(found), flush=True)  # noqa: T201
 
 
-def _turn(client: str, server: subprocess.Popen[str], port: int, connections: int) -> dict[str, Any]:
+def _turn(client: str, server: subprocess.Popen[str], port: int, size: Size) -> dict[str, float]:
     assert server.stdin is not None
-    command = [sys.executable, "-c", _UNDER_GEVENT, "client", client, str(port), str(connections)]
+    words = ["client", client, str(port), str(size.connections), str(size.seconds)]
+    command = [sys.executable, "-c", _UNDER_GEVENT, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n", f"{client} could not open its connections"
         server.stdin.write("go\n")
         server.stdin.flush()
-        found: dict[str, Any] = json.loads(process.stdout.readline())
+        found: dict[str, float] = json.loads(process.stdout.readline())
         server.stdin.write("stop\n")
         server.stdin.flush()
         process.kill()
@@ -190,31 +201,47 @@ def _turn(client: str, server: subprocess.Popen[str], port: int, connections: in
 _UNDER_GEVENT = (
     "from gevent import monkey; monkey.patch_all()\n"
     "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (10_000, 10_000))\n"
-    "from tests.benchmarks.websocket import main; raise SystemExit(main())"
+    "import sys; from tests.benchmarks.websocket import role; role(sys.argv[1:])"
 )
 
 
-def main() -> int:
-    """Print what each client costs; 1 when ours needs more memory for a connection than the limit."""
-    if sys.argv[1:2] == ["client"]:
-        _measure(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-        return 0
-    if sys.argv[1:] == ["server"]:
-        asyncio.run(_serve())
-        return 0
-    connections = int(sys.argv[1]) if sys.argv[1:] else CONNECTIONS
+def rows(quick: bool) -> list[Row]:
+    """Memory, and what a CPU-second opens and receives, of every client."""
+    size = Size(20, 0.3, 1) if quick else Size()
+    found: dict[str, list[dict[str, float]]] = {client: [] for client in CLIENTS}
     command = [sys.executable, "-m", "tests.benchmarks.websocket", "server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
-        found = [_turn(client, server, port, connections) for client in CLIENTS]
+        for client in list(CLIENTS) * size.rounds:
+            found[client].append(_turn(client, server, port, size))
         server.kill()
-    for line in found:
-        print(json.dumps(line))  # noqa: T201
-    worst = max(line["kib_per_connection"] for line in found if line["client"] in ("ours", "subscription"))
-    print(f"ours: at most {worst} KiB for a connection, limit {LIMIT_KIB}")  # noqa: T201
-    return int(worst > LIMIT_KIB)
+    work = f"{size.connections:,} connections"
+    bounds: dict[str, Bounds] = dict.fromkeys(OURS, (None, LIMIT_KIB))
+    return [
+        Row(
+            work,
+            client,
+            unit,
+            tuple(told[unit] for told in found[client]),
+            PEER,
+            bounds.get(client, ANY) if unit == "KiB/connection" else ANY,
+        )
+        for unit in ("KiB/connection", "connections/CPU-s", "messages/CPU-s")
+        for client in CLIENTS
+    ]
+
+
+def role(words: list[str]) -> None:
+    """What a child of this benchmark is: the server, or a client."""
+    if words[0] == "server":
+        asyncio.run(_serve())
+    else:
+        _measure(words[1], int(words[2]), int(words[3]), float(words[4]))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    if sys.argv[1:2] == ["server"]:
+        role(sys.argv[1:])
+    else:
+        raise SystemExit(program(rows))
