@@ -23,9 +23,10 @@ from harness.core.facts import Facts
 from harness.core.gate import Gate, expressed, inconclusive, judge_expression, worst_of
 from harness.core.generator import BUSY_RATIO, Fitness, fitness
 from harness.core.invariants import invariant_gates
-from harness.core.metrics import METRICS, quantile_samples
+from harness.core.metrics import METRICS
 from harness.core.migrations import Migration
 from harness.core.plan import Plan
+from harness.core.quantiles import quantile_samples
 from harness.core.resampling import resampled_quantiles
 from harness.core.round_trip import rollback_data, rollback_schema
 from harness.core.samples import Floats, Ints, Outcome, SampleTable

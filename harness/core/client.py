@@ -20,7 +20,6 @@ __all__ = [
     "broken_before",
     "inside",
     "ok_latencies",
-    "quantile",
     "rate",
     "share_of_errors",
     "slices_with",
@@ -53,11 +52,6 @@ def ok_latencies(samples: SampleTable) -> Floats:
     """Seconds from the intended start to the answer, of the samples that were answered ok."""
     latencies: Floats = samples.latency[samples.outcome == Outcome.OK]
     return latencies
-
-
-def quantile(values: Floats, q: float) -> float | None:
-    """The exact quantile (linear between neighbours, numpy's default), None of nothing."""
-    return float(np.quantile(values, q)) if len(values) else None
 
 
 def share_of_errors(samples: SampleTable) -> float | None:

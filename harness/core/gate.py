@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from harness.core.expressions import OPERATORS, Expression
 from harness.core.facts import Facts
+from harness.core.measured import Interval
 from harness.core.metrics import METRICS, Measured, Selector, measure, window_of
 from harness.core.plan import SLICE_S
 from harness.core.timeline import Window
@@ -84,11 +85,20 @@ def judge_expression(expression: Expression, facts: Facts) -> GateResult:
         expression.unit,
         observed.samples,
         observed.why or limit.why,
+        observed.confidence,
     )
     if observed.value is None or limit.value is None:
         return result
     holds = OPERATORS[expression.op](observed.value, limit.value)
-    return replace(result, status="pass" if holds else "fail")
+    why = result.why or _near(observed.confidence, limit.value)
+    return replace(result, status="pass" if holds else "fail", why=why)
+
+
+def _near(confidence: Interval | None, limit: float) -> str:
+    """That chance alone may have put the value on its side of the limit, "" where it hardly can have."""
+    if confidence is None or not confidence[0] <= limit <= confidence[1] or confidence[0] == confidence[1]:
+        return ""
+    return "so near the limit that chance may have decided it"
 
 
 def _observed(selector: Selector, facts: Facts) -> Measured:

@@ -8,12 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from harness.core import client, ledger_metrics
+from harness.core import client_metrics as clients
+from harness.core import ledger_metrics
+from harness.core import migration_metrics as migrations
 from harness.core.facts import Facts
 from harness.core.generator import fitness
 from harness.core.measured import Measured
-from harness.core.samples import Floats, Outcome
-from harness.core.sight import why_unseen
+from harness.core.quantiles import quantile_interval, quantile_samples
 from harness.core.timeline import Window
 from harness.core.websocket import WebSockets
 
@@ -25,7 +26,6 @@ __all__ = [
     "Metric",
     "Selector",
     "measure",
-    "quantile_samples",
     "window_of",
 ]
 
@@ -37,15 +37,6 @@ OF_A_MIGRATION = ("migration", "observer", "catalog")
 
 TICK_SAMPLES = 100
 """Ticks of the hub that its p99 needs. They are our own and even, so fewer than of requests will do."""
-
-
-def quantile_samples(q: float) -> int:
-    """Samples that a quantile needs: ten beyond it.
-
-    >>> [quantile_samples(q) for q in (0.5, 0.95, 0.99)]
-    [20, 200, 1000]
-    """
-    return round(10 / (1 - q))
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ def measure(facts: Facts, selector: Selector, window: Window | None = None, enou
         return Measured(None, 0, f"no request was named {selector.endpoint!r}; there were: {known}")
     found = metric.compute(facts, where, selector.endpoint)
     if enough and found.value is not None and (found.samples or 0) < metric.minimum:
-        return replace(found, value=None, why=_too_few(metric.minimum, found.samples or 0))
+        return replace(found, value=None, why=_too_few(metric.minimum, found.samples or 0), confidence=None)
     return found
 
 
@@ -130,83 +121,7 @@ def _too_few(needed: int, found: int) -> str:
     return f"needs {needed} samples, has {found}"
 
 
-# what is measured
-
-
-def _latency(q: float, facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    values = client.ok_latencies(client.inside(facts.record.samples, window, endpoint))
-    return _of_values(values, q)
-
-
-def _service(q: float, facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    found = client.inside(facts.record.samples, window, endpoint)
-    return _of_values(found.service[found.outcome == Outcome.OK], q)
-
-
-def _of_values(values: Floats, q: float) -> Measured:
-    why = "" if len(values) else "no request was answered ok"
-    return Measured(client.quantile(values, q), len(values), why)
-
-
-def _mean(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    values = client.ok_latencies(client.inside(facts.record.samples, window, endpoint))
-    return Measured(float(np.mean(values)), len(values)) if len(values) else _of_values(values, 0.5)
-
-
-def _slice_p95(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    samples = facts.record.samples
-    if endpoint is not None:
-        samples = client.inside(samples, window, endpoint)
-    pieces = client.slices_with(samples, window, quantile_samples(0.95))
-    if not pieces:
-        return _latency(0.95, facts, window, endpoint)
-    return max(
-        (_of_values(client.ok_latencies(client.inside(samples, piece)), 0.95) for piece in pieces),
-        key=lambda measured: measured.value or 0.0,
-    )
-
-
-def _tail_p95(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    samples = facts.record.samples
-    if endpoint is not None:
-        samples = client.inside(samples, window, endpoint)
-    tail = client.tail_with(samples, window, quantile_samples(0.95))
-    return _of_values(client.ok_latencies(client.inside(samples, tail)), 0.95)
-
-
-def _requests(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    count = len(client.inside(facts.record.samples, window, endpoint))
-    return Measured(float(count), count)
-
-
-def _errors(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    found = client.inside(facts.record.samples, window, endpoint)
-    return Measured(float(np.count_nonzero(found.outcome == Outcome.ERROR)), len(found))
-
-
-def _error_ratio(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    found = client.inside(facts.record.samples, window, endpoint)
-    return Measured(client.share_of_errors(found), len(found), "" if len(found) else "no request was due")
-
-
-def _throughput(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    found = client.inside(facts.record.samples, window, endpoint)
-    return Measured(client.throughput(found, window), len(found))
-
-
-def _rate(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    found = client.inside(facts.record.samples, window, endpoint)
-    return Measured(client.rate(found, window), len(found))
-
-
-def _stall(facts: Facts, window: Window, endpoint: str | None) -> Measured:
-    value = client.stall(facts.record.samples, window, endpoint)
-    count = len(client.inside(facts.record.samples, window, endpoint))
-    return Measured(value, count, "" if value is not None else _no_stall(count))
-
-
-def _no_stall(count: int) -> str:
-    return "what was asked for was broken before" if count else "no request was due"
+# what else is measured
 
 
 def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
@@ -247,7 +162,8 @@ def _ws_delivery_p99(facts: Facts, _window: Window, _endpoint: str | None) -> Me
     found = facts.websocket
     if not found.delivered:
         return Measured(None, 0, _nothing_came(found))
-    return Measured(found.delivery_p99_s, len(found.delays_s), found.why_no_delay)
+    interval = quantile_interval(np.array(found.delays_s), 0.99)
+    return Measured(found.delivery_p99_s, len(found.delays_s), found.why_no_delay, interval)
 
 
 def _ws_missed(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
@@ -263,39 +179,6 @@ def _ws_missed(facts: Facts, _window: Window, _endpoint: str | None) -> Measured
 def _nothing_came(found: WebSockets) -> str:
     often = max(found.odd, key=lambda what: found.odd[what], default=None)
     return "no message was delivered" + (f" ({found.odd[often]} × {often})" if often else "")
-
-
-def _migration_duration(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    migrations = facts.in_phase(window.name)
-    if not migrations or any(m.duration_s is None for m in migrations):
-        return Measured(None, None, "the time from its first statement to its last commit is not known")
-    seconds = sum(m.duration_s or 0.0 for m in migrations)
-    return Measured(seconds, sum(len(m.trace.migration_statements) for m in migrations))
-
-
-def _blocked(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    return _of_waits(facts, window, sum)
-
-
-def _lock_wait_max(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    return _of_waits(facts, window, lambda seconds: max(seconds, default=0.0))
-
-
-def _of_waits(facts: Facts, window: Window, combine: Callable[[list[float]], float]) -> Measured:
-    seconds = [charge.seconds for charge in facts.attribution.service if charge.phase == window.name]
-    why = why_unseen(facts, window.name)
-    return Measured(None if why else float(combine(seconds)), len(seconds), why)
-
-
-def _rewrites(facts: Facts, window: Window, _endpoint: str | None) -> Measured:
-    migrations = facts.in_phase(window.name)
-    if not migrations or not all(migration.traced for migration in migrations):
-        return Measured(None, None, "the migration was not traced")
-    blind = [reason for migration in migrations for reason in migration.trace.blind]
-    if blind:
-        return Measured(None, None, f"not all of its statements were seen: {blind[0]}")
-    own = [statement for migration in migrations for statement in migration.trace.migration_statements]
-    return Measured(float(sum(len(statement.rewrites) for statement in own)), len(own))
 
 
 def _client(
@@ -315,7 +198,7 @@ def _quantiles() -> list[Metric]:
             f"{q:.0%} of the requests answered ok were answered within this, from their intended start",
             "s",
             quantile_samples(q),
-            partial(_latency, q),
+            partial(clients.latency, q),
         )
         for q in (0.5, 0.9, 0.95, 0.99)
     ]
@@ -325,24 +208,42 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         *_quantiles(),
-        _client("max", "longest latency of a request answered ok", "s", 1, partial(_latency, 1.0)),
-        _client("mean", "mean latency of the requests answered ok", "s", 20, _mean),
+        _client("max", "longest latency of a request answered ok", "s", 1, partial(clients.latency, 1.0)),
+        _client("mean", "mean latency of the requests answered ok", "s", 20, clients.mean),
         _client(
-            "service_p95", "as p95, but from the send", "s", quantile_samples(0.95), partial(_service, 0.95)
+            "service_p95",
+            "as p95, but from the send",
+            "s",
+            quantile_samples(0.95),
+            partial(clients.service, 0.95),
         ),
-        _client("slice_p95", "p95 of the phase's worst 5 s", "s", quantile_samples(0.95), _slice_p95),
-        _client("tail_p95", "p95 of the phase's last 5 s", "s", quantile_samples(0.95), _tail_p95, "recover"),
-        _client("error_ratio", "errors among all requests", "ratio", RATIO_SAMPLES, _error_ratio),
-        _client("errors", "requests that ended in an error", "count", 1, _errors),
-        _client("throughput", "requests answered ok per second", "/s", RATIO_SAMPLES, _throughput),
-        _client("rate", "requests sent per second", "/s", RATIO_SAMPLES, _rate),
-        _client("requests", "requests that were due or under way", "count", 0, _requests),
+        _client(
+            "lag_p99",
+            "p99 of the time from the intended start to the send",
+            "s",
+            quantile_samples(0.99),
+            partial(clients.lag, 0.99),
+        ),
+        _client("slice_p95", "p95 of the phase's worst 5 s", "s", quantile_samples(0.95), clients.slice_p95),
+        _client(
+            "tail_p95",
+            "p95 of the phase's last 5 s",
+            "s",
+            quantile_samples(0.95),
+            clients.tail_p95,
+            "recover",
+        ),
+        _client("error_ratio", "errors among all requests", "ratio", RATIO_SAMPLES, clients.error_ratio),
+        _client("errors", "requests that ended in an error", "count", 1, clients.errors),
+        _client("throughput", "requests answered ok per second", "/s", RATIO_SAMPLES, clients.throughput),
+        _client("rate", "requests sent per second", "/s", RATIO_SAMPLES, clients.rate),
+        _client("requests", "requests that were due or under way", "count", 0, clients.requests),
         _client(
             "stall",
             "longest wait for an ok answer, or run of arrivals that got none, of any endpoint",
             "s",
             1,
-            _stall,
+            clients.stall,
         ),
         _ledger(
             "lost_writes",
@@ -413,9 +314,17 @@ METRICS: dict[str, Metric] = {
             "migrate",
             0,
             "migration",
-            _migration_duration,
+            migrations.migration_duration,
         ),
-        Metric("rewrites", "tables that it wrote anew", "count", "migrate", 0, "migration", _rewrites),
+        Metric(
+            "rewrites",
+            "tables that it wrote anew",
+            "count",
+            "migrate",
+            0,
+            "migration",
+            migrations.rewrites,
+        ),
         Metric(
             "blocked",
             "session-seconds that the service's sessions waited because of the migration",
@@ -423,7 +332,7 @@ METRICS: dict[str, Metric] = {
             "migrate",
             0,
             "observer",
-            _blocked,
+            migrations.blocked,
         ),
         Metric(
             "lock_wait_max",
@@ -432,7 +341,7 @@ METRICS: dict[str, Metric] = {
             "migrate",
             0,
             "observer",
-            _lock_wait_max,
+            migrations.lock_wait_max,
         ),
     )
 }

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from harness.core.blocks import BlockStream
 
-__all__ = ["SAMPLE", "TICK_S", "U32", "Outcome", "SampleTable", "pack_sample"]
+__all__ = ["SAMPLE", "SAMPLE_TYPE", "TICK_S", "U32", "Outcome", "SampleTable", "pack_sample"]
 
 TICK_S = 1e-5
 """Seconds in one unit of a packed instant."""
 
 SAMPLE = struct.Struct("<IIIHBB")
-_DTYPE = np.dtype(
+SAMPLE_TYPE = np.dtype(
     [
         ("intended", "<u4"),
         ("latency", "<u4"),
@@ -116,7 +116,7 @@ class SampleTable:
         """Unpack the streams of all workers; `base_at` is each worker's zero in run time (0 when unknown)."""
         endpoints: dict[str, int] = {}
         causes: dict[str, int] = {"": 0}
-        records = [np.frombuffer(stream.payload, _DTYPE) for stream in streams]
+        records = [np.frombuffer(stream.payload, SAMPLE_TYPE) for stream in streams]
         at = [
             r["intended"] * TICK_S + base_at.get(s.worker, 0.0) for r, s in zip(records, streams, strict=True)
         ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from harness.core.measured import Interval
 from harness.core.secrets import mask
 
 __all__ = [
@@ -51,7 +52,8 @@ class ExitCode(IntEnum):
 class GateResult:
     """One gate's outcome. `observed` and `limit` are in `unit` (s, ratio, /s, count); None is unknown.
 
-    `status`: pass | fail | inconclusive | not_applicable.
+    `status`: pass | fail | inconclusive | not_applicable. `confidence` encloses, with 95 %, the quantile that
+    was observed; None for what is no quantile.
     """
 
     name: str
@@ -62,6 +64,7 @@ class GateResult:
     unit: str | None = None
     samples: int | None = None
     why: str = ""
+    confidence: Interval | None = None
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `gates[]`."""
@@ -70,6 +73,7 @@ class GateResult:
             "expression": self.expression,
             "status": self.status,
             "observed": rounded(self.observed),
+            "confidence": self.confidence and [rounded(bound) for bound in self.confidence],
             "limit": rounded(self.limit),
             "unit": self.unit,
             "samples": self.samples,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.core.client import quantile
 from harness.core.clock_offset import ClockOffset, offset_between
 from harness.core.events import Event, Kind
+from harness.core.quantiles import quantile
 from harness.core.record import SocketChange, WebSocketPoint
 from harness.core.timeline import Window
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.words import clean, count, pair
+from harness.report.words import between, clean, count, pair
 
 __all__ = ["MARKS", "Gate", "gates_of", "word"]
 
@@ -16,7 +16,10 @@ _SHOWN = ("fail", "inconclusive", "pass", "not_applicable")
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: what it asks, what was observed, over how many samples, and why it came out so."""
+    """One gate: what it asks, what was observed, over how many samples, and why it came out so.
+
+    `confidence` are the bounds of an observed quantile, "" for what is none.
+    """
 
     mark: str
     status: str
@@ -27,6 +30,12 @@ class Gate:
     limit: str
     samples: str
     why: str
+    confidence: str = ""
+
+    @property
+    def sure(self) -> str:
+        """The bounds with what they mean, for where no heading says it."""
+        return f"95 % confidence: {self.confidence}" if self.confidence else ""
 
 
 def gates_of(gates: Iterable[Mapping[str, Any]]) -> tuple[Gate, ...]:
@@ -53,4 +62,5 @@ def _gate(gate: Mapping[str, Any]) -> Gate:
         limit=limit,
         samples=count(gate.get("samples")),
         why=clean(gate.get("why") or ""),
+        confidence=between(gate.get("confidence"), gate.get("unit")),
     )

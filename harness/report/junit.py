@@ -91,7 +91,8 @@ def _blame(view: View) -> str:
 
 
 def _message(gate: Gate) -> str:
-    return f"observed {gate.observed}, limit {gate.limit}, samples {gate.samples}. {gate.why}".rstrip()
+    sure = f" ({gate.sure})" if gate.sure else ""
+    return f"observed {gate.observed}{sure}, limit {gate.limit}, samples {gate.samples}. {gate.why}".rstrip()
 
 
 def _xml(text: str) -> str:

@@ -31,10 +31,19 @@ def _lines(view: View) -> Iterator[str]:
     yield ""
     yield from _blame(view)
     yield from table(
-        ("Status", "Gate", "Expression", "Observed", "Limit", "Samples", "Why"),
-        "lll rrr l",
+        ("Status", "Gate", "Expression", "Observed", "95 % confidence", "Limit", "Samples", "Why"),
+        "lll rrrr l",
         (
-            (f"{g.mark} {g.word}", g.name, _code(g.expression), g.observed, g.limit, g.samples, g.why)
+            (
+                f"{g.mark} {g.word}",
+                g.name,
+                _code(g.expression),
+                g.observed,
+                g.confidence,
+                g.limit,
+                g.samples,
+                g.why,
+            )
             for g in view.gates
         ),
         raw=(2,),

@@ -199,7 +199,8 @@ def _gates(view: View) -> Table:
     for gate in view.gates:
         status = Text(f"{gate.mark} {_SHORT.get(gate.status, gate.word)}", _STYLES[gate.status], no_wrap=True)
         expression = "" if gate.expression == gate.name else gate.expression
-        last = Text.assemble((expression, "dim"), "\n" if expression and gate.why else "", gate.why)
+        lines = (Text(expression, "dim"), Text(gate.sure, "dim"), Text(gate.why))
+        last = Text("\n").join(line for line in lines if line)
         table.add_row(status, Text(gate.name), *map(Text, (gate.observed, gate.limit, gate.samples)), last)
     return table
 

@@ -6,11 +6,12 @@ Three significant digits everywhere: a latency measured on a busy machine carrie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "ABSENT",
     "amount",
+    "between",
     "byte_unit",
     "clean",
     "count",
@@ -127,6 +128,11 @@ def pair(observed: object, limit: object, unit: str | None) -> tuple[str, str]:
     if words[0] == words[1] and observed != limit:
         return f"{observed} {unit or ''}".strip(), f"{limit} {unit or ''}".strip()
     return words
+
+
+def between(bounds: Sequence[object] | None, unit: str | None) -> str:
+    """An interval, `18.3 ms to 21 ms`; "" for none."""
+    return " to ".join(amount(bound, unit) for bound in bounds or ())
 
 
 def _digits(value: float) -> str:

@@ -717,6 +717,46 @@ def test_what_the_limit_lacks_is_told() -> None:
     assert result(record, "g").why == "p95 of rollback: the run never came to phase rollback"
 
 
+def spread(low: float, high: float) -> SampleTable:
+    """Latencies that rise evenly from `low` to `high` within the impact window, in no order of time."""
+    own = 100 * 10
+    rows = ((27 + n / 100, low + (high - low) * (n * 7 % own) / own) for n in range(own))
+    return joined(without(steady(), 27.0, 37.0), samples(rows))
+
+
+def test_a_quantile_gate_tells_where_the_true_one_lies() -> None:
+    found = result(a_record(a_plan(gates=("g: p95 < 1s",)), spread(0.1, 0.2)), "g")
+    assert found.confidence is not None
+    assert found.observed is not None
+    low, high = found.confidence
+    assert 0.19 < low < found.observed < high < 0.2
+    assert (found.status, found.why) == ("pass", "")
+
+
+@pytest.mark.parametrize(("limit", "status"), [("194ms", "fail"), ("196ms", "pass")])
+def test_what_lies_near_its_limit_says_so_on_either_side(limit: str, status: str) -> None:
+    found = result(a_record(a_plan(gates=(f"g: p95 < {limit}",)), spread(0.1, 0.2)), "g")
+    assert (found.status, found.why) == (status, "so near the limit that chance may have decided it")
+
+
+def test_what_is_clear_of_its_limit_does_not() -> None:
+    for limit, status in (("150ms", "fail"), ("210ms", "pass")):
+        found = result(a_record(a_plan(gates=(f"g: p95 < {limit}",)), spread(0.1, 0.2)), "g")
+        assert (found.status, found.why) == (status, "")
+
+
+@pytest.mark.parametrize("gate", ["error_ratio < 1%", "max < 1s", "p95 < 1s for 1s"])
+def test_what_is_no_quantile_of_the_window_has_no_interval(gate: str) -> None:
+    found = result(a_record(a_plan(gates=(f"g: {gate}",))), "g")
+    assert (found.status, found.confidence) == ("pass", None)
+
+
+def test_too_few_samples_have_no_interval_and_decide_nothing() -> None:
+    few = joined(without(steady(), 27.0, 37.0), steady(27.0, 37.0, rate=19.0))
+    found = result(a_record(a_plan(gates=("g: p95 < 1s",)), few), "g")
+    assert (found.status, found.observed, found.confidence) == ("inconclusive", None, None)
+
+
 def test_a_gate_under_a_builtin_name_replaces_it() -> None:
     gates = check_gates(a_plan(gates=("stall: stall < 9s",)))
     (stall,) = [gate for gate in gates if gate.name == "stall"]

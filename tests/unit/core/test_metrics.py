@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.core.events import Kind
 from harness.core.facts import Facts, facts_of
-from harness.core.metrics import METRICS, Selector, measure, quantile_samples
+from harness.core.metrics import METRICS, Selector, measure
 from harness.core.observation import Observed
+from harness.core.quantiles import quantile_samples
 from harness.core.record import FinalRead, Watch
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
@@ -76,6 +78,7 @@ def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
         ("max", 0.02),
         ("mean", 0.02),
         ("service_p95", 0.02),
+        ("lag_p99", 0.0),
         ("slice_p95", 0.02),
         ("tail_p95", 0.02),
         ("error_ratio", 0.0),
@@ -113,6 +116,21 @@ def test_the_table_above_names_every_metric() -> None:
 def test_a_quantile_needs_ten_samples_beyond_it(q: float, needed: int) -> None:
     assert quantile_samples(q) == needed
     assert METRICS[f"p{round(q * 100)}"].minimum == needed
+
+
+def test_latency_service_time_and_lag_are_told_apart() -> None:
+    table = steady()
+    late = facts(replace(table, latency=np.full(len(table), 0.05)))
+    assert value("p95", late) == pytest.approx(0.05)
+    assert value("service_p95", late) == pytest.approx(0.02)
+    assert value("lag_p99", late) == pytest.approx(0.03)
+
+
+def test_lag_is_of_all_requests_however_they_ended() -> None:
+    table = steady(outcome=Outcome.ERROR)
+    failed = facts(replace(table, latency=np.full(len(table), 0.05)))
+    assert value("lag_p99", failed) == pytest.approx(0.03)
+    assert value("service_p95", failed) is None
 
 
 def test_too_few_samples_are_told() -> None:

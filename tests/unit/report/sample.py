@@ -122,6 +122,7 @@ def red_verdict() -> dict[str, Any]:
     verdict["gates"][4].update(
         status="inconclusive", observed=None, samples=143, why="143 samples, a p95 needs 200"
     )
+    verdict["gates"][2]["confidence"] = [8.71, 9.02]
     waited = "statement 1 of c41f0a7be2d9 (ALTER TABLE documents …) made a session wait for 9.22 s"
     verdict["gates"][2]["why"] = waited
     verdict["blame"] = sample_evidence.blame()

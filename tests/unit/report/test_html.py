@@ -92,6 +92,7 @@ def test_the_report_is_readable_without_the_chart(red: str) -> None:
         "✘ red ix_documents_slug",
         "Exact: read within the migration's own transaction",
         "✘ fail stall",
+        "8.94 s 8.71 s to 9.02 s 105 ms",
         "UPDATE documents SET title_search = to_tsvector('simple', title || ' ' || coalesce(body, '')),",
         "1,204 acknowledged writes",
         "PUT /documents/[id]",

@@ -27,6 +27,8 @@ def test_a_gate_is_a_test_case_with_the_result_of_its_status() -> None:
     assert found["stall"].attrib["name"] == "stall: stall{phase=migrate} <= 1s"
     assert found["stall"].attrib["classname"] == "migrate-under-load"
     assert found["stall"][0].attrib["message"].startswith("observed 9.31 s, limit 1 s, samples 898. worst")
+    sure = "observed 8.94 s (95 % confidence: 8.71 s to 9.02 s), limit 105 ms"
+    assert found["latency"][0].attrib["message"].startswith(sure)
 
 
 def test_the_suite_counts_and_tells_run_and_revisions() -> None:

@@ -20,9 +20,10 @@ def test_the_summary_begins_with_the_verdict_and_its_cause() -> None:
 def test_numbers_and_gates_read_as_written() -> None:
     text = markdown.render(sample.red())
     assert (
-        "| ✘ fail | stall | <code>stall{phase=migrate} &#60;= 1s</code> | 9.31 s | 1 s | 898 |"
+        "| ✘ fail | stall | <code>stall{phase=migrate} &#60;= 1s</code> | 9.31 s |  | 1 s | 898 |"
         " worst from 30.4 s to 35.4 s |"
     ) in text
+    assert "| 8.94 s | 8.71 s to 9.02 s | 105 ms |" in text
     assert "| migrate | 11.2 s | 898 | 31.2/s | 2.1 % | 3.58 s | 8.94 s | 10.7 s | 13.4 s | 9.31 s |" in text
     assert "- **Ledger**: 1,204 acknowledged writes" in text
 

@@ -36,6 +36,7 @@ def test_a_red_run_says_why_in_its_first_lines(red: str) -> None:
     "words",
     [
         "✘ fail     stall                9.31 s      1 s      898  stall{phase=migrate} <= 1s",
+        "95 % confidence: 8.71 s to 9.02 s",
         "? unclear  recovery",
         "– n/a      catalog",
         "migrate       11.2 s       898      31.2/s   2.1 %   3.58 s   8.94 s",

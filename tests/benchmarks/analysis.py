@@ -1,0 +1,166 @@
+"""What judging a long run costs: `python -m tests.benchmarks.analysis [SAMPLES]`.
+
+Makes the run directory of so many requests (six million): ten minutes on four workers, twelve endpoints of
+which half wait five seconds for a lock, and a recovery slow enough to be resampled. `harness analyze` then
+judges it in a process of its own. Beside it the least that any reader of these files does: inflate the
+blocks, and take three quantiles of all latencies. Printed are seconds, the most memory that was resident,
+and the size of the reports.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.core.blocks import Block, read_blocks
+from harness.core.events import Event, Kind
+from harness.core.samples import SAMPLE_TYPE
+from harness.run.analysis import analyze
+from harness.store import RunDirectory
+from tests.fix_record import a_plan, events, healthy, trace_records
+
+SAMPLES = 6_000_000
+WORKERS = ("w1", "w2", "w3", "w4")
+ENDPOINTS = 12
+LOAD_S = 600
+STATEMENT = (302.0, 307.0)
+PHASES = {
+    "warmup": 0.0,
+    "baseline": 5.0,
+    "launch": 300.0,
+    "migrate": 302.0,
+    "recover": 332.0,
+    "drain": float(LOAD_S),
+    "final_read": LOAD_S + 1.0,
+}
+LIMIT_MB = 1000.0
+LIMIT_S = 15.0
+REPORT_MB = 4.0
+
+Packed = npt.NDArray[np.void]
+
+
+def packed(size: int) -> Iterator[Packed]:
+    """The requests of each second, as one worker packs them."""
+    random = np.random.default_rng(1)
+    rate = size // LOAD_S // len(WORKERS)
+    for second in range(LOAD_S):
+        at = second + np.sort(random.random(rate))
+        service = random.lognormal(np.log(0.008), 0.6, rate)
+        endpoint = random.integers(ENDPOINTS, size=rate)
+        if second >= LOAD_S - 5:
+            service *= 4
+        held = (at >= STATEMENT[0]) & (at < STATEMENT[1]) & (endpoint % 2 == 0)
+        service[held] += STATEMENT[1] - at[held]
+        rows = np.zeros(rate, SAMPLE_TYPE)
+        rows["intended"] = at * 1e5
+        rows["service"] = service * 1e6
+        rows["latency"] = rows["service"] + (random.random(rate) * 300).astype(np.uint32)
+        rows["endpoint"] = endpoint
+        rows["outcome"] = random.random(rate) < 0.001
+        rows["cause"] = rows["outcome"]
+        yield rows[np.argsort(at + service)]
+
+
+def make(root: Path, size: int) -> Path:
+    """The run directory."""
+    plan = replace(a_plan(), run_root=str(root))
+    directory = RunDirectory.create(plan, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    begun = 301.0
+    for event in events(
+        plan,
+        phases=PHASES,
+        trace=trace_records(*STATEMENT),
+        ended_at=STATEMENT[1] + 0.1,
+        stop_at=float(LOAD_S),
+    ):
+        if event.kind in (Kind.MIGRATION_BEGIN, Kind.ANNOUNCED):
+            directory.append_event(replace(event, at=begun))
+        elif event.kind not in (Kind.WORKER_JOINED, Kind.WORKER_FINAL):
+            directory.append_event(event)
+    directory.write_json("environment.json", {"python": "3.11.9"})
+    tables = {
+        "endpoints": {str(number): f"GET /endpoint/{number}" for number in range(ENDPOINTS)},
+        "causes": {"1": "status 503"},
+    }
+    final = {"samples": LOAD_S, "operations": 0, "unfinished": 0}
+    for number, worker in enumerate(WORKERS):
+        directory.append_event(
+            Event(0.0, Kind.WORKER_JOINED, {"worker": worker, "base_at": number * 0.01, "pid": 7 + number})
+        )
+        count = 0
+        for sequence, rows in enumerate(packed(size)):
+            block = Block(worker, sequence, len(rows), rows.tobytes(), {} if sequence else tables)
+            directory.append_block("samples", block.encode())
+            count += len(rows)
+        told = {**final, "worker": worker, "started": count, "finished": count}
+        directory.append_event(Event(LOAD_S + 1.5, Kind.WORKER_FINAL, told))
+        for point in healthy(float(LOAD_S)):
+            directory.append_line("health.ndjson", asdict(replace(point, worker=worker, late_ms=(1.0,) * 50)))
+    directory.close()
+    return directory.path
+
+
+def harness(path: Path) -> int:
+    """The whole analysis, as the run ends with it; how many requests its phases count."""
+    verdict, _ = analyze(path)
+    return int(verdict.details["load"]["finished"] + verdict.details["load"]["unfinished"])
+
+
+def least(path: Path) -> int:
+    """Inflate, and three quantiles; how many requests there are."""
+    blocks, _ = read_blocks((path / "samples.blocks").read_bytes())
+    rows = np.frombuffer(b"".join(block.payload for block in blocks), SAMPLE_TYPE)
+    np.quantile(rows["latency"] * 1e-6, (0.5, 0.95, 0.99))
+    return len(rows)
+
+
+WAYS = {"harness": harness, "least": least}
+
+
+def measure(way: str, path: Path) -> None:
+    """In the child: print the requests, the seconds, and the megabytes that were resident at most.
+
+    `VmHWM` is of this program alone; `ru_maxrss` also counts whoever started it.
+    """
+    begun = time.perf_counter()
+    requests = WAYS[way](path)
+    seconds = time.perf_counter() - begun
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    resident_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    print(requests, seconds, resident_kb / 1024)  # noqa: T201
+
+
+def main(size: int) -> int:
+    """Print both ways and their ratio; 1 when the harness is over its limits or lost a request."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = make(Path(folder), size)
+        told = {}
+        for way in WAYS:
+            command = [sys.executable, "-m", "tests.benchmarks.analysis", way, str(path)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            told[way] = tuple(map(float, said))
+            requests, seconds, megabytes = told[way]
+            print(f"{requests:11,.0f} requests, {way:8} {seconds:6.2f} s {megabytes:6.0f} MB")  # noqa: T201
+        reports = sum(file.stat().st_size for file in path.iterdir() if file.suffix != ".blocks") / 1e6
+    (requests, seconds, megabytes), (all_of, least_s, least_mb) = told["harness"], told["least"]
+    print(f"harness / least {seconds / least_s:19.1f}   {megabytes / least_mb:6.1f}")  # noqa: T201
+    print(f"files beside the samples {reports:13.1f} MB")  # noqa: T201
+    too_much = seconds > LIMIT_S or megabytes > LIMIT_MB or reports > REPORT_MB
+    return int(too_much or requests != all_of)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in WAYS:
+        measure(sys.argv[1], Path(sys.argv[2]))
+    else:
+        raise SystemExit(main(int(sys.argv[1]) if sys.argv[1:] else SAMPLES))
