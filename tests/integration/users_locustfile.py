@@ -1,6 +1,7 @@
 """MigrationUser at work in a real Locust, with no more of the harness around it than records what it does.
 
-Writes what was recorded as JSON to the file that USERS_RECORD names.
+Runs for six seconds, and on a busy machine until each of USERS_ENDPOINTS (JSON) was asked; writes what was
+recorded as JSON to the file that USERS_RECORD names.
 """
 
 import os
@@ -96,6 +97,8 @@ def _on_start(environment: Any, **_: Any) -> None:
 
 
 def _finish(environment: Any) -> None:
+    wanted = set(json.loads(os.environ["USERS_ENDPOINTS"]))
+    wait_until(lambda: wanted <= {name for name, _ in environment.stats.entries}, 30.0, gevent.sleep)
     valve.close()
     wait_until(lambda: not recorder.in_flight and not valve.busy_users(), 10.0, gevent.sleep)
     reads = [*subscription._settle_all(), *users._read_everything_back()]
