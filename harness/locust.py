@@ -29,6 +29,7 @@ from locust.event import EventHook
 
 import harness.load.isolation  # noqa: F401 - it registers what it does
 from harness.clock import Sleep
+from harness.core.arrivals import CLOSED
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -149,6 +150,7 @@ class Composition:
             worker_count=1,
             accounts=accounts,
             accounts_file=self.plan.accounts,
+            arrivals=self.plan.arrivals,
         )
         self.load.begin(self.prepared.directory, settings, self.session.zero)
         self.prepared = None
@@ -295,6 +297,7 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
             user.stream.check(user.__name__)
     for name, total in totals:
         total.check(name)
+    paced = bool(ours) and all(user.wait_time is MigrationUser.wait_time for user in ours)
     return replace(
         plan,
         ledger=any(resource.writes for _, resource in declared),
@@ -304,9 +307,10 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
         authentication=any(not isinstance(user.auth, NoAuth) for user in ours),
         tokens=any(user.auth.bears_token for user in ours),
         undeclared=tuple(f"{name}.{one.name} {limit}." for name, one in declared for limit in one.limits),
-        paced=bool(ours),
+        paced=paced,
+        arrivals=plan.arrivals if paced else CLOSED,
         # A load shape that moves the users moves the rate with them.
-        target_rate=plan.target_rate if ours and plan.shape is None else None,
+        target_rate=plan.target_rate if paced and plan.shape is None else None,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.core.arrivals import CLOSED
 from harness.core.client import inside
 from harness.core.events import Event, Kind
 from harness.core.facts import Facts
@@ -119,9 +120,11 @@ def _pace(facts: Facts, uses: Uses) -> Iterator[str]:
     if not facts.record.plan.paced:
         yield "A target rate is not applicable: the locustfile's users set their own pace."
     closed = uses.users(Use.REQUESTS, HTTP, FAST_HTTP, BY_HAND)
-    if closed:
+    all_of_them = facts.record.plan.arrivals == CLOSED and (facts.record.plan.paced or not closed)
+    if closed or all_of_them:
+        who = "the users" if all_of_them else _who(closed)
         yield (
-            f"Latency of {_who(closed)} counts from the send, and a user that waits for an answer asks for"
+            f"Latency of {who} counts from the send, and a user that waits for an answer asks for"
             " nothing else: what would have been asked meanwhile is in no percentile (coordinated omission)."
             " The stall gate sees the wait itself."
         )

@@ -64,6 +64,7 @@ def _load(plan: Plan) -> Iterator[tuple[str, object]]:
     yield "service", "the reference service" if plan.host is None else "an own service"
     yield "users", plan.users
     yield "target rate", "none" if plan.target_rate is None else f"{plan.target_rate:g}/s"
+    yield "arrivals", plan.arrivals
     if plan.host is None:
         yield "documents", f"{plan.rows:,}"
 

@@ -16,7 +16,7 @@ from harness.core.details_migration import migration_json
 from harness.core.drill_grades import drill_results
 from harness.core.events import Kind
 from harness.core.facts import Facts
-from harness.core.generator import fitness, users
+from harness.core.generator import arrivals_of, fitness, users
 from harness.core.invariants import invariants_json
 from harness.core.migrations import Migration
 from harness.core.operations import Operation, OperationKind
@@ -214,6 +214,8 @@ def _load(facts: Facts) -> Json:
         "users": users(facts.record.health),
         "workers": len(joined),
         "workers_lost": len(facts.lost_workers),
+        "arrivals": facts.record.plan.arrivals,
+        **_arrivals(facts),
         "target_rate": rounded(facts.record.plan.target_rate),
         "achieved_rate": rounded(rate(samples, baseline)) if baseline else None,
         "hub_late_p99_s": rounded(fitness(facts.record.health, facts.judged).late_p99_s),
@@ -222,3 +224,9 @@ def _load(facts: Facts) -> Json:
         "reopened": uses_of(events).total(Use.REOPENED) if finals else None,
         "unfinished": unfinished,
     }
+
+
+def _arrivals(facts: Facts) -> Json:
+    """How many arrivals were due in the run and begun, over all workers; None when one did not tell."""
+    found = arrivals_of(facts.record.health)
+    return {"due": found and found.due, "begun": found and found.begun}

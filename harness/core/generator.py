@@ -11,7 +11,7 @@ import numpy as np
 from harness.core.record import HealthPoint
 from harness.core.timeline import Window
 
-__all__ = ["Fitness", "fitness", "users"]
+__all__ = ["Arrivals", "Fitness", "arrivals_of", "fitness", "users"]
 
 BUSY_RATIO = 0.9
 """Share of a core from which a worker is saturated: its hub has no slack left for a late answer."""
@@ -53,3 +53,20 @@ def users(health: Iterable[HealthPoint]) -> int | None:
     for point in health:
         highest[point.worker] = max(point.users, highest.get(point.worker, 0))
     return sum(highest.values()) if highest else None
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How many arrivals were due, and of how many the task began."""
+
+    due: int
+    begun: int
+
+
+def arrivals_of(health: Iterable[HealthPoint]) -> Arrivals | None:
+    """The arrivals of the run, over all workers; None where one of them did not tell."""
+    last = {point.worker: point for point in health}
+    told = [(p.due, p.begun) for p in last.values() if p.due is not None and p.begun is not None]
+    if not last or len(told) < len(last):
+        return None
+    return Arrivals(sum(due for due, _ in told), sum(begun for _, begun in told))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from harness.core.arrivals import CLOSED, SCHEDULED, check_arrivals
 from harness.core.drills import Drill
 from harness.core.drills import parse as parse_drill
 from harness.core.secrets import MASK, is_secret, mask, password_in
@@ -136,6 +137,7 @@ class Plan:
     users: int = 30
     spawn_rate: float = 30.0
     target_rate: float | None = 80.0  # requests per second over all users; None: the locustfile decides
+    arrivals: str = SCHEDULED  # what makes users ask, one of `core/arrivals.py`
     seed: int = 1
     accounts: str | None = None  # path of the file that lists them; None: they are named by number
 
@@ -263,6 +265,7 @@ class Plan:
             _at_least(flag, seconds, least, " seconds")
         self.check_prepare()
         self._check_rates()
+        check_arrivals(self.arrivals)
         if self.placebo and self.rolls_back:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
@@ -403,6 +406,7 @@ class Plan:
             if key in known
         }
         values.setdefault("probe_s", 0.0)  # a run of a version that tried no sessions
+        values.setdefault("arrivals", SCHEDULED if values.get("paced", True) else CLOSED)
         values["migrations"] = tuple(_migration_from(one) for one in data.get("migrations", ()))
         values["migration_environment"] = _pairs(data.get("migration_environment", ()))
         return cls(**values)

@@ -100,6 +100,7 @@ KEYS: tuple[Key, ...] = (
     Key("load", "users", WHOLE, "--users", "How many users drive the service."),
     Key("load", "spawn-rate", NUMBER, "--spawn-rate", "How many users start per second."),
     Key("load", "target-rate", NUMBER, "--target-rate"),
+    Key("load", "arrivals", TEXT, "--arrivals"),
     Key("load", "accounts", PATH, "--accounts"),
     Key("phases", "warmup", DURATION, "--warmup-time"),
     Key("phases", "baseline", DURATION, "--baseline-time"),

@@ -107,6 +107,8 @@ class HealthPoint:
     memory_mb: float | None
     late_ms: tuple[float, ...]  # how late each tick of the hub came
     logins: int | None = None  # accounts that were given credentials by a login
+    due: int | None = None  # arrivals so far in this run
+    begun: int | None = None  # of them, tasks that began
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
+from harness.core.arrivals import MODELS
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -72,7 +73,7 @@ def add_arguments(
         plan.target_rate or 0.0,
         "Requests per second over all users; 0: the locustfile decides.",
     )
-
+    flags.text("--arrivals", plan.arrivals, f"What makes users ask: {', '.join(MODELS)}.")
     flags.text("--accounts", None, "CSV or JSON file of the accounts that the users act as.")
 
     flags.under("Migration: what is migrated")
@@ -227,6 +228,7 @@ def plan_from(
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,
+        arrivals=options.arrivals,
         accounts=options.accounts or None,
         shape=shape,
         **_phase_times(options),

@@ -21,6 +21,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from harness.clock import monotonic, wait_until
 from harness.core.record import FinalRead
 from harness.errors import HarnessError
+from harness.load.arrivals import arrivals
 from harness.load.collector import LoadControl
 from harness.load.health import Health
 from harness.load.messages import LOCAL, IsolationOrder, Message, ProbeOrder, RunSettings
@@ -155,6 +156,7 @@ class LoadWorker:
             return
         recorder.begin(self.id, settings, zero)
         self._health.start()
+        arrivals.begin(settings, zero)
         valve.open()
         if self._shipping is not None:
             self._shipping.kill(block=False)
@@ -165,7 +167,7 @@ class LoadWorker:
         self._tell(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})
 
     def _on_drain(self, msg: Any, **_: object) -> None:
-        valve.close()
+        self._close()
         gevent.spawn(self._drain, float(msg.data["within_s"]))
 
     def _on_probe(self, msg: Any, **_: object) -> None:
@@ -186,8 +188,14 @@ class LoadWorker:
 
     def _on_stop(self, **_: object) -> None:
         """Locust stops or quits before the master asked for the end: deliver what there is."""
-        valve.close()
+        self._close()
         self._finish()
+
+    @staticmethod
+    def _close() -> None:
+        """Let no new work begin; nothing more is due."""
+        valve.close()
+        arrivals.close(monotonic())
 
     # what takes time
 
@@ -244,7 +252,8 @@ class LoadWorker:
         """Send what was recorded since the last time."""
         now = monotonic()
         health = self._health.take(self.id, self._runner.user_count, recorder.in_flight)
-        recorder.line("health.ndjson", {**health, "logins": recorder.take_logins()}, now)
+        line = {**health, "logins": recorder.take_logins(), **arrivals.counts()}
+        recorder.line("health.ndjson", line, now)
         batch = recorder.take(now)
         self._tell(
             Message.RECORDS,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from harness.core.arrivals import SCHEDULED
 from harness.core.record import FinalRead, Found, Total
 
 __all__ = ["LOCAL", "LiveNumbers", "Message", "RunSettings", "final_read_line", "final_read_of"]
@@ -64,6 +65,7 @@ class RunSettings:
     worker_count: int
     accounts: int
     accounts_file: str | None = None
+    arrivals: str = SCHEDULED
 
     def as_message(self) -> dict[str, Any]:
         """The settings as a message's data."""

@@ -13,6 +13,7 @@ from gevent.pool import Group
 from locust.env import Environment
 from locust.exception import RescheduleTask, StopTest
 from locust.user import User
+from locust.user.task import TaskSet
 from locust.user.users import RestMixin
 
 from harness.clock import monotonic
@@ -21,11 +22,11 @@ from harness.core.canary import foreign, has_canary, told
 from harness.core.declaration import Declaration
 from harness.core.isolation import CANARY, LEAKED
 from harness.core.operations import OperationKind, OperationOutcome
-from harness.core.pacing import Schedule, period
 from harness.core.record import FinalRead, Total
 from harness.core.stream import Stream
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of
+from harness.load.arrivals import Turns, arrivals
 from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
 from harness.load.caught_response import CaughtResponse
 from harness.load.client import MeasuredSession, Reader, failure_cause, operation_outcome
@@ -101,6 +102,7 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         self.client = MeasuredSession(self.host, environment.events.request, self, verified=not self.insecure)
         self._aside = Group()
         self._probing: gevent.Greenlet | None = None
+        self._turns: Turns | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -142,13 +144,19 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
             subscription = Subscription(host, self.stream, self.account_login, self.random)
             self._aside.spawn(subscription.run)
             subscription.subscribed.wait(_SUBSCRIBED_WITHIN_S)
-        pace = period(settings.users, settings.target_rate) if settings.target_rate else self.period_s
-        self._schedule = Schedule(monotonic(), pace, self.random.random())
+        self._turns = arrivals.turns(self.random, self.period_s)
         self.wait()  # type: ignore[no-untyped-call]
 
     def wait_time(self) -> float:
-        """Seconds until the next slot; the task's first request counts from that instant."""
-        slot = self._schedule.take(monotonic())
+        """Seconds until the next turn; the task's first request counts from that instant, in a closed loop
+        from its send. A subclass that has its own is in a closed loop.
+        """
+        if self._turns is None:
+            raise SetupError(
+                f"{type(self).__name__} has an on_start that leaves out MigrationUser's.",
+                "Call super().on_start() in it.",
+            )
+        slot = self._turns.take(monotonic())
         self.client.due = slot.intended
         return slot.wait_s
 
@@ -158,6 +166,8 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
 
         def leave(_: object) -> None:
             self._aside.kill(block=False)
+            if self._turns is not None:
+                arrivals.leave(self._turns)
             run.pool.give_back(number)
 
         # Linked to the greenlet: on_stop is not called when on_start raises.
@@ -355,6 +365,19 @@ def _book(attempt: _Attempt, outcome: OperationOutcome) -> None:
         recorder.operation(
             attempt.account, attempt.key, attempt.kind, attempt.version, attempt.invoked, monotonic(), outcome
         )
+
+
+_wait: Any = TaskSet.wait
+
+
+def _wait_with_nothing_due(task_set: TaskSet) -> None:
+    """What the last answer left due ends with its task, also where a class has its own `wait_time`."""
+    if isinstance(task_set.user, MigrationUser):
+        task_set.user.client.due = None
+    _wait(task_set)
+
+
+TaskSet.wait = _wait_with_nothing_due  # type: ignore[method-assign]
 
 
 @on_final_read

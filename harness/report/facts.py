@@ -289,9 +289,11 @@ def _load(facts: Json) -> str:
     lost = f" ({count(facts['workers_lost'])} lost)" if facts.get("workers_lost") else ""
     target = facts.get("target_rate")
     asked = f" of {rate(target)} asked for" if target is not None else ""
+    closed = " in a closed loop" if facts.get("arrivals") == "closed" else ""
     return (
         f"{plural(facts.get('users'), 'user')} on {plural(facts.get('workers'), 'worker')}{lost},"
-        f" {rate(facts.get('achieved_rate'))} sent{asked}; {plural(facts.get('started'), 'request')} started,"
+        f" {rate(facts.get('achieved_rate'))} sent{asked}{closed};"
+        f" {plural(facts.get('started'), 'request')} started,"
         f" {count(facts.get('finished'))} finished, {count(facts.get('unfinished'))} unfinished."
         f" Generator late by {seconds(facts.get('hub_late_p99_s'))} (p99)."
     )

@@ -82,6 +82,12 @@ def test_users_that_set_their_own_pace_have_no_target_rate() -> None:
     assert limits(told_by([]), "A target rate is not applicable") == []
 
 
+def test_a_closed_loop_is_said_to_be_one() -> None:
+    says = "Latency of the users counts from the send"
+    assert len(limits(told_by([], plan=a_plan(arrivals="closed")), says)) == 1
+    assert limits(told_by([]), says) == []
+
+
 def test_what_it_takes_to_have_enough_requests_is_said() -> None:
     few = steady(rate=12.0)
     assert limits(told_by([], table=few), "too few to judge") == [

@@ -22,6 +22,7 @@ from tests.fix_record import (
     a_schema,
     a_wait,
     events,
+    healthy,
     joined,
     points,
     samples,
@@ -239,6 +240,18 @@ def test_the_load_is_what_was_done_not_what_was_asked() -> None:
     assert (told["target_rate"], told["achieved_rate"]) == (120.0, 100.0)
     assert (told["users"], told["workers"], told["workers_lost"]) == (30, 1, 0)
     assert (told["started"], told["finished"], told["unfinished"]) == (5200, 5200, 1)
+
+
+def test_arrivals_are_the_last_that_each_worker_told() -> None:
+    point = healthy()[0]
+    told = [
+        replace(point, worker=worker, due=due, begun=due - 2)
+        for worker, due in (("a", 5), ("b", 7), ("a", 10))
+    ]
+    load = told_of(a_record(health=tuple(told)))["load"]
+    assert (load["arrivals"], load["due"], load["begun"]) == ("scheduled", 17, 13)
+    silent = (*told, replace(point, worker="c"))
+    assert told_of(a_record(health=silent))["load"]["due"] is None
 
 
 def test_started_is_unknown_when_a_worker_never_said() -> None:

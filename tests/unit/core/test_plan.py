@@ -39,6 +39,7 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({"recover_s": 1.0}, "--recover-time"),
         ({"migration_deadline_s": 0.5}, "--migration-deadline"),
         ({"target_rate": 0.0}, "--target-rate"),
+        ({"arrivals": "bursty"}, "--arrivals"),
         ({"target_rate": float("nan")}, "--target-rate"),
         ({"spawn_rate": 0.0}, "--spawn-rate"),
         ({"users": 1000, "spawn_rate": 10.0}, "--warmup-time"),
@@ -112,6 +113,11 @@ def test_keys_of_newer_versions_are_ignored() -> None:
 
 def test_plan_of_a_version_that_tried_no_sessions_has_no_time_for_it() -> None:
     assert Plan.from_json({"users": 7}).probe_s == 0.0
+
+
+@pytest.mark.parametrize(("paced", "arrivals"), [(True, "scheduled"), (False, "closed")])
+def test_a_plan_from_before_arrivals_had_a_name_tells_them_by_its_users(paced: bool, arrivals: str) -> None:
+    assert Plan.from_json({"paced": paced}).arrivals == arrivals
 
 
 @pytest.mark.parametrize(

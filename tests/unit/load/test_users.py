@@ -5,15 +5,16 @@ from typing import Any
 
 import gevent
 import pytest
-from locust import task
+from locust import constant, task
 from locust.env import Environment
 from locust.exception import RescheduleTask
+from locust.user.task import DefaultTaskSet
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, OperationOutcome
-from harness.core.pacing import Schedule
+from harness.core.pacing import Closed, Rates, Schedule
 from harness.core.record import Total
 from harness.errors import SetupError
 from harness.load import users
@@ -115,6 +116,10 @@ class _Person(MigrationUser):
     documents = Resource("/documents", create={"id": new_id, "title": canary})
 
 
+class _Pausing(_Person):
+    wait_time = constant(0)
+
+
 def _answer(status: int = 200, body: Any = None, text: str = "{}") -> Answer:
     answer = Answer(status)
     answer.__dict__["json"] = lambda: body
@@ -132,9 +137,30 @@ def test_wait_until_the_next_slot_and_count_the_task_from_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(users, "monotonic", lambda: 100.0)
-    desk.user._schedule = Schedule(start=100.0, period_s=2.0, phase=0.25)
+    desk.user._turns = Schedule(Rates.start(0.0, 0.5), users=1, start=100.0, phase=0.25)
     assert desk.user.wait_time() == 0.5
     assert desk.user.client.due == 100.5
+
+
+def test_in_a_closed_loop_the_task_counts_from_its_send(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "monotonic", lambda: 100.0)
+    desk.user._turns = Closed(period_s=2.0, next_at=100.5)
+    desk.user.client.due = 99.0
+    assert desk.user.wait_time() == 0.5
+    assert desk.user.client.due is None
+
+
+def test_what_an_answer_left_due_ends_with_its_task(desk: Desk) -> None:
+    """A user with a wait_time of its own would have its pause counted as latency."""
+    user = _Pausing(Environment(user_classes=[_Pausing]))
+    user.client.due = 99.0
+    DefaultTaskSet(user).wait()
+    assert user.client.due is None
+
+
+def test_a_user_that_left_out_the_start_is_told_so(desk: Desk) -> None:
+    with pytest.raises(SetupError, match=r"super\(\).on_start\(\)"):
+        desk.user.wait_time()
 
 
 def test_host_may_end_in_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
