@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ from typing import Any
 from harness.run.machine import describe
 from tests.benchmarks.table import Line, Row, lines, show
 
-BENCHMARKS = ("http", "recorder", "websocket", "ledger")
+BENCHMARKS = ("http", "recorder", "websocket", "ledger", "fidelity")
 PEERS = ("aiohttp", "requests", "uvloop", "websocket-client", "websockets")
 DEADLINE_S = 600.0
+PATIENCE_S = 20.0
 
 
 def run(name: str, quick: bool) -> list[Line] | None:
@@ -29,15 +33,25 @@ def run(name: str, quick: bool) -> list[Line] | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.json")
         command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--json", str(file)]
-        try:
-            subprocess.run(
-                [*command, "--quick"] if quick else command, stdout=subprocess.DEVNULL, timeout=DEADLINE_S
-            )
-        except subprocess.TimeoutExpired:
-            return None
+        _wait([*command, "--quick"] if quick else command)
         if not file.exists():
             return None
         return lines([Row.from_json(one) for one in json.loads(file.read_text())])
+
+
+def _wait(command: list[str]) -> None:
+    """Run it to its end or the deadline; what it started ends with it, also on Ctrl-C."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        process.wait(DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        print(f"{command[2]}: stopped after {DEADLINE_S:g} s", file=sys.stderr)  # noqa: T201
+    finally:
+        for stop in (signal.SIGINT, signal.SIGKILL):
+            if process.poll() is None:
+                os.killpg(process.pid, stop)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE_S)
 
 
 def main() -> int:
@@ -97,4 +111,7 @@ def _git(*words: str) -> str | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

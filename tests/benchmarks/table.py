@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def table(found: dict[str, list[Line]]) -> Table:
     """All benchmarks in one table, as Markdown."""
     shown = Table(box=box.MARKDOWN, show_edge=True)
     for heading in ("benchmark", "work", "contender"):
-        shown.add_column(heading, overflow="fold")
+        shown.add_column(heading, no_wrap=True)
     for heading in ("median", "min–max", "unit", "× peer", "wanted"):
         shown.add_column(heading, justify="left" if heading == "unit" else "right", no_wrap=True)
     for name, judged in found.items():
@@ -113,7 +114,7 @@ def program(rows: Callable[[bool], list[Row]]) -> int:
     judged = lines(rows(options.quick))
     if options.json:
         options.json.write_text(json.dumps([line.as_json() for line in judged], indent=1) + "\n")
-    show({rows.__module__.rpartition(".")[2]: judged})
+    show({Path(sys.argv[0]).stem: judged})
     return int(not all(line.kept for line in judged))
 
 
@@ -138,10 +139,10 @@ def _wanted(row: Row) -> str:
 def _range(bounds: Bounds) -> str:
     least, most = bounds
     if least is not None and most is not None:
-        return f"{_number(least)}–{_number(most)}"
+        return f"{least:g}–{most:g}"
     if least is not None:
-        return f"≥ {_number(least)}"
-    return "" if most is None else f"≤ {_number(most)}"
+        return f"≥ {least:g}"
+    return "" if most is None else f"≤ {most:g}"
 
 
 def _number(value: float) -> str:

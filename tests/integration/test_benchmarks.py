@@ -15,7 +15,13 @@ from tests.benchmarks.__main__ import BENCHMARKS
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+LONG = {"fidelity"}
+"""Those whose smallest size is whole runs, in time."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in BENCHMARKS]
+)
 def test_a_benchmark_gives_every_row_in_its_smallest_size(name: str, tmp_path: Path) -> None:
     file = tmp_path / "benchmarks.json"
     command = [sys.executable, "-m", "tests.benchmarks", name, "--quick", "--json", str(file)]
