@@ -1,6 +1,6 @@
 """The smallest server that clients can be compared on: `python -m tests.benchmarks.small_server`.
 
-Answers every segment it receives with a JSON document of 85 bytes. Prints its port, and ends with its input.
+Answers every segment it receives with a JSON document of ACCOUNT's. Prints its port, and ends with its input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ import json
 import sys
 from typing import Any
 
-DOCUMENT = {"id": "0b0f", "title": "a title", "body": "some words of a document", "version": 3}
+from harness.core.canary import make_text
+
+ACCOUNT = "account-0001"
+DOCUMENT = {
+    "id": "0b0f",
+    "title": make_text(ACCOUNT, "8f3a", 3),
+    "body": "some words of a document",
+    "version": 3,
+}
 _BODY = json.dumps(DOCUMENT).encode()
 _WIRE = (
     b"HTTP/1.1 200 OK\r\nDate: Sun, 29 Nov 2026 12:00:00 GMT\r\nServer: small\r\n"
