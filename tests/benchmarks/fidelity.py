@@ -17,9 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,11 +28,10 @@ import psycopg
 
 from harness.core.quantiles import quantile
 from harness.core.samples import Floats, Outcome
-from harness.db.server import EmbeddedServer
 from harness.store import read_record
+from tests.benchmarks.locked.service import HERE, Service, harness_run
 from tests.benchmarks.table import ANY, Bounds, Row, program
 
-HERE = Path(__file__).parent / "locked"
 RATE = 200
 USERS = 40
 CLOSED_USERS = 20
@@ -65,50 +62,6 @@ class Said:
     """How long the lock was really held."""
     drain: float | None = None
     """Requests per second that the service answered when it could again."""
-
-
-class Service:
-    """The service on its database, both of this benchmark alone."""
-
-    def __init__(self, database_url: str, process: subprocess.Popen[str], port: int) -> None:
-        self.database_url = database_url
-        self.host = f"http://127.0.0.1:{port}"
-        self._process = process
-
-    @classmethod
-    @contextmanager
-    def run(cls) -> Iterator[Service]:
-        """A new database with one row, served."""
-        command = [sys.executable, "-m", "tests.benchmarks.locked.server"]
-        with EmbeddedServer.start() as server:
-            with psycopg.connect(server.url, autocommit=True) as connection:
-                connection.execute("CREATE TABLE items (id int PRIMARY KEY, v int)")
-                connection.execute("INSERT INTO items VALUES (1, 7)")
-            with subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "DATABASE_URL": server.url},
-            ) as process:
-                assert process.stdout is not None
-                yield cls(server.url, process, int(process.stdout.readline()))
-
-    def answered(self) -> list[float]:
-        """When it answered, since this was last asked."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        said: list[float] = json.loads(self._process.stdout.readline())
-        return said
-
-    def lock(self, after: float, seconds: float) -> None:
-        """Hold the table, later."""
-        time.sleep(after)
-        with psycopg.connect(self.database_url) as connection:
-            connection.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-            time.sleep(seconds)
 
 
 def waits(due: Sequence[float], lock: tuple[float, float], drain: float) -> list[float]:
@@ -153,30 +106,13 @@ def harness(service: Service, size: Size, folder: Path, *flags: str) -> Said:
     """A whole run; judged are the samples due in the window, as `harness analyze` judges them."""
     around = size.seconds - size.before - size.lock
     lock_file = folder / "lock.json"
-    command = [sys.executable, "-m", "locust", "-f", str(HERE / "harness_locustfile.py"), "--headless"]
+    command, environment = harness_run(service, folder / "runs")
+    how = ["--users", str(USERS), "--target-rate", str(RATE), "--upgrade", "lock", "--warmup-time", "2s"]
+    phases = ["--baseline-time", f"{size.before}s", "--recover-time", f"{max(around + 1, 5)}s"]
     service.answered()
     done = subprocess.run(
-        [
-            *(*command, "--run-dir", str(folder / "runs"), "--host", service.host, "--upgrade", "lock"),
-            *("--alembic-config", str(HERE / "alembic.ini"), "--allow-database", "postgres"),
-            *("--users", str(USERS), "--target-rate", str(RATE), "--warmup-time", "2s"),
-            *(
-                "--baseline-time",
-                f"{size.before}s",
-                "--recover-time",
-                f"{max(around + 1, 5)}s",
-                "--probe-time",
-                "0",
-            ),
-            *flags,
-        ],
-        env={
-            **os.environ,
-            "DATABASE_URL": service.database_url,
-            "MUL_DATABASE_URL": service.database_url,
-            "LOCK_FILE": str(lock_file),
-            "LOCK_S": str(size.lock),
-        },
+        [*command, *how, *phases, *flags],
+        env={**environment, "LOCK_FILE": str(lock_file), "LOCK_S": str(size.lock)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
