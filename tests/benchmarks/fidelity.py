@@ -26,6 +26,7 @@ from threading import Thread
 import numpy as np
 import psycopg
 
+from harness.core.arrivals import MODELS
 from harness.core.quantiles import quantile
 from harness.core.samples import Floats, Outcome
 from harness.store import read_record
@@ -36,6 +37,9 @@ RATE = 200
 USERS = 40
 CLOSED_USERS = 20
 TRUTH = "the truth"
+EVEN = ("scheduled", "open")
+"""The kinds of arrivals that keep the rate in every second, and so can be held against arithmetic."""
+
 WITHIN: Bounds = (0.97, 1.03)
 EXACT: Bounds = (0.999, 1.001)
 
@@ -102,7 +106,7 @@ def truth(size: Size, drain: float) -> Said:
 # the contenders
 
 
-def harness(service: Service, size: Size, folder: Path, *flags: str) -> Said:
+def harness(service: Service, size: Size, folder: Path, *, arrivals: str) -> Said:
     """A whole run; judged are the samples due in the window, as `harness analyze` judges them."""
     around = size.seconds - size.before - size.lock
     lock_file = folder / "lock.json"
@@ -111,7 +115,7 @@ def harness(service: Service, size: Size, folder: Path, *flags: str) -> Said:
     phases = ["--baseline-time", f"{size.before}s", "--recover-time", f"{max(around + 1, 5)}s"]
     service.answered()
     done = subprocess.run(
-        [*command, *how, *phases, *flags],
+        [*command, *how, *phases, "--arrivals", arrivals],
         env={**environment, "LOCK_FILE": str(lock_file), "LOCK_S": str(size.lock)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -190,7 +194,9 @@ def _beside_lock(
 
 
 Contender = Callable[[Service, Size, Path], Said]
-OURS: dict[str, Contender] = {"ours, scheduled users": harness}
+OURS: dict[str, Contender] = {
+    f"ours, {model} arrivals": partial(harness, arrivals=model) for model in EVEN if model in MODELS
+}
 PEERS: dict[str, Contender] = {"plain Locust": plain_locust, "wrk": wrk, "hey": hey}
 
 

@@ -15,8 +15,8 @@ from tests.benchmarks.__main__ import BENCHMARKS
 pytestmark = pytest.mark.integration
 
 
-LONG = {"fidelity"}
-"""Those whose smallest size is whole runs, in time."""
+LONG = {"fidelity", "startup", "users"}
+"""Those whose smallest size is whole runs, or many processes."""
 
 
 @pytest.mark.parametrize(
