@@ -80,13 +80,18 @@ class MeasuredSession:
         return self.http.base_url
 
     @property
+    def verified(self) -> bool:
+        """Whether the service's certificate is checked."""
+        return self.http.verified
+
+    @property
     def cookiejar(self) -> Cookies:
         """What the service has set."""
         return self.http.cookiejar
 
     def another(self) -> MeasuredSession:
         """A session with the same service that shares nothing with this one, and tells nobody."""
-        return MeasuredSession(self.base_url, EventHook(), verified=self.http.verified)
+        return MeasuredSession(self.base_url, EventHook(), verified=self.verified)
 
     def close(self) -> None:
         """Close the connections that wait for a request."""

@@ -109,6 +109,7 @@ class Subscription:
                 {"Origin": self._origin, **own},
                 subprotocol=stream.subprotocol,
                 within_s=within_s,
+                verified=self._login.session.verified,
             )
         except Refused as refused:
             if refused.status in self._login.auth.refusals:

@@ -201,17 +201,19 @@ def connect(
     subprotocol: str | None = None,
     within_s: float = CONNECT_WITHIN_S,
     silence_s: float = SILENCE_S,
+    verified: bool = True,
 ) -> WebSocket:
     """Open a WebSocket at a `ws:` or `wss:` URL; raises Refused.
 
-    Credentials belong into `headers`: servers and proxies write query strings into their logs. A server's
-    certificate is checked.
+    Credentials belong into `headers`: servers and proxies write query strings into their logs. `verified`
+    says whether a server's certificate must be good, and of that name.
     """
     connected: Any = None
     limit = gevent.Timeout.start_new(within_s)
     try:
         parts = urlsplit(url)
-        connected = _connected(parts.scheme == "wss", parts.hostname or "", parts.port)
+        context = _context(verified) if parts.scheme == "wss" else None
+        connected = _connected(context, parts.hostname or "", parts.port)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         request = Request(
             host=parts.netloc.rpartition("@")[2],
@@ -231,12 +233,12 @@ def connect(
         limit.close()
 
 
-def _connected(encrypted: bool, host: str, port: int | None) -> Any:
-    plain = gevent_socket.create_connection((host, port or (443 if encrypted else 80)))
+def _connected(context: Any, host: str, port: int | None) -> Any:
+    plain = gevent_socket.create_connection((host, port or (80 if context is None else 443)))
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if not encrypted:
+    if context is None:
         return plain
-    wrapped = _context().wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    wrapped = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     try:
         wrapped.do_handshake()
     except BaseException:
@@ -246,10 +248,14 @@ def _connected(encrypted: bool, host: str, port: int | None) -> Any:
 
 
 @cache
-def _context() -> Any:
+def _context(verified: bool) -> Any:
     """One for the process: each would hold all certificates of the machine."""
     context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
+    if verified:
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

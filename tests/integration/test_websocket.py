@@ -361,9 +361,9 @@ def secure(stage: Stage, host: str = "localhost") -> str:
 
 
 def test_messages_come_over_tls(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trusting = websocket._context.__wrapped__()
+    trusting = websocket._context.__wrapped__(verified=True)
     trusting.load_verify_locations(certificate)
-    monkeypatch.setattr(websocket, "_context", lambda: trusting)
+    monkeypatch.setattr(websocket, "_context", lambda _: trusting)
     script = over_tls(certificate, served(frame(b"secret"), close_frame(1000)))
     with on_stage(script, script) as stage:
         assert everything(connect(secure(stage)))[0] == ["secret"]
@@ -373,6 +373,11 @@ def test_messages_come_over_tls(certificate: Path, monkeypatch: pytest.MonkeyPat
 def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path) -> None:
     with on_stage(over_tls(certificate, served())) as stage:
         assert refusal(secure(stage)).cause == "certificate not valid"
+
+
+def test_a_certificate_is_taken_as_it_is_where_the_person_says_so(certificate: Path) -> None:
+    with on_stage(over_tls(certificate, served(frame(b"secret"), close_frame(1000)))) as stage:
+        assert everything(connect(secure(stage, "127.0.0.1"), verified=False))[0] == ["secret"]
 
 
 def test_a_server_without_tls_is_named() -> None:
