@@ -34,7 +34,11 @@ INTERRUPTIONS = ("SIGINT", "SIGTERM", "stopped in the web page")
 """Causes of a STOP event by which a person, or the machine on their behalf, ended the run."""
 
 _DIGITS = 6
-_ABSOLUTE = re.compile(r"(?<![\w/.\\])(?:/[^\s/'\":,]+)+/([^\s/'\":,]+)")
+_ABSOLUTE = re.compile(
+    r"(?<![\w/.\\])(?<!GET )(?<!PUT )(?<!POST )(?<!PATCH )(?<!DELETE )(?<!WebSocket )"
+    r"(?:/[^\s/'\":,]+)+/([^\s/'\":,]+)"
+)
+"""What looks like a path and is not the path of a request."""
 
 
 class ExitCode(IntEnum):
@@ -140,6 +144,8 @@ def safe_text(text: str) -> str:
 
     >>> safe_text("/srv/shop/env.py: postgresql://app:s3cr3t@db/shop refused")
     '…/env.py: postgresql://app:***@db/shop refused'
+    >>> safe_text("GET /documents/{id}: HTTP 500 (/srv/shop/app.py)")
+    'GET /documents/{id}: HTTP 500 (…/app.py)'
     """
     return _without_paths(mask(text))
 

@@ -12,7 +12,7 @@ from harness.report.gates import MARKS, Gate, word
 from harness.report.statements import SHORT_SQL, Span, Statement
 from harness.report.words import ABSENT, clean, plural, seconds, shorten
 
-__all__ = ["Headline", "culprit", "fatal", "headline_of", "named_by", "title_of"]
+__all__ = ["Headline", "counts_alone", "culprit", "fatal", "headline_of", "named_by", "title_of"]
 
 Json = Mapping[str, Any]
 
@@ -57,6 +57,16 @@ def named_by(gates: Sequence[Gate], blame: Sequence[Blame]) -> Blame | None:
 def _names(why: str, blame: Blame) -> bool:
     """Whether a gate's reason names the statement: `statement 3 of b2 (…)`, or `… of b2 in billing (…)`."""
     return f"{blame.statement.partition(' of ')[0]} of " in why and f"{blame.where} (" in why
+
+
+_OF_TIME = ("s", "/s", "ratio")
+"""Units of what a statement that lasts long makes worse."""
+
+
+def counts_alone(verdict: Json) -> bool:
+    """Whether what is red was only counted, as lost writes are: no statement explains it by lasting long."""
+    red = [gate for gate in verdict.get("gates") or () if gate.get("status") == "fail"]
+    return bool(red) and all(gate.get("unit") not in _OF_TIME for gate in red)
 
 
 def culprit(blame: Blame | None, failed: Span | None, statements: Sequence[Statement]) -> str:

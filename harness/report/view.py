@@ -27,7 +27,7 @@ from harness.report.evidence import (
 )
 from harness.report.facts import Fact, findings, kind_of, migration_facts, run_facts, settings
 from harness.report.gates import Gate, gates_of
-from harness.report.headline import Headline, culprit, fatal, headline_of, named_by, title_of
+from harness.report.headline import Headline, counts_alone, culprit, fatal, headline_of, named_by, title_of
 from harness.report.isolation import Tried, tried
 from harness.report.measures import Figure, Measure, endpoints_of, figures_of, phases_of
 from harness.report.statements import Span, Statement, grouped, spans
@@ -106,13 +106,13 @@ def build(
     advice = advised(verdict.get("advice") or (), told)
     blame = blamed(verdict.get("blame") or (), told, advice)
     named = named_by(gates, blame)
-    statements = [s for m in migrations for s in m.statements]
+    slow = [] if counts_alone(verdict) else [s for m in migrations for s in m.statements]
     phases = tuple(verdict.get("phases") or ())
     waits = wait_lane(verdict.get("waits_timeline") or ())
     return View(
         run_id=clean(verdict.get("run_id") or ""),
         title=title_of(plan),
-        headline=headline_of(verdict, gates, culprit(named, fatal(told, executed), statements)),
+        headline=headline_of(verdict, gates, culprit(named, fatal(told, executed), slow)),
         figures_title=_FIGURES_OF_A_PLACEBO if plan.placebo else _FIGURES,
         figures=tuple(figures_of(phases)),
         gates=gates,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from harness.core.events import Event, Kind
 from harness.core.facts import timeline_of
 from harness.core.judge import judge
@@ -33,6 +35,16 @@ def test_a_red_run_names_gate_numbers_and_the_blamed_statement() -> None:
 def test_a_red_run_without_blame_names_the_longest_statement() -> None:
     sentence = red_with(blame=[]).headline.sentence
     assert "longest statement ran 4.43 s, in revision d52e1b8cf3ea: UPDATE documents" in sentence
+
+
+@pytest.mark.parametrize(("also_slow", "named"), [(False, False), (True, True)])
+def test_what_was_only_counted_has_no_longest_statement_for_its_cause(also_slow: bool, named: bool) -> None:
+    lost = {"name": "lost_writes", "expression": "lost_writes == 0", "status": "fail", "observed": 3}
+    slow = {"name": "stall", "expression": "stall <= 1s", "status": "fail", "observed": 2.0, "unit": "s"}
+    gates = [lost | {"limit": 0, "unit": "count"}, *([slow] if also_slow else [])]
+    sentence = red_with(blame=[], gates=gates).headline.sentence
+    assert sentence.startswith("lost_writes is 3, the limit is 0.")
+    assert ("longest statement" in sentence) is named
 
 
 def test_a_failed_migration_names_its_sqlstate_and_statement() -> None:
