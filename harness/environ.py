@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-__all__ = ["child_environment", "variable"]
+__all__ = ["child_environment", "provide", "variable"]
 
 
 def variable(name: str) -> str | None:
@@ -16,3 +16,9 @@ def variable(name: str) -> str | None:
 def child_environment(overrides: Mapping[str, str] | None = None) -> dict[str, str]:
     """A copy of this process's environment for a child, with `overrides` laid over it."""
     return {**os.environ, **(overrides or {})}
+
+
+def provide(name: str, value: str) -> None:
+    """Set `name` for this process and those that it starts from now on, unless it has a value."""
+    if variable(name) is None:
+        os.environ[name] = value

@@ -53,7 +53,7 @@ from harness.run.controller import Progress
 from harness.run.interruption import Interruption
 from harness.run.plan_file import find_plan_file, named_plan_file
 from harness.run.preparation import Prepared, check, prepare, upgrade_choices
-from harness.run.services import free_port
+from harness.run.services import free_port, provide_signing_key
 from harness.run.session import Finished, Session
 
 __all__ = [
@@ -237,6 +237,7 @@ def _on_parser(parser: Any, **_: Any) -> None:
     global _plan_file
     if _plan_file is None:
         with _refusing(), Interruption().watching():
+            provide_signing_key()
             _plan_file = find_plan_file(named_plan_file(sys.argv[1:]))
     add_arguments(parser, _composition.choices if _composition is not None else None, _plan_file)
 

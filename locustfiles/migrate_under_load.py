@@ -19,9 +19,10 @@ class Person(MigrationUser):
         read_scope="read",
         revoke=Revoke("/token/revoke", by="json"),
         jwks="/.well-known/jwks.json",
+        signing_key="MUL_TARGET_SIGNING_KEY",
         leeway_s=0.0,
     )
-    stream = Stream("/ws", record="document")
+    stream = Stream("/ws", record="document", ends_with_token=True)
     wallets = Totals("/wallets", amount="balance")
     documents = Resource(
         "/documents",

@@ -7,7 +7,7 @@ made and no more. One process of the load makes them for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 import gevent
@@ -22,7 +22,7 @@ from harness.load.hooks import on_isolate
 from harness.load.messages import IsolationOrder
 from harness.load.record_probes import Said, probe_records
 from harness.load.recorder import recorder
-from harness.load.stream_probes import probe_stream
+from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_probes import outliving, probe_sessions, probe_tokens
 from harness.load.valve import valve
 
@@ -78,17 +78,24 @@ def _probes(
     random: Random,
     pause: Callable[[], None],
 ) -> Iterator[Said]:
+    kept = outliving(run_id)
     bearers = [actor for actor in awake if actor.login.auth.bears_token]
-    if bearers:
-        actor = random.choice(bearers)
+    # The same as before: its token and its connection are to have ended since.
+    before = [one for one in bearers if one.login.account.name == kept.account]
+    actor = random.choice(before or bearers) if bearers else None
+    streams = _Streams.of(awake, actor, run_id, random)
+    if streams is not None:
+        open_for_later(streams.owner, run_id, pause)
+    if actor is not None:
         others = [one for one in bearers if one is not actor and one.login.auth is actor.login.auth]
         another = random.choice(others) if others else None
-        yield from probe_tokens(actor, another, outliving(run_id), pause)
+        yield from probe_tokens(actor, another, kept, pause)
     for resource in dict.fromkeys(one for actor in awake for one in actor.resources):
         if resource.private and resource.writes and "read" in resource.does:
             yield from _records(resource, awake, run_id, random, pause)
-    yield from _streams(awake, run_id, random, pause)
-    if bearers:
+    if streams is not None:
+        yield from probe_stream(streams.owner, streams.stranger, streams.resource, kept, run_id, pause)
+    if actor is not None:
         yield from _sessions(run, actor, run_id, order, pause)
 
 
@@ -105,24 +112,30 @@ def _records(
     yield from probe_records(random.choice(strangers), owner, resource, run_id, pause)
 
 
-def _streams(
-    awake: Sequence[Actor], run_id: str, random: Random, pause: Callable[[], None]
-) -> Iterator[Said]:
-    """One who is told of its changes, and a stranger of the same class."""
-    owners = [
-        (actor, resource)
-        for actor in awake
-        for resource in actor.resources
-        if getattr(actor.user, "stream", None) is not None and resource.private and resource.writes
-    ]
-    if not owners:
-        return
-    kept = outliving(run_id)
-    own = [one for one in owners if one[0].login.account.name == kept.account]
-    owner, resource = random.choice(own or owners)
-    strangers = [one for one, other in owners if one is not owner and other is resource]
-    stranger = random.choice(strangers) if strangers else None
-    yield from probe_stream(owner, stranger, resource, kept, run_id, pause)
+@dataclass(frozen=True)
+class _Streams:
+    """One who is told of its changes, of records of which kind, and a stranger of the same class."""
+
+    owner: Actor
+    resource: Declaration
+    stranger: Actor | None
+
+    @classmethod
+    def of(cls, awake: Sequence[Actor], actor: Actor | None, run_id: str, random: Random) -> _Streams | None:
+        """Preferably one with a connection that was opened for this, else `actor`, whose tokens are tried."""
+        owners = [
+            (one, resource)
+            for one in awake
+            for resource in one.resources
+            if getattr(one.user, "stream", None) is not None and resource.private and resource.writes
+        ]
+        if not owners:
+            return None
+        connected = [one for one in owners if one[0].login.account.name in opened(run_id)]
+        same = [one for one in owners if one[0] is actor]
+        owner, resource = random.choice(connected or same or owners)
+        strangers = [one for one, other in owners if one is not owner and other is resource]
+        return cls(owner, resource, random.choice(strangers) if strangers else None)
 
 
 def _sessions(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -19,7 +20,7 @@ import gevent
 from harness.clock import monotonic, wait_until
 from harness.core.canary import foreign
 from harness.core.declaration import Declaration
-from harness.core.forgery import altered_token, forged
+from harness.core.forgery import Jwt, altered_token, forged
 from harness.core.isolation import (
     FAILED,
     FOREIGN_STREAM,
@@ -35,13 +36,15 @@ from harness.core.stream import Stream
 from harness.load.accounts import Actor
 from harness.load.auth import Credentials, LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
+from harness.load.client import MeasuredSession
 from harness.load.record_probes import Said
+from harness.load.signer import Signer
 from harness.load.token_auth import BearerAuth
 from harness.load.token_probes import Outliving
 from harness.load.valve import valve
 from harness.load.websocket import Refused, WebSocket, WebSocketEnded, connect
 
-__all__ = ["Listener", "opened", "probe_stream"]
+__all__ = ["Listener", "open_for_later", "opened", "probe_stream"]
 
 _CONNECTED_WITHIN_S = 5.0
 _GREETED_WITHIN_S = 0.5
@@ -51,6 +54,10 @@ _LATER_S = 0.3
 """How much later than its owner the others may be told."""
 _LOOK_S = 0.02
 _OVER_S = 0.5
+_SHORT_S = 5.0
+"""How long a token lasts that we sign ourselves, to see whether a connection outlives it."""
+_EARLY_S = 1.5
+"""How much sooner than we think a token may end: its end is told in whole seconds."""
 _KEPT = 200
 """Messages that are looked through: more than come in the time."""
 
@@ -61,7 +68,7 @@ class Listener:
     `name` is whom it subscribes as, where the service wants to hear that.
     """
 
-    def __init__(self, stream: Stream, base_url: str, name: str, credentials: Credentials) -> None:
+    def __init__(self, stream: Stream, session: MeasuredSession, name: str, credentials: Credentials) -> None:
         self.messages: deque[str] = deque(maxlen=_KEPT)
         self.refused: str | None = None
         """Why no connection came about, None where one did."""
@@ -74,10 +81,11 @@ class Listener:
         token = headers.get("Authorization", "").removeprefix("Bearer ")
         try:
             self._connection = connect(
-                f"ws{base_url.removeprefix('http')}{stream.target(None, token)}",
-                {"Origin": base_url, **headers},
+                f"ws{session.base_url.removeprefix('http')}{stream.target(None, token)}",
+                {"Origin": session.base_url, **headers},
                 subprotocol=stream.subprotocol,
                 within_s=_CONNECTED_WITHIN_S,
+                verified=session.verified,
             )
             for words in stream.first_words(name, token):
                 self._connection.say(words)
@@ -159,14 +167,13 @@ def probe_stream(
         for one in chain(_strangers(owner, stranger, pause), _tokens(owner, kept, pause)):
             tried.append(one)
             listeners.append(one.listener)
-        outlived = _outlived(owner, opened(run), pause)
+        outlived = _outlived(owner, opened(run))
         if isinstance(outlived, _Tried):
             tried.append(outlived)
-            listeners.append(outlived.listener)
         else:
             yield name, STREAM_OUTLIVED, NOT_TRIED, outlived
         _until_greeted(listeners)
-        for listener in listeners:
+        for listener in (control, *(one.listener for one in tried)):
             listener.messages.clear()  # what came before tells nothing of this record
         heard = _write(bait, control)
         yield name, VALID_TOKEN, WORKED if heard else FAILED, what
@@ -175,6 +182,9 @@ def probe_stream(
             told = made.was_told_of(bait)
             outcome, detail = judge_stream(one.kind, told, heard, made.refused, made.status)
             yield one.account, one.kind, outcome, detail and f"{what}, {one.how}: {detail}"
+        if isinstance(outlived, _Tried):  # once it is judged: these probes may be broken off before
+            opened(run).pop(name).listener.close()
+            open_for_later(owner, run, pause)
     except (LoginError, NoRecordError) as error:
         yield name, FOREIGN_STREAM, NOT_TRIED, str(error)
     finally:
@@ -209,7 +219,7 @@ def _listener(as_whom: Actor, whose: Actor, pause: Callable[[], None]) -> Listen
     login = as_whom.login
     credentials = login.credentials(login.session.unrecorded)
     pause()
-    return Listener(as_whom.user.stream, str(login.session.base_url), whose.login.account.name, credentials)
+    return Listener(as_whom.user.stream, login.session, whose.login.account.name, credentials)
 
 
 def _strangers(owner: Actor, stranger: Actor | None, pause: Callable[[], None]) -> Iterator[_Tried]:
@@ -235,31 +245,63 @@ def _tokens(owner: Actor, kept: Outliving, pause: Callable[[], None]) -> Iterato
     texts = [(STREAM_FORGED, f"{forgery.kind}, {forgery.how}", forgery.token) for forgery in forgeries]
     # The changes are the owner's: another account's token would be told of nothing, valid or not.
     own = kept.token is not None and kept.account == login.account.name
+    signer = _signer(auth, token)
     if own and kept.late_s(monotonic()) > auth.leeway_s:
         texts.append((STREAM_EXPIRED, "a token that had ended", str(kept.token)))
-    name, base_url = login.account.name, str(login.session.base_url)
+    elif signer is not None:
+        how = "a token that was signed with the service's key, and ended an hour ago"
+        texts.append((STREAM_EXPIRED, how, signer.ended()))
+    name, session = login.account.name, login.session
     for kind, how, text in texts:
         pause()
-        yield _Tried(name, kind, how, Listener(owner.user.stream, base_url, name, auth.proof_by(text)))
+        yield _Tried(name, kind, how, Listener(owner.user.stream, session, name, auth.proof_by(text)))
 
 
-def _outlived(owner: Actor, known: dict[str, _Opened], pause: Callable[[], None]) -> _Tried | str:
-    """The owner's connection from before, once its token has ended; else why it cannot be tried, and then one
-    is opened for later.
-    """
-    login, stream = owner.login, owner.user.stream
-    name, auth = login.account.name, login.auth
-    if not (stream.ends_with_token and isinstance(auth, BearerAuth)):
+def _signer(auth: BearerAuth, token: str) -> Signer | None:
+    """Signs as the service does, where its key is known (`load/token_probes.py` says where it is not)."""
+    parsed = Jwt.parse(token)
+    signer = None if parsed is None else Signer.of(auth, parsed)
+    return signer if isinstance(signer, Signer) else None
+
+
+def _outlived(owner: Actor, known: Mapping[str, _Opened]) -> _Tried | str:
+    """The owner's connection from before, once its token has ended; else why it cannot be tried."""
+    auth, name = owner.login.auth, owner.login.account.name
+    if not (owner.user.stream.ends_with_token and isinstance(auth, BearerAuth)):
         return "nothing says that a connection ends with its token (ends_with_token)"
     found = known.get(name)
     if found is None:
-        listener, issued = _listener(owner, owner, pause), login.issued
-        known[name] = _Opened(listener, math.inf if issued is None else issued.expires_at)
         return "no connection was open before"
     if monotonic() - found.ends_at <= auth.leeway_s:
         return "no token ended while a connection was open"
     ended_at = found.listener.ended_at
-    if ended_at is not None and ended_at < found.ends_at:
+    if ended_at is not None and ended_at < found.ends_at - _EARLY_S:
         return "the connection ended before its token"
-    del known[name]
     return _Tried(name, STREAM_OUTLIVED, "opened by a token that has ended since", found.listener)
+
+
+def open_for_later(owner: Actor, run: str, pause: Callable[[], None]) -> None:
+    """Open a connection of an account that may outlive its token, where none is open, for `probe_stream`:
+    by a token that ends soon, where one can be signed, else by the account's own.
+    """
+    login, auth = owner.login, owner.login.auth
+    if not (owner.user.stream.ends_with_token and isinstance(auth, BearerAuth)):
+        return
+    if login.account.name not in opened(run):
+        with suppress(LoginError):
+            opened(run)[login.account.name] = _opened(owner, auth, pause)
+
+
+def _opened(owner: Actor, auth: BearerAuth, pause: Callable[[], None]) -> _Opened:
+    login = owner.login
+    credentials, issued = login.credentials(login.session.unrecorded), login.issued
+    ends_at = math.inf if issued is None else issued.expires_at
+    signer = _signer(auth, auth.token_of(credentials) or "")
+    soon = monotonic() + _SHORT_S
+    if signer is not None and isinstance(signer.token.claims.get("exp"), int) and soon < ends_at < math.inf:
+        # By the token's own end, as the service's clock may be another.
+        sooner_s = math.floor(ends_at - soon)
+        credentials = auth.proof_by(signer.sign(exp=signer.token.claims["exp"] - sooner_s))
+        ends_at -= sooner_s
+    pause()
+    return _Opened(Listener(owner.user.stream, login.session, login.account.name, credentials), ends_at)

@@ -14,13 +14,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import gevent
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from harness.clock import monotonic, utc_now
+from harness.clock import monotonic
 from harness.core.forgery import Forged, Jwt, altered_token, forged
 from harness.core.isolation import (
     ALTERED,
@@ -38,11 +39,11 @@ from harness.core.isolation import (
     WRONG_ISSUER,
     judge_token,
 )
-from harness.environ import variable
 from harness.load.accounts import Actor
 from harness.load.auth import Credentials, Login, LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
 from harness.load.record_probes import Said
+from harness.load.signer import Signer
 from harness.load.token_auth import BearerAuth
 
 __all__ = ["Outliving", "outliving", "probe_sessions", "probe_tokens"]
@@ -53,11 +54,11 @@ _TRIES = 2
 _REVOKED_WITHIN_S = 1.0
 """How long a revocation may take to be known everywhere."""
 
-_PAST_S = 3600.0
-"""How long ago a token that we sign ourselves has ended: no leeway is that long."""
-
 _KEYS = 2
 """Of a service's public keys so many are tried."""
+
+_NOBODY = "migrate-under-load-nobody"
+"""An audience, or issuer, that no service knows."""
 
 _Tried = tuple[str, str, str]
 
@@ -146,12 +147,13 @@ def _tried(held: _Held, another: Actor | None, kept: Outliving) -> Iterator[_Tri
     before = held.status(held.token)
     answers: list[tuple[Forged, int, int]] = []
     unknown: list[_Tried] = []
-    for one in _forgeries(held, another, kept, before in range(200, 300)):
+    signing = _Signing.of(held)
+    worked = before in range(200, 300)
+    for one in chain(_forgeries(held, another), _outlived(held, kept, worked, spare=bool(signing.forged))):
         if isinstance(one, tuple):
             unknown.append(one)
         else:
             answers.append((one, held.status(one.token), before))
-    signing = _Signing.of(held)
     # A key that signs nothing the service takes proves nothing.
     control = before if signing.resigned is None else held.status(signing.resigned)
     answers += [(one, held.status(one.token), control) for one in signing.forged]
@@ -166,8 +168,8 @@ def _tried(held: _Held, another: Actor | None, kept: Outliving) -> Iterator[_Tri
     yield from signing.unknown
 
 
-def _forgeries(held: _Held, another: Actor | None, kept: Outliving, works: bool) -> Iterator[Forged | _Tried]:
-    """What is forged without the service's key, of a token that `works`; tuples say what is not tried."""
+def _forgeries(held: _Held, another: Actor | None) -> Iterator[Forged | _Tried]:
+    """What is forged without the service's key; tuples say what is not tried."""
     token = Jwt.parse(held.token)
     if token is None:
         opaque = altered_token(held.token)
@@ -182,18 +184,19 @@ def _forgeries(held: _Held, another: Actor | None, kept: Outliving, works: bool)
         theirs = another.login.issued if another is not None else None
         theirs_token = None if theirs is None else held.auth.token_of(theirs.credentials)
         yield from forged(held.token, theirs_token, keys)
+
+
+def _outlived(held: _Held, kept: Outliving, works: bool, spare: bool) -> Iterator[Forged | _Tried]:
+    """The token that was kept, once it has outlived its end by more than the service's leeway. One that
+    `works` is kept; `spare` says that an ended one is tried in any case.
+    """
     issued = held.login.issued
     if works and issued is not None and held.auth.token_of(issued.credentials) == held.token:
         kept.keep(held.login.account.name, held.token, issued.expires_at)
-    yield from _outlived(held, kept)
-
-
-def _outlived(held: _Held, kept: Outliving) -> Iterator[Forged | _Tried]:
-    """The token that was kept, once it has outlived its end by more than the service's leeway."""
     late_s = kept.late_s(monotonic())
     if kept.token is not None and kept.token != held.token and late_s > held.auth.leeway_s:
         yield Forged(EXPIRED, f"issued by the service, and ended {late_s:.0f} s ago", kept.token)
-    elif held.auth.key_held_in is None:
+    elif not spare:
         why = f"no token outlived its end by the leeway of {held.auth.leeway_s:g} s yet"
         yield EXPIRED, NOT_TRIED, "its tokens tell no end" if kept.ends_at == math.inf else why
 
@@ -234,36 +237,18 @@ class _Signing:
         token = Jwt.parse(held.token)
         if token is None:
             return cls()
-        name = held.auth.key_held_in
-        key = None if name is None else variable(name)
-        if key is None:
-            why = "the key that the service signs with is not known" if name is None else f"{name} is not set"
-            return cls(unknown=tuple((kind, NOT_TRIED, why) for kind in (WRONG_AUDIENCE, WRONG_ISSUER)))
-
-        def signed(**changes: Any) -> str:
-            header = {key: value for key, value in token.header.items() if key not in ("alg", "typ")}
-            return jwt.encode(
-                {**token.claims, **changes}, key, str(token.header.get("alg")), headers=header or None
-            )
-
-        try:
-            resigned = signed()
-        except (jwt.PyJWTError, NotImplementedError, TypeError, ValueError) as error:
-            why = f"the key in {name} signs nothing ({type(error).__name__})"
-            kinds = (EXPIRED, WRONG_AUDIENCE, WRONG_ISSUER)
-            return cls(unknown=tuple((kind, NOT_TRIED, why) for kind in kinds))
-        past = int(utc_now().timestamp() - _PAST_S)
-        forgeries = [
-            Forged(EXPIRED, "signed with the service's key, and ended an hour ago", signed(exp=past))
-        ]
+        signer = Signer.of(held.auth, token)
+        if isinstance(signer, str):
+            return cls(unknown=tuple((kind, NOT_TRIED, signer) for kind in (WRONG_AUDIENCE, WRONG_ISSUER)))
+        forgeries = [Forged(EXPIRED, "signed with the service's key, and ended an hour ago", signer.ended())]
         unknown: list[_Tried] = []
         for claim, kind in (("aud", WRONG_AUDIENCE), ("iss", WRONG_ISSUER)):
             if claim in token.claims:
                 how = f"signed with the service's key, for another {claim}"
-                forgeries.append(Forged(kind, how, signed(**{claim: "migrate-under-load-nobody"})))
+                forgeries.append(Forged(kind, how, signer.sign(**{claim: _NOBODY})))
             else:
                 unknown.append((kind, NOT_TRIED, f"its tokens name no {claim}"))
-        return cls(resigned, tuple(forgeries), tuple(unknown))
+        return cls(signer.sign(), tuple(forgeries), tuple(unknown))
 
 
 # what needs a login

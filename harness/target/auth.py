@@ -73,9 +73,8 @@ class Guard:
 
     async def _signing_key(self) -> SigningKey:
         async with self._engine.begin() as connection:
-            await connection.execute(
-                _KEEP_KEY, {"key_id": str(uuid.uuid4()), "private_pem": new_private_pem()}
-            )
+            pem = self._settings.signing_key or new_private_pem()
+            await connection.execute(_KEEP_KEY, {"key_id": str(uuid.uuid4()), "private_pem": pem})
             row = (await connection.execute(_KEY)).one()
         return SigningKey(row.key_id, row.private_pem)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from sqlalchemy.engine import make_url
+
+from harness.target.tokens import SigningKey
 
 __all__ = ["Settings"]
 
@@ -41,6 +44,10 @@ class Settings:
     fault: str | None = None
     """`MUL_TARGET_FAULT`: how the service is broken on purpose, for tests alone (`faults.py`)."""
 
+    signing_key: str | None = field(default=None, repr=False)
+    """`MUL_TARGET_SIGNING_KEY`: a P-256 private key as PEM, for a database that holds none yet. Without
+    it one is made."""
+
     release: str = "n"
     """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the migrations add."""
 
@@ -57,6 +64,7 @@ class Settings:
             seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
             sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
             fault=_variable("FAULT"),
+            signing_key=_private_key("SIGNING_KEY"),
             release=_one_of("RELEASE", ("n", "n+1"), cls.release),
         )
 
@@ -99,6 +107,18 @@ def _switch(name: str, default: bool) -> bool:
     if value not in (None, "0", "1"):
         raise SystemExit(f"MUL_TARGET_{name} is {value!r}; it takes 1 or 0.")
     return default if value is None else value == "1"
+
+
+def _private_key(name: str) -> str | None:
+    value = _variable(name)
+    if value is not None:
+        try:
+            SigningKey("", value)
+        except (TypeError, ValueError, UnsupportedAlgorithm):
+            raise SystemExit(
+                f"MUL_TARGET_{name} holds no key to sign with; it takes a P-256 private key as PEM, in full."
+            ) from None
+    return value
 
 
 def _one_of(name: str, known: tuple[str, ...], default: str) -> str:

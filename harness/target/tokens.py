@@ -46,8 +46,8 @@ class SigningKey:
 
     def __init__(self, key_id: str, private_pem: str) -> None:
         key = load_pem_private_key(private_pem.encode(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError("the signing key is not an elliptic-curve key")
+        if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
+            raise TypeError("the signing key is not on the curve P-256")
         self.key_id = key_id
         self.private = key
         self.public = key.public_key()

@@ -4,7 +4,7 @@ Each process listens on one connection of its own and hands notifications to the
 there, too, when the signing key was rotated.
 Notifications are not queued for who is away, so a socket that sees a gap in its numbers, and every socket
 after the listening connection was lost, reads what it missed from the table `events`. A token is checked when
-a socket opens; an open socket outlives it.
+a socket opens, and the socket is closed when the token ends.
 """
 
 from __future__ import annotations
@@ -130,6 +130,10 @@ class Feed:
         self._subscriber = subscriber
         self._sent = 0
 
+    def token_ends_in(self) -> float:
+        """For how many seconds the token is still good that the socket was opened by."""
+        return self._caller.claims.expires_at - time.time()
+
     async def run(self, after: int | None) -> None:
         """Greets, resumes after the number `after` if given, then sends until cancelled."""
         async with self._caller.transaction() as session:
@@ -229,9 +233,12 @@ async def _until_either_ends(feed: Feed, websocket: WebSocket, after: int | None
 
 async def _send(feed: Feed, websocket: WebSocket, after: int | None) -> None:
     try:
-        await feed.run(after)
+        async with asyncio.timeout(feed.token_ends_in()):
+            await feed.run(after)
     except WebSocketDisconnect:
         return
+    except TimeoutError:
+        await websocket.close(4401, "the token has ended")
     except HTTPException:
         await websocket.close(4401, "the token was revoked")
     except SQLAlchemyError as error:

@@ -69,5 +69,11 @@ def test_a_broken_service_turns_its_own_gate_red_and_no_other(
     assert run.gate(gate)["observed"] >= 3, "found again and again, not by luck"
 
 
+def test_each_reason_not_to_believe_a_token_is_tried(broken: dict[str, Run]) -> None:
+    rows = broken["accept-any-token"].verdict["isolation"]["rows"]
+    believed = {row["probe"] for row in rows if row["succeeded"]}
+    assert believed >= {"forged_signature", "alg_none", "expired_token", "wrong_audience", "wrong_issuer"}
+
+
 def test_every_fault_has_its_gate() -> None:
     assert BROKEN.keys() == FAULTS.keys()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.core.isolation import TOKEN_PROBES
 from harness.store import read_record
 from tests.fix_run import SHORT, Run
 
@@ -49,6 +50,14 @@ def test_users_write_and_nothing_they_wrote_is_lost(safe: Run) -> None:
     assert ledger["totals_checked"] >= 30  # each account's at the end, by the service and by SQL
     assert safe.verdict["isolation"]["reads_checked"] > 200
     assert safe.verdict["isolation"]["probes"] > 0
+
+
+def test_nobody_passes_for_another_by_what_is_no_token_or_none_any_more(safe: Run) -> None:
+    rows = [row for row in safe.verdict["isolation"]["rows"] if row["probe"] in TOKEN_PROBES]
+    assert all(row["refused"] == row["tried"] for row in rows), rows
+    tried = {row["probe"] for row in rows if row["tried"]}
+    assert tried == {*TOKEN_PROBES} - {"altered_token"}  # which is for tokens of another kind
+    assert not [limit for limit in safe.verdict["limits"] if limit.startswith("Isolation")]
 
 
 def test_every_change_and_every_status_was_pushed(safe: Run) -> None:

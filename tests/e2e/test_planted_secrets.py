@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from psycopg import sql
 
 from harness.clock import utc_now, wait_until
@@ -33,10 +35,24 @@ DATABASE_PASSWORD = "planted-database-4711"
 ACCOUNT_PASSWORD = "planted-account-4712"
 API_KEY = "planted-api-key-4713"
 PREPARE_PASSWORD = "planted-prepare-4714"
+SIGNING_KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
 TOKEN = re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 """A JSON Web Token, as the service gives them to its accounts."""
 
-PLANTED = re.compile(rb"planted-[a-z-]+-\d+|" + TOKEN.pattern)
+PLANTED = re.compile(
+    b"|".join(
+        [
+            rb"planted-[a-z-]+-\d+",
+            TOKEN.pattern,
+            *(re.escape(line.encode()) for line in SIGNING_KEY.split("\n")[1:-2]),
+            re.escape(b"PRIVATE KEY"),
+        ]
+    )
+)
 
 PLAN = f"""
 [service]
@@ -116,6 +132,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     directory = RunDirectory.create(plan, utc_now())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MUL_TARGET_SEED_PASSWORD", ACCOUNT_PASSWORD)
+        patch.setenv("MUL_TARGET_SIGNING_KEY", SIGNING_KEY)
         services = start_demo(plan, directory)
     yield services
     services.stop()
@@ -167,6 +184,7 @@ def heard(own: Services, database_url: str, tmp_path_factory: pytest.TempPathFac
             "SHOP_API_KEY": API_KEY,
             "MUL_MIGRATION_ENV": "SHOP_API_KEY",
             "MUL_TARGET_DATABASE_URL": database_url,
+            "MUL_TARGET_SIGNING_KEY": SIGNING_KEY,
             "SHOP_RESTORE_PASSWORD": PREPARE_PASSWORD,
             "MUL_PREPARE": f"{sys.executable} {prepare}",
         },
@@ -194,6 +212,8 @@ def test_the_run_was_whole(heard: Heard) -> None:
     assert heard.run.verdict["complete"]
     assert heard.run.verdict["migration"]["status"] == "ok"
     assert heard.run.verdict["ledger"]["acknowledged"] > 0
+    rows = heard.run.verdict["isolation"]["rows"]
+    assert sum(row["refused"] for row in rows if row["probe"] == "wrong_issuer") > 0, "the key was not used"
 
 
 def test_no_secret_is_in_the_run_directory(heard: Heard) -> None:

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import parse_qsl
 
+import gevent
 import psycopg
 import pytest
 from locust.event import EventHook
@@ -22,15 +24,18 @@ from harness.core.declaration import Declaration
 from harness.core.isolation import RECORD_PROBES, TOKEN_PROBES, Isolation, judge_isolation
 from harness.core.record import Probe
 from harness.core.stream import Stream
+from harness.db.server import EmbeddedServer
+from harness.load import stream_probes
 from harness.load.accounts import AccountPool, Actor, RunAccounts
 from harness.load.auth import Login
 from harness.load.client import MeasuredSession
 from harness.load.isolation import probe_isolation
 from harness.load.messages import IsolationOrder, RunSettings
 from harness.load.recorder import recorder
+from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_auth import PasswordGrant, Revoke
 from harness.load.token_probes import outliving
-from tests.fix_target import PASSWORD, Service
+from tests.fix_target import PASSWORD, Service, running_service, seed
 from tests.unit.load.shop import AUTH as SHOP_AUTH
 from tests.unit.load.shop import PEM, Shop
 
@@ -58,7 +63,7 @@ DOCUMENTS = Declaration(
 class Person:
     account_name = "account-{:04}"
     account_password = PASSWORD
-    stream = Stream("/ws", record="document")
+    stream = Stream("/ws", record="document", ends_with_token=True)
 
 
 class Silent:
@@ -86,6 +91,7 @@ def recording() -> Iterator[list[dict[str, Any]]]:
     finally:
         recorder.end()
         outliving.cache_clear()
+        opened.cache_clear()
 
 
 def probed(base: str, auth: PasswordGrant, user: Person | Silent) -> Isolation:
@@ -110,7 +116,6 @@ def test_the_reference_service_refuses_everything(service: Service, monkeypatch:
     rows = {row.probe: row for row in found.rows if row.tried}
     assert set(rows) == {*RECORD_PROBES, *TOKEN_PROBES} - {
         "altered_token",
-        "stream_expired_token",
         "stream_outlived_token",
     }
     assert {kind: (row.refused, row.succeeded, row.errors) for kind, row in rows.items()} == {
@@ -121,6 +126,32 @@ def test_the_reference_service_refuses_everything(service: Service, monkeypatch:
     with psycopg.connect(service.database_url) as connection:
         left = connection.execute("SELECT count(*) FROM documents WHERE title LIKE '%.probe%'").fetchone()
     assert left == (0,)
+
+
+@pytest.mark.parametrize(("fault", "said"), [("", "refused"), ("accept-any-token", "accepted")])
+def test_a_stream_that_outlives_its_token_is_found(
+    postgres: EmbeddedServer, fault: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGET_SIGNING_KEY", PEM)
+    monkeypatch.setattr(stream_probes, "_SHORT_S", 2.0)
+    database_url = postgres.create_database(f"outlived_{said}")
+    seed(database_url, rows=30, accounts=3)
+    with (
+        running_service(database_url, tmp_path / "log", SIGNING_KEY=PEM, FAULT=fault) as service,
+        recording() as lines,
+    ):
+        actor = an_actor(service.anonymous.base, 1, AUTH, Person())
+        for _ in range(2):
+            open_for_later(actor, "run", lambda: None)
+            known = opened("run")["account-0001"]
+            gevent.sleep(max(0.0, known.ends_at + 0.1 - monotonic()))
+            while not fault and known.listener.ended_at is None and monotonic() < known.ends_at + 10.0:
+                gevent.sleep(0.02)
+            for one in probe_stream(actor, None, DOCUMENTS, outliving("run"), "run", lambda: None):
+                recorder.probe(*one)
+        actor.login.session.close()
+    found = [line["outcome"] for line in lines if line.get("probe") == "stream_outlived_token"]
+    assert found == [said, said]
 
 
 @contextmanager

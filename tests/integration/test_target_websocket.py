@@ -28,6 +28,12 @@ class Socket:
         message: dict[str, Any] = json.loads(self._connection.recv())
         return message
 
+    def closed(self) -> int:
+        """The code with which it is closed next."""
+        opcode, data = self._connection.recv_data()
+        assert opcode == websocket.ABNF.OPCODE_CLOSE
+        return int.from_bytes(data[:2], "big")
+
     def receive_changes(self, count: int) -> list[dict[str, Any]]:
         changes: list[dict[str, Any]] = []
         while len(changes) < count:
@@ -52,6 +58,8 @@ def connected(service: Service, token: str | None, query: str = "", **options: A
         yield Socket(connection)
     finally:
         connection.close()
+        if connection.sock is not None:  # as where the peer has hung up
+            connection.sock.close()
 
 
 @pytest.fixture
@@ -185,6 +193,19 @@ def test_the_token_may_come_in_the_header(service: Service, client: Client) -> N
     header = [f"Authorization: Bearer {client.token}"]
     with connected(service, None, header=header) as socket:
         assert socket.receive()["type"] == "welcome"
+
+
+def test_a_socket_is_closed_when_its_token_ends(service: Service, name: str) -> None:
+    token = service.tokens().issue(name, frozenset({"read"}), time.time(), 2)
+    with connected(service, token) as socket:
+        assert socket.receive()["type"] == "welcome"
+        assert socket.closed() == 4401
+    with (
+        pytest.raises(websocket.WebSocketBadStatusException) as refused,
+        connected(service, token),
+    ):
+        pass
+    assert refused.value.status_code == 401
 
 
 @pytest.mark.parametrize("token", [None, "nonsense"])

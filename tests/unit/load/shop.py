@@ -32,6 +32,11 @@ from tests.unit.load.answers import Jar, Response
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+OTHER_PEM = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 AUTH = PasswordGrant(
@@ -52,17 +57,21 @@ class Shop:
     """`careless` holds what it does not check: whose a record is when it is to `read`, `list`, `update` or
     `delete` it; that the id of a `body` is that of the path; that an id is taken (`upsert`); of a token its
     `signature`, `none`, `confusion`, `expiry`, `audience`, `issuer`, `scope`, `revocation`, or anything
-    (`token`). It may also `tell` in its refusals what it refuses, and `push` to all what changes.
+    (`token`). It may also `tell` in its refusals what it refuses, and `push` to all what changes, or keep
+    `sessions`: take no token but those that it has issued.
     """
 
     careless: set[str] = field(default_factory=set)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
+    issued: set[str] = field(default_factory=set)
     life_s: int = 300
     asked: list[str] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
     """The status with which a method and path is answered in any case, by their beginning."""
     sockets: list[ShopSocket] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    """Of the tokens by which they were opened."""
 
     def actor(self, name: str, auth: BearerAuth = AUTH, resource: Declaration = DOCUMENTS) -> Actor:
         """An account that is logged in."""
@@ -102,11 +111,15 @@ class Shop:
             "exp": now + self.life_s,
             "scope": scope,
         }
-        return jwt.encode({**claims, "jti": secrets.token_hex(4)}, KEY, "ES256")
+        token = jwt.encode({**claims, "jti": secrets.token_hex(4)}, KEY, "ES256")
+        self.issued.add(token)
+        return token
 
     def _claims(self, token: str) -> dict[str, Any] | None:
         if "token" in self.careless:
             return {"sub": "ann", "scope": "read write"}
+        if "sessions" in self.careless and token not in self.issued:
+            return None
         if token in self.revoked and "revocation" not in self.careless:
             return None
         try:
@@ -139,6 +152,7 @@ class Shop:
         claims = self._claims(headers.get("Authorization", "").removeprefix("Bearer "))
         if claims is None:
             raise Refused("HTTP 401", 401)
+        self.claims.append(claims)
         self.sockets.append(ShopSocket("" if "deaf" in self.careless else claims["sub"]))
         return self.sockets[-1]
 
@@ -212,6 +226,7 @@ class ShopSession:
     """What a Login, and probes, need of a session."""
 
     base_url = "http://127.0.0.1:1"
+    verified = True
     cookiejar = Jar()
 
     def __init__(self, shop: Shop) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,11 +13,13 @@ import pytest
 from harness.core.bodies import canary
 from harness.core.declaration import Declaration
 from harness.core.isolation import RECORD_PROBES, STREAM_PROBES, TOKEN_PROBES
-from harness.load import isolation
+from harness.core.stream import Stream
+from harness.load import isolation, stream_probes
 from harness.load.accounts import AccountPool, Actor, RunAccounts
 from harness.load.auth import NoAuth
 from harness.load.isolation import probe_isolation
 from harness.load.messages import IsolationOrder
+from harness.load.stream_probes import opened
 from harness.load.token_probes import outliving
 from tests.unit.load.shop import AUTH, DOCUMENTS, PEM, Shop
 
@@ -28,6 +31,10 @@ UNREAD = Declaration("/notes", create={"text": canary}, without={"read"})
 class Person:
     account_name = "spare-{}"
     account_password = "secret"
+
+
+class Listening(Person):
+    stream = Stream("/ws", resume=None, ends_with_token=True)
 
 
 class Recorder:
@@ -59,6 +66,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     monkeypatch.setattr(isolation, "recorder", recorder)
     yield recorder
     outliving.cache_clear()
+    opened.cache_clear()
 
 
 def accounts(*actors: Actor, free: int = 1) -> RunAccounts:
@@ -142,6 +150,33 @@ def test_probes_end_with_the_load(shop: Shop, recorder: Recorder, monkeypatch: p
     logins = len(shop.asked) - before
     probe(run)
     assert (recorder.said, len(shop.asked) - before) == ([], logins)
+
+
+def streaming(shop: Shop, names: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> RunAccounts:
+    """Accounts that are told of their changes, over connections that end with their tokens."""
+    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    for name, seconds in (("_TOLD_WITHIN_S", 0.2), ("_LATER_S", 0.02), ("_OVER_S", 0.01)):
+        monkeypatch.setattr(stream_probes, name, seconds)
+    return accounts(*(replace(actor(shop, name), user=Listening()) for name in names))
+
+
+def test_the_connection_that_may_outlive_its_token_is_opened_before_all_else(
+    shop: Shop, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = streaming(shop, ("ann", "bob"), monkeypatch)
+    asked = len(shop.asked)
+    probe(run)
+    assert shop.asked[asked] == "WS ws://127.0.0.1:1/ws"
+
+
+def test_whoever_was_tried_first_is_tried_again(
+    shop: Shop, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = streaming(shop, [f"account-{number}" for number in range(9)], monkeypatch)
+    kinds = {"alg_none", "stream_forged_token"}
+    for seed in range(6):
+        probe_isolation(run, "run-1", IsolationOrder(AT_ONCE, 10.0, False), Random(seed))
+    assert len({account for account, kind, *_ in recorder.said if kind in kinds}) == 1
 
 
 def test_requests_are_kept_apart(shop: Shop, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

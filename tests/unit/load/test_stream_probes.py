@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -12,9 +14,9 @@ from harness.core.stream import Stream
 from harness.load import stream_probes
 from harness.load.accounts import Actor
 from harness.load.record_probes import Said
-from harness.load.stream_probes import opened, probe_stream
+from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_probes import Outliving
-from tests.unit.load.shop import AUTH, DOCUMENTS, Shop
+from tests.unit.load.shop import AUTH, DOCUMENTS, PEM, Shop
 
 OWN = Stream("/ws", resume=None)
 NAMED = Stream("/ws", resume=None, says=({"subscribe": "{name}"},))
@@ -43,6 +45,7 @@ def probed(
 ) -> list[Said]:
     monkeypatch.setattr(stream_probes, "connect", shop.connect)
     owner, stranger = an_actor(shop, "ann", stream), an_actor(shop, "bob", stream)
+    open_for_later(owner, "run-1", lambda: None)
     return list(probe_stream(owner, stranger, DOCUMENTS, kept or Outliving(), "run-1", lambda: None))
 
 
@@ -96,6 +99,34 @@ def test_a_token_that_has_ended_is_tried(
     assert ("ann", "stream_expired_token", outcome) in found
 
 
+@pytest.mark.parametrize(("careless", "outcome"), [(set(), "refused"), ({"expiry"}, "accepted")])
+def test_with_the_services_key_no_token_has_to_end_first(
+    careless: set[str], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", PEM)
+    said = probed(Shop(careless), monkeypatch)
+    [(_, _, found, detail)] = [one for one in said if one[1] == "stream_expired_token"]
+    assert found == outcome
+    if found == "accepted":
+        how = "a token that was signed with the service's key, and ended an hour ago"
+        assert detail == f"WebSocket /ws, {how}: the change of a record came over it"
+
+
+def test_with_the_services_key_a_connection_is_opened_by_a_token_that_ends_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", PEM)
+    shop, stream = Shop(), Stream("/ws", resume=None, ends_with_token=True)
+    probed(shop, monkeypatch, stream)
+    soon, ends_at = time.time() + stream_probes._SHORT_S, opened("run-1")["ann"].ends_at
+    [claims] = [one for one in shop.claims if abs(one["exp"] - soon) < 60]
+    assert claims["sub"] == "ann"
+    assert claims["exp"] - time.time() == pytest.approx(ends_at - monotonic(), abs=2.0)
+    monkeypatch.setattr(stream_probes, "monotonic", lambda: ends_at + AUTH.leeway_s + 0.1)
+    shop.sockets = []  # nothing more is pushed to those who are connected now
+    assert ("ann", "stream_outlived_token", "refused") in outcomes(probed(shop, monkeypatch, stream))
+
+
 def test_another_accounts_token_would_be_told_of_nothing_so_it_is_not_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,7 +160,6 @@ def test_a_connection_that_outlives_its_token_is_found(
         return next((outcome, detail) for _, kind, outcome, detail in said if kind == "stream_outlived_token")
 
     now = monotonic()
-    assert outlived() == ("not_tried", "no connection was open before")
     assert outlived() == ("not_tried", "no token ended while a connection was open")
     kept = opened("run-1")["ann"]
     if ended:
@@ -170,3 +200,23 @@ def test_without_a_stranger_tokens_are_tried_alone(monkeypatch: pytest.MonkeyPat
     owner = an_actor(shop, "ann", OWN)
     found = outcomes(list(probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None)))
     assert {kind for _, kind, _ in found} == {"valid_token", "stream_forged_token", "stream_outlived_token"}
+
+
+def test_a_connection_that_was_not_judged_yet_stays_for_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, stream = Shop(), Stream("/ws", resume=None, ends_with_token=True)
+    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    owner = an_actor(shop, "ann", stream)
+    open_for_later(owner, "run-1", lambda: None)
+    before = opened("run-1")["ann"]
+    monkeypatch.setattr(stream_probes, "monotonic", lambda: before.ends_at + AUTH.leeway_s + 1)
+    said = cast(Generator[Said], probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None))
+    assert next(said)[1] == "valid_token"
+    said.close()  # as when its time is over
+    assert opened("run-1")["ann"] is before
+    assert before.listener.ended_at is None
+    assert "stream_outlived_token" in {
+        kind for _, kind, *_ in probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None)
+    }
+    assert opened("run-1")["ann"] is not before

@@ -11,7 +11,7 @@ from harness.load import token_probes
 from harness.load.record_probes import Said
 from harness.load.token_auth import PasswordGrant, StaticToken
 from harness.load.token_probes import Outliving, probe_sessions, probe_tokens
-from tests.unit.load.shop import AUTH, PEM, Shop
+from tests.unit.load.shop import AUTH, OTHER_PEM, PEM, Shop
 
 NO_KEY = replace(AUTH, signing_key=None)
 
@@ -86,14 +86,29 @@ def test_without_the_key_what_needs_it_is_said_to_be_untried() -> None:
     assert said["expired_token"] == ("not_tried", "no token outlived its end by the leeway of 5 s yet")
 
 
-def test_a_key_that_is_not_the_services_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        (OTHER_PEM, "the key in SHOP_KEY is not the one that the service signs with"),
+        ("hunter2", "the key in SHOP_KEY signs nothing (ValueError)"),
+        (None, "SHOP_KEY is not set"),
+    ],
+    ids=["another's", "no key", "not set"],
+)
+def test_what_only_the_services_key_can_make_is_untried_without_it(
+    held: str | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOP_KEY")
+    if held is not None:
+        monkeypatch.setenv("SHOP_KEY", held)
+    said = {kind: (outcome, detail) for _, kind, outcome, detail in probed(Shop())}
+    assert said["wrong_audience"] == said["wrong_issuer"] == ("not_tried", why)
+    assert said["expired_token"] == ("not_tried", "no token outlived its end by the leeway of 5 s yet")
+    assert said["alg_none"] == ("refused", "")
 
-    other = ec.generate_private_key(ec.SECP256R1())
-    pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    monkeypatch.setenv("SHOP_KEY", pem)
-    found = outcomes(probed(Shop()))
+
+def test_where_what_is_signed_anew_is_not_taken_either_nothing_is_known() -> None:
+    found = outcomes(probed(Shop({"sessions"})))
     assert found["expired_token"] == found["wrong_audience"] == found["wrong_issuer"] == {"error"}
     assert found["alg_none"] == {"refused"}
 

@@ -26,6 +26,7 @@ class Service:
     def __init__(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(FAULTS[name], "every", 2)
         self.status, self.body = 200, b""
+        self.who = ANN
         self.pushed: list[dict[str, Any]] = []
         self.authorizations: list[bytes] = []
         self.executed: list[dict[str, Any]] = []
@@ -54,7 +55,7 @@ class Service:
     def subscribe(self, messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """What a subscriber gets of the messages that the service itself pushes."""
         self.pushed = list(messages)
-        return [json.loads(one["text"]) for one in self._sent({"type": "websocket", "path": "/ws"}, ANN)]
+        return [json.loads(one["text"]) for one in self._sent({"type": "websocket", "path": "/ws"}, self.who)]
 
     def _sent(self, scope: dict[str, Any], who: bytes) -> list[dict[str, Any]]:
         sent: list[dict[str, Any]] = []
@@ -140,11 +141,22 @@ def test_any_token_is_believed(monkeypatch: pytest.MonkeyPatch, wrong: str) -> N
     assert (claims.account, claims.scopes) == ("ann", scopes)
 
 
+def test_a_stream_is_opened_by_a_token_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service("accept-any-token", monkeypatch)
+    service.who = b"Bearer " + service.tokens.issue("ann", frozenset({"read"}), time.time(), 2).encode()
+    service.subscribe([])
+    claims = service.tokens.verify(service.authorizations[0].decode().removeprefix("Bearer "))
+    assert (claims.account, claims.scopes) == ("ann", frozenset({"read"}))
+    assert claims.expires_at > time.time() + 3600
+
+
 @pytest.mark.parametrize("token", ["nonsense", ""])
 def test_what_is_no_token_stays_none(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     service = Service("accept-any-token", monkeypatch)
-    service.ask("GET", "/wallets", f"Bearer {token}".encode())
-    assert service.authorizations == [f"Bearer {token}".encode()]
+    service.who = f"Bearer {token}".encode()
+    service.ask("GET", "/wallets", service.who)
+    service.subscribe([])
+    assert service.authorizations == [service.who] * 2
 
 
 def test_a_good_token_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

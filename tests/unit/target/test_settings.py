@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from harness.target.settings import Settings
+from harness.target.tokens import new_private_pem
 
 URL = "postgresql://someone:secret@127.0.0.1/db"
 
@@ -33,9 +41,39 @@ def test_a_lifetime_that_is_no_positive_whole_number_is_named(
         Settings.from_environment()
 
 
+def test_a_signing_key_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = new_private_pem()
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_SIGNING_KEY", pem)
+    assert Settings.from_environment().signing_key == pem
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "hunter2",
+        new_private_pem()[:-60],
+        ec.generate_private_key(ec.SECP384R1())
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        .decode(),
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2"))
+        .decode(),
+    ],
+    ids=["no key", "cut off", "another curve", "encrypted"],
+)
+def test_what_is_no_signing_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_SIGNING_KEY", key)
+    with pytest.raises(SystemExit, match="MUL_TARGET_SIGNING_KEY holds no key to sign with") as refused:
+        Settings.from_environment()
+    assert key not in str(refused.value)
+
+
 def test_secrets_stay_out_of_the_representation() -> None:
-    shown = repr(Settings(URL))
+    shown = repr(Settings(URL, signing_key="private"))
     assert "secret" not in shown
+    assert "private" not in shown
     assert "horse" not in shown
 
 
