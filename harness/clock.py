@@ -17,9 +17,8 @@ Sleep = Callable[[float], object]
 """A way to wait for some seconds: `time.sleep`, which gevent replaces in a Locust process."""
 
 
-def monotonic() -> float:
-    """Seconds on this machine's monotonic clock."""
-    return time.monotonic()
+monotonic = time.monotonic
+"""Seconds on this machine's monotonic clock."""
 
 
 def utc_now() -> datetime:

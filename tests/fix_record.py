@@ -39,7 +39,7 @@ from harness.core.record import (
     TotalRead,
     WebSocketPoint,
 )
-from harness.core.samples import Outcome, SampleTable, pack_sample
+from harness.core.samples import Outcome, SampleTable, pack_samples
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
 from harness.core.waits import Blocker, Wait
@@ -580,12 +580,9 @@ def on_disk(root: Path, plan: Plan | None = None, table: SampleTable | None = No
         directory.append_event(event)
     directory.write_json("environment.json", {"python": "3.11.9"})
     table = steady() if table is None else table
-    packed = b"".join(
-        pack_sample(float(at), float(latency), float(service), int(endpoint), int(outcome), 0)
-        for at, latency, service, endpoint, outcome in zip(
-            table.at, table.latency, table.service, table.endpoint, table.outcome, strict=True
-        )
-    )
+    none = np.zeros(len(table))
+    rows = np.column_stack((table.at, table.latency, table.service, table.endpoint, table.outcome, none))
+    packed = pack_samples(rows.ravel().tolist())
     names = {str(number): name for number, name in enumerate(table.endpoints)}
     directory.append_block("samples", Block("w1", 0, len(table), packed, {"endpoints": names}).encode())
     for point in healthy():

@@ -99,10 +99,13 @@ def pack_operation(
     shown: int = 0,
 ) -> bytes:
     """One record; what does not fit is clamped. Instants are seconds since the worker's zero."""
-    invoked, ended = (min(max(int(seconds * 1e5 + 0.5), 0), U32) for seconds in (invoked_s, ended_s))
-    return OPERATION.pack(
-        account, kind, outcome, min(shown, 0xFF), min(version, U32), invoked, ended, key.bytes
-    )
+    invoked, ended = int(invoked_s * 1e5 + 0.5), int(ended_s * 1e5 + 0.5)
+    try:  # clamping first would cost more than all the rest
+        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key.bytes)
+    except struct.error:
+        invoked, ended = (min(max(tick, 0), U32) for tick in (invoked, ended))
+        shown, version = min(shown, 0xFF), min(version, U32)
+        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key.bytes)
 
 
 @dataclass(frozen=True, eq=False)

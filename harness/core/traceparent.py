@@ -43,7 +43,7 @@ def make(worker: str, tick: int, user: int, counter: int) -> str:
     """
     crc = worker_crc(worker)
     number = user & U32 or int(not (crc or tick))
-    return f"00-{crc:08x}{tick:016x}{number:08x}-{counter or 1:016x}-01"
+    return "00-%08x%016x%08x-%016x-01" % (crc, tick, number, counter or 1)  # noqa: UP031 - half the time
 
 
 def parse(text: str) -> Tie | None:
@@ -56,7 +56,7 @@ def parse(text: str) -> Tie | None:
 
 
 def packed_start(intended_s: float) -> int:
-    """The tick that `pack_sample` packs for a sample intended for `intended_s` after its worker's zero."""
+    """The tick that `pack_samples` packs for a sample intended for `intended_s` after its worker's zero."""
     return min(max(int(intended_s * 1e5 + 0.5), 0), U32)
 
 

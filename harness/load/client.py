@@ -19,13 +19,14 @@ import socket
 import ssl
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from time import time
+from typing import Any
 
 import gevent
 from locust.event import EventHook
 from locust.user import User
 
-from harness.clock import monotonic, utc_now
+from harness.clock import monotonic
 from harness.core.bodies import ShapeError
 from harness.core.client_limits import Use
 from harness.core.operations import OperationOutcome
@@ -41,6 +42,7 @@ from harness.load.recorder import recorder
 
 __all__ = ["MeasuredSession", "Reader", "RequestError", "failure_cause", "operation_outcome"]
 
+_OK = Outcome.OK
 _SUCCESS = range(200, 300)
 _ACCEPTED = 202
 _UNSURE = frozenset({408, 425, 499})
@@ -116,9 +118,8 @@ class MeasuredSession:
         there was none. With `catch_response` it is a CaughtResponse: in its `with` block the task decides.
         """
         intended, self.due = self.due, None
-        expected = _Expected(expect, reader)
         flight, response, cause = self._recorded(
-            method, url, name or url, expected, context, intended, payload
+            method, url, name or url, expect, reader, context, intended, payload
         )
         self.due = flight.ended
         if catch_response:
@@ -166,7 +167,7 @@ class MeasuredSession:
     ) -> Response:
         """Like `request`, for what happens beside the user's tasks: intended for now, `due` stays."""
         flight, response, cause = self._recorded(
-            method, url, name or url, _Expected(expect, reader), None, None, payload
+            method, url, name or url, expect, reader, None, None, payload
         )
         flight.settle(response, cause)
         return response
@@ -181,14 +182,15 @@ class MeasuredSession:
         **payload: Any,
     ) -> Response:
         """Send one request that is not part of the load: no sample, no event."""
-        return self._exchange(method, url, **payload)
+        return self.http.send(method, url, **payload)
 
     def _recorded(
         self,
         method: str,
         url: str,
         name: str,
-        expected: _Expected,
+        expect: Container[int],
+        reader: Reader | None,
         context: Mapping[str, Any] | None,
         intended: float | None,
         payload: Mapping[str, Any],
@@ -198,11 +200,13 @@ class MeasuredSession:
         intended = sent if intended is None else intended
         token = recorder.sent(f"{method} {name}", intended, sent)
         try:
-            response = self._exchange(
+            response = self.http.send(
                 method, url, traceparent=recorder.traceparent(token, self.number), **payload
             )
             ended = monotonic()
-            cause = expected.cause(response)
+            cause = failure_cause(response, expect)
+            if reader is not None and not cause and response.status_code in _SUCCESS:
+                cause = _misread(reader, response)
         except Exception as error:
             recorder.answered(token, monotonic(), Outcome.ERROR, type(error).__name__)
             raise
@@ -214,39 +218,16 @@ class MeasuredSession:
             raise
         if response.status_code >= _SERVER_ERROR:
             self.http.give_up_connections()
-        flight = _Flight(self, token, method, url, name, context or {}, intended, sent, ended)
-        return flight, response, cause
-
-    def _exchange(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        traceparent: str | None = None,
-        **payload: Any,
-    ) -> Response:
-        if traceparent is not None:
-            headers = {"traceparent": traceparent, **(headers or {})}
-        return self.http.send(method, url, headers=headers, **payload)
+        return _Flight(self, token, method, url, name, context, intended, sent, ended), response, cause
 
 
-class _Expected(NamedTuple):
-    """What the caller takes for a good answer."""
-
-    statuses: Container[int]
-    reader: Reader | None
-
-    def cause(self, response: Response) -> str:
-        """Why the response is none, "" when it is one."""
-        if cause := failure_cause(response, self.statuses):
-            return cause
-        if self.reader is not None and response.status_code in _SUCCESS:
-            try:
-                self.reader(response)
-            except ShapeError as error:
-                return shape_cause(response.status_code, str(error))
-        return ""
+def _misread(reader: Reader, response: Response) -> str:
+    """Why the reader cannot make sense of a response, "" when it can."""
+    try:
+        reader(response)
+    except ShapeError as error:
+        return shape_cause(response.status_code, str(error))
+    return ""
 
 
 @dataclass(slots=True)
@@ -258,7 +239,7 @@ class _Flight:
     method: str
     url: str
     name: str
-    context: Mapping[str, Any]
+    context: Mapping[str, Any] | None
     intended: float
     sent: float
     ended: float
@@ -266,26 +247,27 @@ class _Flight:
     def settle(self, response: Response, cause: str) -> None:
         """Record the outcome, and fire Locust's `request` event, so that its figures count as ours do.
 
-        Besides Locust's fields the event has `service_time` and `lag` in milliseconds, and `intended_at`,
-        `sent_at` and `ended_at` on the monotonic clock, by which the recorder knows a sample it has already.
+        Besides Locust's fields the event has `service_time` and `lag` in milliseconds, and `intended_at` on
+        the monotonic clock, by which the recorder knows a sample it has already.
         """
-        recorder.answered(self.token, self.ended, Outcome.ERROR if cause else Outcome.OK, cause)
-        session, latency = self.session, self.ended - self.intended
+        recorder.answered(self.token, self.ended, Outcome.ERROR if cause else _OK, cause)
+        session, latency, lag = self.session, self.ended - self.intended, self.sent - self.intended
+        context = session.user.context() if session.user is not None else {}
+        if self.context:
+            context = {**context, **self.context}
         session.request_event.fire(
             request_type=self.method,
             name=self.name,
             response_time=latency * 1e3,
             response_length=0 if response.error else len(response.content),
             response=response,
-            context={**session.user.context(), **self.context} if session.user else self.context,
+            context=context,
             exception=RequestError(cause) if cause else None,
-            start_time=utc_now().timestamp() - latency,
+            start_time=time() - latency,
             url=session.http.url_of(self.url),
-            service_time=(self.ended - self.sent) * 1e3,
-            lag=(self.sent - self.intended) * 1e3,
+            service_time=(latency - lag) * 1e3,
+            lag=lag * 1e3,
             intended_at=self.intended,
-            sent_at=self.sent,
-            ended_at=self.ended,
         )
 
 

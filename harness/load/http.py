@@ -86,6 +86,7 @@ class HttpClient:
         data: Any = None,
         json: Any = None,
         allow_redirects: bool = False,
+        traceparent: str | None = None,
     ) -> Response:
         """Send a request and return what came of it, an error too; `http_request` says what it takes.
 
@@ -93,7 +94,7 @@ class HttpClient:
         The end of the calling greenlet, or a deadline of its own, passes through.
         """
         body, kind = body_of(data, json)
-        asked = _Asked(method.upper(), headers, body, kind, monotonic())
+        asked = _Asked(method.upper(), headers, body, kind, traceparent, monotonic())
         service, path = self._place(url)
         response = self._answered(service, target_of(path, params), asked)
         for _ in range(_MOST_REDIRECTS if allow_redirects else 0):
@@ -148,7 +149,9 @@ class HttpClient:
         headers = asked.headers
         if self.cookiejar.holds_any and (cookies := self.cookiejar.header(url)):
             headers = {"Cookie": cookies, **(headers or {})}
-        request = message(asked.method, target, service.lines, headers, asked.body, asked.kind)
+        request = message(
+            asked.method, target, service.lines, headers, asked.body, asked.kind, asked.traceparent
+        )
         answer: Answer | None = None
         content = b""
         try:
@@ -157,12 +160,13 @@ class HttpClient:
             if isinstance(error, TimeoutError) and answer.status:
                 error = AnswerError(f"no end of the answer within {self.deadline_s:g} s")
             content = answer.body
-            if error is None:
+            if answer.is_encoded and error is None:
                 content = decoded(answer.body, answer.headers, self.most_bytes)
         except (NotSentError, AnswerError) as failed:
             error = failed
         status, lines = (answer.status, answer.headers) if answer is not None else (0, [])
-        self.cookiejar.take(lines, url)
+        if answer is not None and answer.sets_cookies:
+            self.cookiejar.take(lines, url)
         elapsed = monotonic() - asked.at
         return Response(status, content, lines, method=asked.method, url=url, error=error, elapsed_s=elapsed)
 
@@ -234,4 +238,5 @@ class _Asked:
     headers: Fields | None
     body: bytes | None
     kind: str | None
+    traceparent: str | None
     at: float

@@ -67,6 +67,10 @@ class Answer:
         self._interim = False
         self._has_length = False
         self._came = 0
+        self.sets_cookies = False
+        """Whether `headers` may have a Set-Cookie."""
+        self.is_encoded = False
+        """Whether `headers` may have a Content-Encoding."""
         self._body: bytes | bytearray = b""
         self.status = 0
         """0 until the head is there."""
@@ -124,6 +128,10 @@ class Answer:
         self.headers.append((name, value))
         if name in _LENGTHS:
             self._has_length = True
+        elif name == b"set-cookie":
+            self.sets_cookies = True
+        elif name == b"content-encoding":
+            self.is_encoded = True
 
     def on_headers_complete(self) -> None:
         """The head is there."""

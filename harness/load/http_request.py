@@ -19,11 +19,12 @@ _UNSAFE = re.compile(r"[^!-~]")
 _RESERVED = "!#$%&'()*+,/:;=?@[]~"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_KNOWN = _WITH_BODY | {"GET", "HEAD", "DELETE", "OPTIONS"}
 
 
 def prepared(fields: Fields) -> dict[str, str]:
-    """Lines of a head by their names in lower case, made once for many messages."""
-    return {name.lower(): f"{name}: {value}" for name, value in fields.items() if value is not None}
+    """Lines of a head by their names in lower case, made once for many messages. Raises ValueError."""
+    return {name.lower(): _line(name, value) for name, value in fields.items() if value is not None}
 
 
 def message(
@@ -33,15 +34,19 @@ def message(
     headers: Fields | None = None,
     body: bytes | None = None,
     kind: str | None = None,
+    traceparent: str | None = None,
 ) -> bytes:
-    """The request in full. `defaults` are `prepared` lines, over which `headers` win.
+    """The request in full. `target` is one of `target_of`, `defaults` are `prepared` lines; over these, over
+    `kind`, the media type of the body, and over `traceparent`, the field of that name, `headers` win.
 
-    `kind` is the media type of the body where `headers` name none. Raises ValueError for what would be
-    another message than it seems: a line break within the head, a body of which another length is claimed.
+    Raises ValueError for what would be another message than it seems: a line break within the head, a body of
+    which another length is claimed.
     """
-    if not _TOKEN.fullmatch(method):
+    if method not in _KNOWN and not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no HTTP method")
     lines = dict(defaults)
+    if traceparent is not None:
+        lines["traceparent"] = f"traceparent: {traceparent}"
     if kind is not None:
         lines["content-type"] = f"Content-Type: {kind}"
     if kind == _JSON:
@@ -50,18 +55,22 @@ def message(
         if value is None:
             lines.pop(name.lower(), None)
         else:
-            lines[name.lower()] = f"{name}: {value}"
+            lines[name.lower()] = _line(name, value)
     if body is not None or method in _WITH_BODY:
         lines["content-length"] = f"Content-Length: {len(body or b'')}"
     elif "content-length" in lines:
         raise ValueError("Content-Length is given, but no body")
     if "transfer-encoding" in lines:
         raise ValueError("Transfer-Encoding is given, but bodies are sent by their length")
-    head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines.values(), "", ""))
-    breaks = len(lines) + 2
-    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+    head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines.values(), "", "")).encode("latin-1")
+    return head + body if body else head
+
+
+def _line(name: str, value: str | int) -> str:
+    line = f"{name}: {value}"
+    if "\n" in line or "\r" in line or "\0" in line:
         raise ValueError("a header field holds a line break or a zero")
-    return head.encode("latin-1") + body if body else head.encode("latin-1")
+    return line
 
 
 def target_of(path: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> str:

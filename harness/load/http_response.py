@@ -90,9 +90,11 @@ class Response:
     def _charset(self) -> str | None:
         if self.encoding is not None:
             return self.encoding
-        kind = next((value for name, value in self._lines if name == b"content-type"), b"")
-        named = _CHARSET.search(kind)
-        return named[1].decode("latin-1") if named else None
+        for name, value in self._lines:
+            if name == b"content-type":
+                named = _CHARSET.search(value) if b"=" in value else None
+                return named[1].decode("latin-1") if named else None
+        return None
 
     @property
     def ok(self) -> bool:

@@ -25,7 +25,7 @@ from harness.core.blocks import Block
 from harness.core.client_limits import BY_HAND, Use
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
 from harness.core.record import FinalRead
-from harness.core.samples import Outcome, pack_sample
+from harness.core.samples import ROW, Outcome, pack_samples
 from harness.core.secrets import mask
 from harness.core.traceparent import make, packed_start
 from harness.load.causes import cause_of, is_dropped
@@ -44,19 +44,23 @@ _MOST_USES = 500  # a locustfile may make up classes as it goes
 class _Names(dict[str, int]):
     """Numbers for names, given out as they are asked for; when they run out, all others share the last.
 
-    A name may be a URL that holds a password; it is `masked` where that may be.
+    `told` is how a name is told to others.
     """
 
-    def __init__(self, first: int, last: int, masked: Callable[[str], str] = str) -> None:
-        self._masked = masked
+    def __init__(self, first: int, last: int, told: Callable[[str], str] = str) -> None:
+        self._told = told
         self._new: dict[str, str] = {}
         self._next = first
         self._last = last
 
     def __missing__(self, name: str) -> int:
-        number = self[name] = self._next
-        self._new[str(number)] = self._masked(name) if number < self._last else _OTHER
-        self._next = min(number + 1, self._last)
+        number = self._next
+        if number == self._last:  # nor is it kept: there is no end of names
+            self._new[str(number)] = _OTHER
+            return number
+        self[name] = number
+        self._new[str(number)] = self._told(name)
+        self._next += 1
         return number
 
     def take(self) -> dict[str, str]:
@@ -65,23 +69,25 @@ class _Names(dict[str, int]):
         return new
 
 
+def _shown_name(name: str) -> str:
+    """An endpoint's name as others see it: it may be a URL that holds a password, or a very long one."""
+    name = mask(name)
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
 class _Stream:
-    """One stream of packed records and the blocks made of it so far."""
+    """The blocks made of one stream of records so far."""
 
     def __init__(self, worker: str, tables: dict[str, _Names]) -> None:
         self.sequence = 0
-        self.records: list[bytes] = []
         self._worker = worker
         self._tables = tables
 
-    def take(self) -> Block | None:
-        """The records since the last block, as the next block; None when there are none."""
-        if not self.records:
-            return None
-        records, self.records = self.records, []
+    def block(self, count: int, records: bytes) -> Block:
+        """The next block, of so many packed records."""
         new = {name: table.take() for name, table in self._tables.items()}
         tables = {name: names for name, names in new.items() if names}
-        block = Block(self._worker, self.sequence, len(records), b"".join(records), tables)
+        block = Block(self._worker, self.sequence, count, records, tables)
         self.sequence += 1
         return block
 
@@ -111,16 +117,16 @@ class Recorder:
         self.started = self.finished = self.unfinished = 0
         self._zero = zero
         self._in_flight: dict[int, tuple[str, float, float]] = {}
-        self._endpoints = _Names(0, 0xFFFF, mask)
+        self._endpoints = _Names(0, 0xFFFF, _shown_name)
         self._causes = _Names(1, 0xFF)
         self._accounts = _Names(0, 0xFFFFFFFF)
         self._samples = _Stream(worker, {"endpoints": self._endpoints, "causes": self._causes})
         self._operations = _Stream(worker, {"accounts": self._accounts})
+        self._rows: list[float] = []  # of samples, as `pack_samples` takes them
+        self._booked: list[bytes] = []
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
         self.websockets = Deliveries(worker, self.line)
-        self._latencies: list[float] = []
-        self._errors = 0
         self._logins = 0
         self._abandoned_at = float("-inf")
         self.uses: Counter[tuple[str, str, str]] = Counter()
@@ -142,7 +148,7 @@ class Recorder:
         left, self._in_flight = self._in_flight, {}
         self._abandoned_at = now
         for endpoint, intended, sent in left.values():
-            self._pack(endpoint, intended, sent, now, Outcome.UNFINISHED, "")
+            self._add(endpoint, intended, sent, now, Outcome.UNFINISHED, "")
         self.unfinished += len(left)
         return len(left)
 
@@ -151,7 +157,7 @@ class Recorder:
         request = self._in_flight.pop(token, None)
         if request is not None:
             self.unfinished += 1
-            self._pack(*request, now, Outcome.UNFINISHED, "")
+            self._add(*request, now, Outcome.UNFINISHED, "")
 
     @property
     def in_flight(self) -> int:
@@ -167,11 +173,11 @@ class Recorder:
 
     def sent(self, endpoint: str, intended: float, sent: float) -> int:
         """A request is in flight; returns its token."""
-        self._next_token += 1
+        token = self._next_token = self._next_token + 1
         if self.settings is not None:
             self.started += 1
-            self._in_flight[self._next_token] = (endpoint, intended, sent)
-        return self._next_token
+            self._in_flight[token] = (endpoint, intended, sent)
+        return token
 
     def traceparent(self, token: int, user: int) -> str | None:
         """The header that ties what the service does for a request to its sample; None when none is recorded.
@@ -186,8 +192,7 @@ class Recorder:
         request = self._in_flight.pop(token, None)
         if request is not None:
             self.finished += 1
-            endpoint, intended, sent = request
-            self._pack(endpoint, intended, sent, ended, outcome, cause)
+            self._add(*request, ended, outcome, cause)
 
     def forget(self, token: int) -> None:
         """The request of `token` is over, and its `request` event makes the sample."""
@@ -201,7 +206,7 @@ class Recorder:
         if self.settings is not None:
             self.started += 1
             self.finished += 1
-            self._pack(endpoint, intended, sent, ended, outcome, cause)
+            self._add(endpoint, intended, sent, ended, outcome, cause)
 
     def on_request(
         self,
@@ -254,10 +259,10 @@ class Recorder:
         self.finished += 1
         endpoint = f"{request_type} {name}"
         if not exception:
-            self._pack(endpoint, began, began, began + took, _OK, "")
+            self._add(endpoint, began, began, began + took, _OK, "")
         else:
             cause = cause_of(exception, response)
-            self._pack(endpoint, began, began, began + took, Outcome.ERROR, cause)
+            self._add(endpoint, began, began, began + took, Outcome.ERROR, cause)
 
     def _repeats(self, exception: object, response: object) -> bool:
         """Whether a request failed only because the connection ended with the user's last answer, a 5xx.
@@ -281,25 +286,12 @@ class Recorder:
         if self.settings is not None and (key in self.uses or len(self.uses) < _MOST_USES):
             self.uses[key] += count
 
-    def _pack(
+    def _add(
         self, endpoint: str, intended: float, sent: float, ended: float, outcome: Outcome, cause: str
     ) -> None:
-        if len(endpoint) > _NAME_LENGTH:
-            endpoint = endpoint[: _NAME_LENGTH - 1] + "…"
-        latency = ended - intended
-        self._latencies.append(latency)
-        if outcome is not _OK:
-            self._errors += 1
-        self._samples.records.append(
-            pack_sample(
-                intended - self._zero,
-                latency,
-                ended - sent,
-                self._endpoints[endpoint],
-                outcome,
-                self._causes[cause] if cause else 0,
-            )
-        )
+        number = self._causes[cause] if cause else 0
+        name = self._endpoints[endpoint]
+        self._rows += (intended - self._zero, ended - intended, ended - sent, name, outcome, number)
 
     # the ledger and the probes
 
@@ -319,7 +311,7 @@ class Recorder:
         """
         if self.settings is None:
             return
-        self._operations.records.append(
+        self._booked.append(
             pack_operation(
                 self._accounts[account],
                 kind,
@@ -369,14 +361,18 @@ class Recorder:
     def take(self, now: float) -> Batch:
         """Everything recorded since it was last taken."""
         self._count_lines(now)
-        streams = (("samples", self._samples.take()), ("operations", self._operations.take()))
-        blocks = [(name, block) for name, block in streams if block is not None]
+        rows, self._rows = self._rows, []
+        booked, self._booked = self._booked, []
+        latencies, outcomes = rows[1::ROW], rows[4::ROW]
+        blocks = []
+        if rows:
+            blocks.append(("samples", self._samples.block(len(outcomes), pack_samples(rows))))
+        if booked:
+            blocks.append(("operations", self._operations.block(len(booked), b"".join(booked))))
         sent, self._taken_started = self.started - self._taken_started, self.started
         seconds, self._taken_at = now - self._taken_at, now
         lines, self._lines = self._lines, []
-        latencies, self._latencies = self._latencies, []
-        errors, self._errors = self._errors, 0
-        return Batch(blocks, lines, seconds, sent, latencies, errors)
+        return Batch(blocks, lines, seconds, sent, latencies, len(outcomes) - outcomes.count(_OK))
 
     def _count_lines(self, now: float) -> None:
         """Lines for what is only counted: checked reads, and what came over WebSockets."""

@@ -253,7 +253,7 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         if kind is OperationKind.CREATE:
             recorder.websockets.creating(str(key), attempt.invoked)
         try:
-            _attempts.append(attempt)
+            _attempts[attempt] = None
             response = self.call(method, path, name=name, expect=expect, **payload)
             outcome = operation_outcome(response)
         finally:
@@ -355,13 +355,13 @@ class _Attempt:
     invoked: float
 
 
-_attempts: list[_Attempt] = []
+_attempts: dict[_Attempt, None] = {}
 
 
 def _book(attempt: _Attempt, outcome: OperationOutcome) -> None:
     """Enter the attempt in the ledger, unless it is there already."""
     if attempt in _attempts:
-        _attempts.remove(attempt)
+        del _attempts[attempt]
         recorder.operation(
             attempt.account, attempt.key, attempt.kind, attempt.version, attempt.invoked, monotonic(), outcome
         )

@@ -20,7 +20,7 @@ from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
 from harness.core.record import Found, HealthPoint, Probe, SocketChange, Total, TotalRead, WebSocketPoint
-from harness.core.samples import pack_sample
+from harness.core.samples import pack_samples
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
 from tests.fix_record import a_plan, a_schema, a_wait, on_disk, watched
@@ -36,7 +36,7 @@ def directory(tmp_path: Path) -> RunDirectory:
 
 
 def a_block(sequence: int) -> bytes:
-    payload = pack_sample(1.0, 0.1, 0.1, 0, 0, 0)
+    payload = pack_samples([1.0, 0.1, 0.1, 0, 0, 0])
     return Block("w1", sequence, 1, payload, {"endpoints": {"0": "GET /"}}).encode()
 
 

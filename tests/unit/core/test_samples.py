@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.blocks import BlockStream
-from harness.core.samples import SAMPLE, Outcome, SampleTable, pack_sample
+from harness.core.samples import SAMPLE, Outcome, SampleTable, pack_samples
 
 
 def a_stream(worker: str, *records: bytes, endpoints: dict[int, str], missing: int = 0) -> BlockStream:
@@ -24,7 +24,7 @@ def test_a_sample_takes_16_bytes() -> None:
 def test_packing_keeps_instants_to_ten_and_durations_to_one_microsecond(
     intended: float, latency: float, service: float
 ) -> None:
-    stream = a_stream("w", pack_sample(intended, latency, service, 0, 0, 0), endpoints={0: "GET /"})
+    stream = a_stream("w", pack_samples([intended, latency, service, 0, 0, 0]), endpoints={0: "GET /"})
     table = SampleTable.join({}, [stream])
     assert table.at[0] == pytest.approx(intended, abs=1e-5)
     assert table.latency[0] == pytest.approx(latency, abs=1e-6)
@@ -32,12 +32,18 @@ def test_packing_keeps_instants_to_ten_and_durations_to_one_microsecond(
 
 
 def test_what_a_record_cannot_hold_is_clamped() -> None:
-    assert SAMPLE.unpack(pack_sample(-1.0, 1e9, -0.5, 3, 1, 2)) == (0, 0xFFFFFFFF, 0, 3, 1, 2)
+    assert SAMPLE.unpack(pack_samples([-1.0, 1e9, -0.5, 3, 1, 2])) == (0, 0xFFFFFFFF, 0, 3, 1, 2)
+
+
+def test_many_samples_are_packed_as_each_would_be() -> None:
+    one, other = [1.23456, 0.1, 0.05, 3, 1, 2], [2.0, 0.2, 0.2, 0, 0, 0]
+    assert pack_samples([*one, *other]) == pack_samples(one) + pack_samples(other)
+    assert pack_samples([]) == b""
 
 
 def test_workers_are_joined_in_run_time_with_one_numbering() -> None:
-    one = a_stream("w1", pack_sample(2.0, 0.1, 0.1, 0, 0, 0), endpoints={0: "GET /a"})
-    two = a_stream("w2", pack_sample(0.5, 0.2, 0.2, 0, 1, 1), endpoints={0: "GET /b"})
+    one = a_stream("w1", pack_samples([2.0, 0.1, 0.1, 0, 0, 0]), endpoints={0: "GET /a"})
+    two = a_stream("w2", pack_samples([0.5, 0.2, 0.2, 0, 1, 1]), endpoints={0: "GET /b"})
     table = SampleTable.join({"w1": 0.0, "w2": 1.0}, [one, two])
     assert table.at.tolist() == pytest.approx([1.5, 2.0])
     assert [table.endpoints[n] for n in table.endpoint] == ["GET /b", "GET /a"]
@@ -46,7 +52,7 @@ def test_workers_are_joined_in_run_time_with_one_numbering() -> None:
 
 
 def test_an_endpoint_whose_name_never_came_is_called_by_its_number() -> None:
-    table = SampleTable.join({}, [a_stream("w1", pack_sample(0, 0, 0, 4, 0, 0), endpoints={})])
+    table = SampleTable.join({}, [a_stream("w1", pack_samples([0, 0, 0, 4, 0, 0]), endpoints={})])
     assert table.endpoints[table.endpoint[0]] == "#4"
 
 
@@ -61,13 +67,13 @@ def test_an_empty_stream_adds_nothing() -> None:
 
 
 def test_the_end_is_the_start_and_the_latency() -> None:
-    stream = a_stream("w1", pack_sample(2.0, 0.25, 0.1, 0, 0, 0), endpoints={0: "GET /"})
+    stream = a_stream("w1", pack_samples([2.0, 0.25, 0.1, 0, 0, 0]), endpoints={0: "GET /"})
     assert SampleTable.join({"w1": 10.0}, [stream]).end.tolist() == pytest.approx([12.25])
 
 
 def test_a_sample_is_found_by_its_worker_and_its_tick() -> None:
-    one = a_stream("w1", pack_sample(2.0, 0.1, 0.1, 0, 0, 0), endpoints={0: "GET /a"})
-    two = a_stream("w2", pack_sample(0.12345, 0.2, 0.2, 0, 0, 0), endpoints={0: "GET /a"})
+    one = a_stream("w1", pack_samples([2.0, 0.1, 0.1, 0, 0, 0]), endpoints={0: "GET /a"})
+    two = a_stream("w2", pack_samples([0.12345, 0.2, 0.2, 0, 0, 0]), endpoints={0: "GET /a"})
     table = SampleTable.join({"w2": 3601.000001}, [one, two])
     assert [table.workers[number] for number in table.worker] == ["w1", "w2"]
     assert table.tick.tolist() == [200_000, 12_345]

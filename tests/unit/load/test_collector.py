@@ -17,7 +17,7 @@ from harness.core.blocks import Block
 from harness.core.events import Kind
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, Record
-from harness.core.samples import pack_sample
+from harness.core.samples import pack_samples
 from harness.errors import SetupError
 from harness.load import collector
 from harness.load.collector import LoadControl
@@ -57,7 +57,7 @@ class PlayedWorker:
 
     def records(self) -> dict[str, Any]:
         """A block of one sample of 100 ms, a health line, and a final read, all one second after its zero."""
-        payload = pack_sample(1.0, 0.1, 0.1, 0, 0, 0)
+        payload = pack_samples([1.0, 0.1, 0.1, 0, 0, 0])
         block = Block(self.id, 0, 1, payload, {"endpoints": {"0": "GET /"}})
         read = final_read_line(FinalRead("a", 1.0, (Found("k", 1, "canary", 1),), worker=self.id))
         health = {"worker": self.id, "users": 1, "in_flight": 0, "cpu_ratio": 0.1, "memory_mb": 50.0}

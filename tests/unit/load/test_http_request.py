@@ -67,6 +67,21 @@ def test_a_claimed_length_gives_way_to_the_real_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "line"),
+    [
+        (None, b"traceparent: ours\r\n"),
+        ({"Traceparent": "theirs"}, b"Traceparent: theirs\r\n"),
+        ({"traceparent": None}, b""),
+    ],
+)
+def test_a_traceparent_is_sent_unless_the_headers_have_one(
+    headers: dict[str, str | None] | None, line: bytes
+) -> None:
+    sent = message("GET", "/", {}, headers, traceparent="ours")
+    assert sent == b"GET / HTTP/1.1\r\n" + line + b"\r\n"
+
+
+@pytest.mark.parametrize(
     ("path", "params", "target"),
     [
         ("", None, "/"),
