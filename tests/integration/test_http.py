@@ -387,11 +387,16 @@ def test_deadline_is_for_the_request_as_a_whole() -> None:
 def test_request_that_nobody_reads_is_a_time_out_and_may_have_come() -> None:
     over = threading.Event()
 
-    def hang(_: socket.socket) -> None:
-        assert over.wait(timeout=10)
+    def hang(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(OK)
+        assert over.wait(timeout=60)
 
     with server(hang) as (base, _):
-        response = Client(base, 0.3).send("POST", "/", data=bytes(50_000_000))
+        client = Client(base)
+        client.send("GET", "/")  # a deadline that passes before there is a connection is another matter
+        client.deadline_s = 0.3
+        response = client.send("POST", "/", data=bytes(50_000_000))
         over.set()
     assert isinstance(response.error, TimeoutError)
 
