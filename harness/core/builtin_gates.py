@@ -17,7 +17,6 @@ from harness.core.continuity import NO_ACCOUNT, OLD_TOKEN, RIGHTLY_GONE, Continu
 from harness.core.database_gates import catalog, deadlocks, lock_wait
 from harness.core.drill_grades import drills
 from harness.core.durations import format_duration
-from harness.core.events import Kind
 from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
 from harness.core.gate import Gate, expressed, inconclusive, judge_expression, worst_of
@@ -296,8 +295,10 @@ def judge_generator(facts: Facts) -> GateResult:
     """Whether the generator kept time, had CPU left, and kept its workers."""
     found = fitness(facts.record.health, facts.judged)
     result = GateResult("", "", "pass", found.late_p99_s, HUB_LATE_S, "s", found.ticks)
-    if reasons := "; ".join(_unfit(found, facts)):
-        return replace(result, status="fail", why=reasons)
+    less, unfit = facts.less_load, "; ".join(_unfit(found))
+    if less or unfit:
+        why = "; ".join(filter(None, (less, unfit)))
+        return replace(result, status="fail" if unfit else "inconclusive", why=why)
     least = METRICS["hub_late_p99"].minimum
     if found.ticks < least:
         why = (
@@ -307,12 +308,7 @@ def judge_generator(facts: Facts) -> GateResult:
     return result
 
 
-def _unfit(found: Fitness, facts: Facts) -> Iterator[str]:
-    if facts.lost_workers:
-        yield f"workers lost: {', '.join(sorted(facts.lost_workers))}"
-    late = sorted({str(e.data["worker"]) for e in facts.record.events if e.kind == Kind.WORKER_LATE})
-    if late:
-        yield f"workers that came after the run had begun took users away: {', '.join(late)}"
+def _unfit(found: Fitness) -> Iterator[str]:
     if found.ticks >= METRICS["hub_late_p99"].minimum and (found.late_p99_s or 0.0) > HUB_LATE_S:
         yield f"its own ticks came late: p99 {format_duration(found.late_p99_s or 0.0)}"
     if found.busy_ratio is not None and found.busy_ratio > 0.5:
@@ -404,7 +400,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     ),
     BuiltIn(
         "generator",
-        "hub ticker late (p99 > 50 ms), CPU saturated, a worker lost",
+        "hub ticker late (p99 > 50 ms), CPU saturated; a worker lost makes it inconclusive",
         "generator",
         _generator,
     ),

@@ -53,7 +53,7 @@ def _doubts(facts: Facts) -> Iterator[str]:
         yield "it was not completed"
     yield from (f"its record is not whole: {text}" for text in facts.record.missing)
     generator = judge_generator(facts)
-    if generator.status == "fail":
+    if generator.status == "fail" or facts.less_load:
         yield f"its generator was unfit: {generator.why}"
 
 

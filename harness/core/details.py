@@ -214,6 +214,7 @@ def _load(facts: Facts) -> Json:
         "users": users(facts.record.health),
         "workers": len(joined),
         "workers_lost": len(facts.lost_workers),
+        "lost_ratio": rounded(facts.lost_ratio),
         "arrivals": facts.record.plan.arrivals,
         **_arrivals(facts),
         "target_rate": rounded(facts.record.plan.target_rate),

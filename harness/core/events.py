@@ -50,7 +50,8 @@ class Kind:
     # worker, samples, operations (blocks sent), started, finished, unfinished,
     # uses[[user class, client, what, count]] (`core/client_limits.py`)
     WORKER_FINAL = "worker_final"
-    WORKER_LOST = "worker_lost"  # worker
+    WORKER_LOST = "worker_lost"  # worker: nothing is heard of it
+    WORKER_BACK = "worker_back"  # worker: it was lost, and is heard of again
     # name, when (before | upgraded | end), rows (null: not answered), examples[], error, missing (bool: of
     # what it names something is not there)
     INVARIANT = "invariant"

@@ -16,7 +16,7 @@ from harness.core.continuity import Continuity, judge_continuity
 from harness.core.error_classes import ErrorClass, error_classes
 from harness.core.events import Event, Kind
 from harness.core.isolation import Isolation, judge_isolation
-from harness.core.ledger import Ledger, judge_ledger, lost_workers
+from harness.core.ledger import Ledger, judge_ledger
 from harness.core.migrations import Migration, databases_of, migrations_of
 from harness.core.observation import BackendSeen, Held
 from harness.core.record import Record, Watch
@@ -27,6 +27,7 @@ from harness.core.swaps import swaps_of
 from harness.core.timeline import Timeline, Window, cut
 from harness.core.totals import TotalsFound, judge_totals
 from harness.core.websocket import Broadcasts, WebSockets, broadcasts, websockets
+from harness.core.workers import lost_ratio, lost_workers, why_less
 
 __all__ = ["Facts", "facts_of", "migrations_in", "timeline_of"]
 
@@ -47,6 +48,7 @@ class Facts:
     websocket: WebSockets
     broadcasts: Broadcasts
     lost_workers: frozenset[str]
+    lost_ratio: float | None
     attribution: Attribution
     errors: tuple[ErrorClass, ...]
     blame: tuple[Blame, ...]
@@ -68,6 +70,11 @@ class Facts:
     def judged(self) -> Window | None:
         """From the baseline's start to the end of the load: all time but the warm-up."""
         return _load(self.timeline)
+
+    @property
+    def less_load(self) -> str:
+        """Why there was less load than the plan asks for, "" when there was not."""
+        return why_less(self.record.events, self.lost_workers, self.lost_ratio)
 
     def in_phase(self, phase: str) -> tuple[Migration, ...]:
         """The migrations of `migrate` or `rollback` that began, in order."""
@@ -149,6 +156,7 @@ def facts_of(record: Record) -> Facts:
         websocket=websockets(record.websocket, record.sockets, _load(timeline)),
         broadcasts=broadcasts(record.events, record.websocket, record.sockets, timeline.load_end),
         lost_workers=lost,
+        lost_ratio=lost_ratio(record.health, lost, _load(timeline)),
         attribution=attribution,
         errors=errors,
         blame=blame(attribution, errors, requests),

@@ -114,12 +114,13 @@ def _last_phase(events: Sequence[Event]) -> str | None:
 
 def _doubted(gates: Sequence[Gate], results: Sequence[GateResult], facts: Facts) -> list[GateResult]:
     """The results, those of clients in doubt where the generator was unfit."""
-    unfit = next((r for r in results if r.name == "generator" and r.status == "fail"), None)
-    if unfit is None:
+    unfit = next((r.why for r in results if r.name == "generator" and r.status == "fail"), "")
+    why = unfit or facts.less_load
+    if not why:
         return list(results)
     late_s = fitness(facts.record.health, facts.judged).late_max_s
     return [
-        _in_doubt(result, unfit.why, late_s) if gate.family in CLIENT_FAMILIES else result
+        _in_doubt(result, why, late_s) if gate.family in CLIENT_FAMILIES else result
         for gate, result in zip(gates, results, strict=True)
     ]
 
@@ -346,6 +347,9 @@ def _limits_of_websockets(facts: Facts) -> Iterator[str]:
 def _limits_of_load(facts: Facts) -> Iterator[str]:
     if facts.lost_workers:
         yield f"Workers {', '.join(sorted(facts.lost_workers))} were lost with what they had not yet sent."
+    for event in facts.record.events:
+        if event.kind == Kind.WORKER_BACK:
+            yield f"Worker {event.data['worker']} was not heard of for a time, until {event.at:.1f} s."
     for event in facts.record.events:
         if event.kind == Kind.STOP and event.data.get("cause") != "completed":
             yield f"The run ended early, {event.at:.1f} s after its start: {event.data.get('cause')}."

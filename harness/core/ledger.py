@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.core.events import Event, Kind
 from harness.core.ledger_final import (
     Keys,
     Offender,
@@ -33,7 +32,7 @@ from harness.core.record import FinalRead
 from harness.core.samples import Ints
 from harness.core.timeline import Window
 
-__all__ = ["Ledger", "Offender", "judge_ledger", "lost_workers"]
+__all__ = ["Ledger", "Offender", "judge_ledger"]
 
 OFFENDERS = 10
 """How many offenders are told with their history, of each kind alike as far as there are any."""
@@ -70,15 +69,6 @@ class Ledger:
     unread: tuple[str, ...]
     unsure: tuple[str, ...]
     offenders: tuple[Offender, ...]
-
-
-def lost_workers(events: Iterable[Event]) -> frozenset[str]:
-    """Workers that were lost, or joined and never delivered their last data."""
-    of: dict[str, set[str]] = {Kind.WORKER_JOINED: set(), Kind.WORKER_FINAL: set(), Kind.WORKER_LOST: set()}
-    for event in events:
-        if event.kind in of:
-            of[event.kind].add(str(event.data["worker"]))
-    return frozenset(of[Kind.WORKER_LOST] | of[Kind.WORKER_JOINED] - of[Kind.WORKER_FINAL])
 
 
 def judge_ledger(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gevent
-import numpy as np
 from locust.env import Environment
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
@@ -16,10 +15,12 @@ from harness.clock import monotonic, wait_until
 from harness.core.events import Event, Kind
 from harness.core.record import FinalRead
 from harness.errors import SetupError
+from harness.load.code import Code
+from harness.load.live import LiveNumbers, live_numbers
+from harness.load.mail import Inbox
 from harness.load.messages import (
     LOCAL,
     IsolationOrder,
-    LiveNumbers,
     Message,
     ProbeOrder,
     RunSettings,
@@ -30,15 +31,20 @@ from harness.store import RunDirectory
 
 __all__ = ["LoadControl"]
 
-_JOIN_S = 5.0  # how long a worker may take to say that it has begun
+_JOIN_S = 10.0  # how long a worker may take to say that it has begun
 _PINGS = 10  # per worker; the one with the shortest round trip tells its clock's offset
 _PING_S = 0.5  # how long one ping may take
 _GRACE_S = 2.0  # how much longer than told a worker may take to answer
+_AGAIN_S = 2.0  # how long an order may go unanswered before it is given again
 _PROBED_PER_S = 5.0  # accounts whose logins are tried at the end: a login makes a service hash a password
 _LIVE_S = 2.5  # how old a worker's last numbers may be to be shown
 _WATCH_S = 1.0  # how often lost workers are looked for
 
 logger = logging.getLogger(__name__)
+
+_Data = Mapping[str, Any]
+_Letter = tuple[Callable[["_Worker", _Data], None], _Data]
+"""What came from a worker, and what is to be done with it when its turn comes."""
 
 
 @dataclass
@@ -46,6 +52,8 @@ class _Worker:
     """What is known of one worker in this run; `zero` is by its own clock."""
 
     id: str
+    inbox: Inbox[_Letter] = field(default_factory=Inbox)
+    heard_at: float = 0.0
     joined: bool = False
     refused: str = ""
     pid: int | None = None
@@ -60,8 +68,9 @@ class _Worker:
     read: bool = False
     final: bool = False
     lost: bool = False
+    lost_at: float = 0.0
     live_at: float = float("-inf")
-    live: dict[str, Any] = field(default_factory=dict)
+    live: Mapping[str, Any] = field(default_factory=dict)
     ended: int = 0
 
     def measure(self, sent: float, received: float, clock: float) -> None:
@@ -83,6 +92,7 @@ class LoadControl:
 
     def __init__(self, environment: Environment, runner: LocalRunner | MasterRunner) -> None:
         events: Any = environment.events
+        self._environment = environment
         self._runner = runner
         self._directory: RunDirectory | None = None
         self._run = ""
@@ -92,7 +102,6 @@ class LoadControl:
         self._watching: gevent.Greenlet | None = None
         for kind, handler in (
             (Message.JOINED, self._on_joined),
-            (Message.PONG, self._on_pong),
             (Message.RECORDS, self._on_records),
             (Message.PROBED, self._on_probed),
             (Message.ISOLATED, self._on_isolated),
@@ -101,7 +110,8 @@ class LoadControl:
             (Message.READ, self._on_read),
             (Message.FINAL, self._on_final),
         ):
-            runner.register_message(kind, handler)
+            runner.register_message(kind, self._in_order(handler))
+        runner.register_message(Message.PONG, self._on_pong)
         events.worker_connect.add_listener(self._on_worker_connect)
 
     # what the controller of the run asks for
@@ -110,26 +120,23 @@ class LoadControl:
         """Begin a run on every worker that is connected, and open their valves.
 
         `zero` is the `clock.monotonic()` instant of run time 0. Each worker gets `settings` with an index of
-        its own and the number of workers. Writes a WORKER_JOINED event for each that answers, WORKER_LOST for
-        each that does not. Raises SetupError when one says that it cannot take part.
+        its own and the number of workers. Writes a WORKER_JOINED event for each. Raises SetupError when one
+        says that it cannot take part, or nothing at all: its users would be load that nobody records.
         """
         self._stop_watching()
         self._directory, self._run, self._zero = directory, settings.run_id, zero
         self._reads = []
         ids = self._connected()
         self._workers = {name: _Worker(name) for name in ids}
+        code = Code.of(self._environment.user_classes).as_message()
         for index, name in enumerate(ids):
             own = replace(settings, worker_index=index, worker_count=len(ids))
-            self._tell(Message.BEGIN, {"settings": own.as_message()}, name)
-        self._wait(lambda: all(w.joined for w in self._present()), _JOIN_S)
+            self._tell(Message.BEGIN, {"code": code, "settings": own.as_message()}, name)
+        self._wait(lambda: all(w.joined for w in self._workers.values()), _JOIN_S)
         for worker in self._workers.values():
-            if worker.refused:
-                raise SetupError(f"Worker {worker.id} cannot take part: {worker.refused}")
+            self._check_joined(worker)
         self._measure_clocks()
         for worker in self._workers.values():
-            if not worker.joined:
-                self._lose(worker)
-                continue
             self._event(
                 Kind.WORKER_JOINED,
                 worker=worker.id,
@@ -152,13 +159,7 @@ class LoadControl:
         """What the load did in about the last second."""
         since = monotonic() - _LIVE_S
         fresh = [worker.live for worker in self._workers.values() if worker.live_at >= since]
-        latencies = [latency for live in fresh for latency in live["latencies"]]
-        return LiveNumbers(
-            rate=sum(live["sent"] / live["seconds"] for live in fresh),
-            p95_s=float(np.percentile(latencies, 95)) if latencies else None,
-            errors=sum(live["errors"] for live in fresh),
-            requests=sum(worker.ended for worker in self._workers.values()),
-        )
+        return live_numbers(fresh, sum(worker.ended for worker in self._workers.values()))
 
     def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
         """Have the workers try the tokens and logins of accounts that were awake `before_at` (run time).
@@ -175,7 +176,7 @@ class LoadControl:
                 within_s=within_s,
             )
             self._tell(Message.PROBE, order.as_message(), worker.id)
-        return lambda: all(worker.probed for worker in self._present())
+        return lambda: all(worker.probed for worker in self._still_there(workers))
 
     def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
         """Have one worker set its accounts on each other's records, and try what is no token (see
@@ -183,11 +184,12 @@ class LoadControl:
 
         Returns at once; what it returns says whether that is over.
         """
-        for worker in self._present()[:1]:
+        told = self._present()[:1]
+        for worker in told:
             worker.isolating = True
             order = IsolationOrder(per_second, within_s, own_accounts)
             self._tell(Message.ISOLATE, order.as_message(), worker.id)
-        return lambda: not any(worker.isolating for worker in self._present())
+        return lambda: not any(worker.isolating for worker in self._still_there(told))
 
     def drop_websockets(self) -> Callable[[], int | None]:
         """Have the workers drop the connections of all WebSockets. Returns at once; what it returns says how
@@ -209,8 +211,8 @@ class LoadControl:
 
         What still is in flight after `within_s` becomes `unfinished` samples with their age.
         """
-        self._tell_all(Message.DRAIN, {"within_s": within_s})
-        self._wait(lambda: all(w.drained is not None for w in self._present()), within_s + _GRACE_S)
+        order = {"within_s": within_s}
+        self._ask(Message.DRAIN, order, lambda worker: worker.drained is not None, within_s + _GRACE_S)
         return all(worker.drained == 0 for worker in self._workers.values())
 
     def read_back(
@@ -221,26 +223,27 @@ class LoadControl:
         `complete` adds to each read what only the master can know, such as what the database holds; it is
         called here, in the caller's greenlet.
         """
-        self._tell_all(Message.READ_BACK, {"within_s": within_s})
-        deadline = monotonic() + within_s + _GRACE_S
-        while True:
-            over = all(worker.read for worker in self._present()) or monotonic() >= deadline
-            self._write_reads(complete)
-            if over:
-                return
-            gevent.sleep(0.02)
+        order, within = {"within_s": within_s}, within_s + _GRACE_S
+        self._ask(
+            Message.READ_BACK, order, lambda worker: worker.read, within, lambda: self._write_reads(complete)
+        )
 
     def finish(self, within_s: float) -> tuple[str, ...]:
         """Collect the last of the record; returns the workers that did not deliver theirs.
 
-        Every worker that delivers gets a WORKER_FINAL event, every one that is gone a WORKER_LOST.
+        A worker has delivered when all that it sent is here. It then gets a WORKER_FINAL event; one that is
+        gone gets a WORKER_LOST. Of the others is kept what came.
         """
-        self._tell_all(Message.FINISH, {})
-        self._wait(lambda: not self._present(), within_s)
+        self._ask(Message.FINISH, {}, lambda worker: worker.final, within_s)
         self._stop_watching()
-        for worker in self._present():
-            if self._is_gone(worker):
-                self._lose(worker)
+        self._look_for_workers()
+        for worker in self._workers.values():
+            if worker.final:
+                continue
+            if not worker.lost:
+                logger.warning("Worker %s did not deliver its record within %g s.", worker.id, within_s)
+            for handle, data in worker.inbox.rest():
+                handle(worker, data)
         self._write_reads(lambda read: read)
         self._directory = None
         return tuple(worker.id for worker in self._workers.values() if not worker.final)
@@ -252,63 +255,62 @@ class LoadControl:
 
     # what the workers say
 
-    def _on_joined(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None and not worker.lost:
-            worker.joined, worker.pid, worker.zero = True, msg.data["pid"], msg.data["zero"]
-            worker.refused = msg.data.get("refused", "")
+    def _in_order(self, handle: Callable[[_Worker, _Data], None]) -> Callable[..., None]:
+        """A listener that takes each letter once, in its worker's order, and acknowledges it."""
+
+        def hear(msg: Any, **_: object) -> None:
+            worker = self._of(msg)
+            if worker is None:
+                return
+            worker.heard_at = monotonic()
+            for handle_it, data in worker.inbox.take(msg.data["number"], (handle, msg.data)):
+                handle_it(worker, data)
+            self._tell(Message.ACK, {"expected": worker.inbox.expected}, worker.id)
+
+        return hear
 
     def _on_pong(self, msg: Any, **_: object) -> None:
         worker = self._of(msg)
         if worker is not None:
             worker.measure(msg.data["sent"], monotonic(), msg.data["clock"])
 
-    def _on_records(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is None or not worker.joined or self._directory is None:
-            return  # when a worker never joined, nobody knows what its clock means
-        for stream, block in msg.data["blocks"]:
+    def _on_joined(self, worker: _Worker, data: _Data) -> None:
+        worker.joined, worker.pid, worker.zero = True, data["pid"], data["zero"]
+        worker.refused = data.get("refused", "")
+
+    def _on_records(self, worker: _Worker, data: _Data) -> None:
+        if self._directory is None:
+            return
+        for stream, block in data["blocks"]:
             self._directory.append_block(stream, block)
-        for file, line in msg.data["lines"]:
+        for file, line in data["lines"]:
             line = {**line, "at": round(line["at"] + self._base_at(worker), 6)}
             if file == "final_read.ndjson.gz":
                 self._reads.append(line)
             else:
                 self._directory.append_line(file, line)
-        worker.live_at, worker.live = monotonic(), msg.data
-        worker.ended += len(msg.data["latencies"])
+        worker.live_at, worker.live = monotonic(), data
+        worker.ended += data["ended"]
 
-    def _on_probed(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None:
-            worker.probed = True
+    def _on_probed(self, worker: _Worker, _data: _Data) -> None:
+        worker.probed = True
 
-    def _on_isolated(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None:
-            worker.isolating = False
+    def _on_isolated(self, worker: _Worker, _data: _Data) -> None:
+        worker.isolating = False
 
-    def _on_dropped(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None:
-            worker.dropped = int(msg.data["connections"])
+    def _on_dropped(self, worker: _Worker, data: _Data) -> None:
+        worker.dropped = int(data["connections"])
 
-    def _on_drained(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None:
-            worker.drained = msg.data["left"]
+    def _on_drained(self, worker: _Worker, data: _Data) -> None:
+        worker.drained = data["left"]
 
-    def _on_read(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None:
-            worker.read = True
+    def _on_read(self, worker: _Worker, _data: _Data) -> None:
+        worker.read = True
 
-    def _on_final(self, msg: Any, **_: object) -> None:
-        worker = self._of(msg)
-        if worker is not None and worker.joined and not worker.final:
-            worker.final = True
-            counts = {key: value for key, value in msg.data.items() if key != "run"}
-            self._event(Kind.WORKER_FINAL, worker=worker.id, **counts)
+    def _on_final(self, worker: _Worker, data: _Data) -> None:
+        worker.final = True
+        counts = {key: value for key, value in data.items() if key not in ("run", "number")}
+        self._event(Kind.WORKER_FINAL, worker=worker.id, **counts)
 
     def _on_worker_connect(self, client_id: str, **_: object) -> None:
         """Note that a worker came too late: it is not told of the run, as its accounts would be others', but
@@ -333,9 +335,26 @@ class LoadControl:
         nodes = [*clients.ready, *clients.spawning, *clients.running]
         return sorted((node.id for node in nodes), key=self._runner.get_worker_index)
 
+    def _check_joined(self, worker: _Worker) -> None:
+        if worker.refused:
+            self._directory = None
+            raise SetupError(f"Worker {worker.id} cannot take part: {worker.refused}")
+        if not worker.joined:
+            self._directory = None
+            raise SetupError(
+                f"Worker {worker.id} did not answer within {_JOIN_S:g} s.",
+                "Start it with the master's locustfile, which imports harness.locust, and the same release of"
+                " the harness.",
+            )
+
     def _present(self) -> list[_Worker]:
         """The workers whose answers can still come."""
         return [worker for worker in self._workers.values() if not worker.lost and not worker.final]
+
+    @staticmethod
+    def _still_there(told: Sequence[_Worker]) -> list[_Worker]:
+        """Those that were told something and can still answer."""
+        return [worker for worker in told if not worker.lost and not worker.final]
 
     def _base_at(self, worker: _Worker) -> float:
         """The worker's zero in run time."""
@@ -343,17 +362,24 @@ class LoadControl:
 
     def _measure_clocks(self) -> None:
         for number in range(1, _PINGS + 1):
-            joined = [worker for worker in self._workers.values() if worker.joined]
-            for worker in joined:
-                self._tell(Message.PING, {"sent": monotonic()}, worker.id)
-            self._wait(lambda: all(w.pongs >= number for w in joined), _PING_S)  # noqa: B023 - called at once
+            for name in self._workers:
+                self._tell(Message.PING, {"sent": monotonic()}, name)
+            workers = self._workers.values()
+            self._wait(lambda: all(w.pongs >= number for w in workers), _PING_S)  # noqa: B023 - called at once
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(_WATCH_S)
-            for worker in self._workers.values():
-                if not worker.lost and self._is_gone(worker):
-                    self._lose(worker)
+            self._look_for_workers()
+
+    def _look_for_workers(self) -> None:
+        """Note which workers are gone since the last time, and which are back."""
+        for worker in self._workers.values():
+            gone = self._is_gone(worker)
+            if gone and not worker.lost:
+                self._lose(worker)
+            elif worker.lost and not gone and worker.heard_at > worker.lost_at:
+                self._regain(worker)
 
     def _stop_watching(self) -> None:
         if self._watching is not None:
@@ -368,9 +394,15 @@ class LoadControl:
         return node is None or node.state == STATE_MISSING
 
     def _lose(self, worker: _Worker) -> None:
-        worker.lost = True
+        worker.lost, worker.lost_at = True, monotonic()
         logger.warning("Worker %s is lost; what it had not sent is missing from the record.", worker.id)
         self._event(Kind.WORKER_LOST, worker=worker.id)
+
+    def _regain(self, worker: _Worker) -> None:
+        worker.lost = False
+        away_s = worker.heard_at - worker.lost_at
+        logger.warning("Worker %s is back, %.1f s after it was missed.", worker.id, away_s)
+        self._event(Kind.WORKER_BACK, worker=worker.id)
 
     def _write_reads(self, complete: Callable[[FinalRead], FinalRead]) -> None:
         while self._reads and self._directory is not None:
@@ -384,11 +416,30 @@ class LoadControl:
     def _tell(self, kind: str, data: dict[str, Any], worker: str) -> None:
         self._runner.send_message(kind, {"run": self._run, **data}, worker)
 
-    def _tell_all(self, kind: str, data: dict[str, Any]) -> None:
-        """Tell every worker that has not delivered; a lost one may be back, though nobody waits for it."""
-        for worker in self._workers.values():
-            if not worker.final:
-                self._tell(kind, data, worker.id)
+    def _ask(
+        self,
+        kind: str,
+        data: dict[str, Any],
+        answered: Callable[[_Worker], bool],
+        within_s: float,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Give every worker an order that is obeyed once, and wait until it is answered.
+
+        It is given again where no answer comes, also to a lost worker, which may be back.
+        """
+        deadline, again_at = monotonic() + within_s, float("-inf")
+        while True:
+            if monotonic() >= again_at:
+                again_at = monotonic() + _AGAIN_S
+                for worker in self._workers.values():
+                    if not worker.final and not answered(worker):
+                        self._tell(kind, data, worker.id)
+            over = all(answered(worker) for worker in self._present()) or monotonic() >= deadline
+            meanwhile()
+            if over:
+                return
+            gevent.sleep(0.005)
 
     @staticmethod
     def _wait(condition: Callable[[], bool], within_s: float) -> bool:

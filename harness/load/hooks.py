@@ -22,8 +22,11 @@ from harness.clock import monotonic, wait_until
 from harness.core.record import FinalRead
 from harness.errors import HarnessError
 from harness.load.arrivals import arrivals
+from harness.load.code import Code
 from harness.load.collector import LoadControl
 from harness.load.health import Health
+from harness.load.live import points_of
+from harness.load.mail import Outbox
 from harness.load.messages import LOCAL, IsolationOrder, Message, ProbeOrder, RunSettings
 from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
@@ -34,6 +37,8 @@ __all__ = ["LoadWorker", "install", "on_begin", "on_drop", "on_final_read", "on_
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
 """How often a worker ships its record; a killed worker loses no more than this."""
+LEAVE_S = 2.0
+"""How long a worker that quits waits for the master to say that it has the rest of the record."""
 
 
 logger = logging.getLogger(__name__)
@@ -112,6 +117,8 @@ class LoadWorker:
         self._shipping: gevent.Greenlet | None = None
         self._run = ""
         self._delivered = True
+        self._outbox = Outbox()
+        self._obeyed: set[str] = set()
 
     @property
     def id(self) -> str:
@@ -124,13 +131,15 @@ class LoadWorker:
         valve.close()
         if not self._local and getattr(self._environment.parsed_options, "processes", None):
             gevent.spawn(_leave_with, os.getppid())
+            gevent.signal_handler(signal.SIGINT, self._on_interrupt)
         events: Any = self._environment.events
         events.request.add_listener(recorder.on_request)
         if not self._local:  # in one process, the control decides when the record is whole
             events.test_stopping.add_listener(self._on_stop)
-            events.quitting.add_listener(self._on_stop)
+            events.quitting.add_listener(self._on_quitting)
         for kind, handler in (
             (Message.BEGIN, self._on_begin),
+            (Message.ACK, self._on_ack),
             (Message.PING, self._on_ping),
             (Message.DRAIN, self._on_drain),
             (Message.PROBE, self._on_probe),
@@ -144,14 +153,17 @@ class LoadWorker:
     # what the master says; these run in Locust's receiving loop, so whatever takes time is spawned
 
     def _on_begin(self, msg: Any, **_: object) -> None:
-        settings = RunSettings.from_message(msg.data["settings"])
         zero = monotonic()
-        self._run, self._delivered = settings.run_id, False
+        self._run, self._delivered = msg.data["run"], False
+        self._outbox, self._obeyed = Outbox(), set()
         joined = {"pid": os.getpid(), "zero": zero}
         try:
+            Code.of(self._environment.user_classes).check(msg.data["code"])
+            settings = RunSettings.from_message(msg.data["settings"])
             for check in _checks:
                 check(settings, self._environment.user_classes)
         except HarnessError as error:
+            self._delivered = True
             self._tell(Message.JOINED, {**joined, "refused": str(error)})
             return
         recorder.begin(self.id, settings, zero)
@@ -163,12 +175,17 @@ class LoadWorker:
         self._shipping = gevent.spawn(self._ship_always)
         self._tell(Message.JOINED, joined)
 
+    def _on_ack(self, msg: Any, **_: object) -> None:
+        if msg.data["run"] == self._run:
+            self._outbox.acknowledged(msg.data["expected"])
+
     def _on_ping(self, msg: Any, **_: object) -> None:
-        self._tell(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})
+        self._send(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})
 
     def _on_drain(self, msg: Any, **_: object) -> None:
-        self._close()
-        gevent.spawn(self._drain, float(msg.data["within_s"]))
+        if self._is_news(Message.DRAIN):
+            self._close()
+            gevent.spawn(self._drain, float(msg.data["within_s"]))
 
     def _on_probe(self, msg: Any, **_: object) -> None:
         gevent.spawn(self._probe, ProbeOrder.from_message(msg.data))
@@ -181,7 +198,8 @@ class LoadWorker:
         self._tell(Message.DROPPED, {"connections": connections})
 
     def _on_read_back(self, msg: Any, **_: object) -> None:
-        gevent.spawn(self._read_back, float(msg.data["within_s"]))
+        if self._is_news(Message.READ_BACK):
+            gevent.spawn(self._read_back, float(msg.data["within_s"]))
 
     def _on_finish(self, **_: object) -> None:
         gevent.spawn(self._finish)
@@ -197,12 +215,33 @@ class LoadWorker:
         valve.close()
         arrivals.close(monotonic())
 
+    def _on_quitting(self, **_: object) -> None:
+        self._on_stop()
+        wait_until(lambda: self._outbox.empty, LEAVE_S, gevent.sleep)
+
+    def _on_interrupt(self) -> None:
+        """A terminal's Ctrl-C reaches a forked worker too: during a run, its end is the master's to order."""
+        if self._delivered:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def _is_news(self, order: str) -> bool:
+        """Whether the master gives this order for the first time in this run; it repeats what is not
+        answered.
+        """
+        known = order in self._obeyed
+        self._obeyed.add(order)
+        return not known
+
     # what takes time
 
     def _ship_always(self) -> None:
         while True:
             gevent.sleep(FLUSH_S)
-            self._ship()
+            if not self._delivered:
+                self._ship()
+            for letter in self._outbox.due(monotonic()):
+                self._send(letter.kind, {"number": letter.number, **letter.data})
 
     def _drain(self, within_s: float) -> None:
         wait_until(lambda: not recorder.in_flight and not valve.busy_users(), within_s, gevent.sleep)
@@ -237,8 +276,6 @@ class LoadWorker:
         recorder.abandon(monotonic())
         self._ship()
         self._health.stop()
-        if self._shipping is not None:
-            self._shipping.kill(block=False)
         counts = {
             "started": recorder.started,
             "finished": recorder.finished,
@@ -262,13 +299,19 @@ class LoadWorker:
                 "lines": [[file, line] for file, line in batch.lines],
                 "seconds": batch.seconds,
                 "sent": batch.sent,
-                "latencies": batch.latencies,
+                "ended": len(batch.latencies),
+                "latencies": points_of(batch.latencies),
                 "errors": batch.errors,
             },
         )
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
+        """Send what must arrive, whole and in order."""
+        letter = self._outbox.write(kind, data, monotonic())
+        self._send(kind, {"number": letter.number, **data})
+
+    def _send(self, kind: str, data: dict[str, Any]) -> None:
         try:
             self._runner.send_message(kind, {"run": self._run, **data})
-        except RPCError as error:  # what is lost shows as a missing block
+        except RPCError as error:
             logger.warning("The master could not be told %s: %s", kind, error)

@@ -2,7 +2,8 @@
 
 Locust packs messages with msgpack: dicts with string keys, lists, numbers, text and bytes. A local run sends
 the same messages to itself. Every message about a run bears its run id, so that a late one is not mistaken
-for one of the next run.
+for one of the next run. What a worker says bears its `number` and is acknowledged (`load/mail.py`), but for
+PONG, which is worth something only at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from harness.core.arrivals import SCHEDULED
 from harness.core.record import FinalRead, Found, Total
 
-__all__ = ["LOCAL", "LiveNumbers", "Message", "RunSettings", "final_read_line", "final_read_of"]
+__all__ = ["LOCAL", "Message", "RunSettings", "final_read_line", "final_read_of"]
 
 LOCAL = "local"
 """The worker id of a run in one process, as Locust itself calls its one node."""
@@ -24,7 +25,8 @@ class Message:
     """The types of message, with the keys of their data besides `run`."""
 
     # master → worker
-    BEGIN = "mul_begin"  # settings
+    BEGIN = "mul_begin"  # code (of the master, see load/code.py), settings
+    ACK = "mul_ack"  # expected (the number of the letter that comes next: all before it are here)
     PING = "mul_ping"  # sent (the master's clock)
     DRAIN = "mul_drain"  # within_s
     PROBE = "mul_probe"  # before (on the worker's clock), accounts, per_second, within_s
@@ -36,9 +38,8 @@ class Message:
     # worker → master
     JOINED = "mul_joined"  # pid, zero (the worker's clock when it began), refused (why it cannot take part)
     PONG = "mul_pong"  # sent (as in the ping), clock (the worker's)
-    RECORDS = (
-        "mul_records"  # blocks [[stream, bytes]], lines [[file, line]], seconds, sent, latencies, errors
-    )
+    # blocks [[stream, bytes]], lines [[file, line]]; for people: seconds, sent, ended, latencies, errors
+    RECORDS = "mul_records"
     DRAINED = "mul_drained"  # left (how many requests were still in flight)
     PROBED = "mul_probed"
     ISOLATED = "mul_isolated"
@@ -117,16 +118,6 @@ class IsolationOrder:
     def from_message(cls, data: Mapping[str, Any]) -> IsolationOrder:
         """The order of a message's data."""
         return cls(**{field.name: data[field.name] for field in fields(cls)})
-
-
-@dataclass(frozen=True)
-class LiveNumbers:
-    """What the load did in about the last second, for people; nothing is judged by it."""
-
-    rate: float = 0.0  # requests sent per second
-    p95_s: float | None = None  # of the latencies of requests that ended
-    errors: int = 0  # in that second
-    requests: int = 0  # ended since the run began
 
 
 def final_read_line(read: FinalRead) -> dict[str, Any]:

@@ -286,7 +286,9 @@ def _status(facts: Json) -> str:
 
 
 def _load(facts: Json) -> str:
-    lost = f" ({count(facts['workers_lost'])} lost)" if facts.get("workers_lost") else ""
+    lost = ""
+    if facts.get("workers_lost"):
+        lost = f" ({count(facts['workers_lost'])} lost, with {share(facts.get('lost_ratio'))} of the load)"
     target = facts.get("target_rate")
     asked = f" of {rate(target)} asked for" if target is not None else ""
     closed = " in a closed loop" if facts.get("arrivals") == "closed" else ""

@@ -21,7 +21,7 @@ from harness.run.episode import EpisodeRun
 from harness.run.services import Services
 from harness.store import RunDirectory
 
-__all__ = ["Controller", "Load", "Progress", "Stopped"]
+__all__ = ["Controller", "Load", "Progress", "Stopped", "planned_s"]
 
 TICK_S = 0.05
 LEAST_S = 0.001
@@ -36,6 +36,8 @@ ISOLATION_PER_S = 8.0
 ISOLATION_AT_THE_END_PER_S = 25.0
 ISOLATION_WITHIN_S = 15.0
 """How long they may take at the end, when nothing is compared any more."""
+ISOLATION_ABOUT_S = 2.5
+"""How long they take on the reference service."""
 INTERRUPTED_DRAIN_S = 1.0
 
 _WENT_WELL = {"ok", "nothing"}
@@ -358,7 +360,8 @@ def planned_s(plan: Plan) -> float:
     """About how long the run will last: its phases, three seconds to start each migration, and its end."""
     migrations = len(plan.steps) + sum(step.downgrade is not None for step in plan.steps)
     there_and_back = 2 if plan.rolls_back else 1
-    probes_s = min(plan.probe_s, plan.users / 5.0) if plan.authentication else 0.0
+    probed = plan.authentication and plan.probe_s > 0
+    probes_s = min(plan.probe_s, plan.users / 5.0) + ISOLATION_ABOUT_S if probed else 0.0
     impact_s = there_and_back * (IMPACT_MINIMUM_S + plan.recover_s) + migrations * 3.0
     drills_s = sum(plan.recover_s + 3.0 for drill in plan.planned_drills if drill.has_own_phase)
     return plan.warmup_s + plan.baseline_s + impact_s + probes_s + drills_s + 3.0

@@ -18,12 +18,14 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from harness.clock import wait_until
 from harness.core.events import Event, Kind
 from harness.core.record import Record
 from harness.core.samples import Outcome
+from harness.core.workers import lost_workers
 from harness.store import read_record
 from tests.fix_run import without_test_settings
 
@@ -40,6 +42,7 @@ from harness.core.events import Event, Kind
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found
 from harness.core.samples import Outcome
+from harness.errors import SetupError
 from harness.load import hooks
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
@@ -108,7 +111,13 @@ class Run:
         self.going = gevent.spawn(self.go, settings)
 
     def go(self, settings):
-        self.control.begin(self.directory, settings, self.zero)
+        try:
+            self.control.begin(self.directory, settings, self.zero)
+        except SetupError as error:
+            print("REFUSED", error, flush=True)
+            self.directory = None
+            self.runner.quit()
+            return
         gevent.sleep({lasts})
         live = self.control.live()
         numbers = live.rate > 0, live.p95_s is not None, live.requests > 0, self.control.users()
@@ -311,17 +320,57 @@ def test_interrupt_of_the_controlling_process_ends_in_order(load: Load, workers:
     assert_whole(load.record(), workers or 1)
 
 
-def test_interrupt_of_all_processes_keeps_what_was_there(load: Load) -> None:
-    """A terminal's Ctrl-C reaches the workers too; they leave at once, but not without their record."""
+def test_interrupt_of_all_processes_ends_in_order(load: Load) -> None:
+    """A terminal's Ctrl-C reaches forked workers too; they leave the end of the run to their master."""
     load.write(lasts=60)
     process = load.start(*forked())
     load.wait_for(lambda record: len(record.samples) > 50)
     os.killpg(process.pid, signal.SIGINT)
-    output_of(process)
+    output = output_of(process)
+    assert "END drained True missing 0" in output, output
+    assert_whole(load.record(), 2)
+
+
+def test_forked_workers_do_not_outlive_their_master(load: Load) -> None:
+    load.write(lasts=60)
+    process = load.start(*forked())
+    load.wait_for(lambda record: len(record.samples) > 50)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 2
+    process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
+
+
+def test_a_paused_worker_is_missed_comes_back_and_delivers_all(load: Load) -> None:
+    load.write(lasts=60)
+    port = free_port()
+    master = load.start("--master", "--expect-workers", "2", "--master-bind-port", port)
+    workers = [load.start("--worker", "--master-port", port) for _ in range(2)]
+    load.wait_for(lambda record: len(record.samples) > 50)
+    workers[0].send_signal(signal.SIGSTOP)
+    load.wait_for(lambda record: bool(of_kind(record, Kind.WORKER_LOST)))
+    workers[0].send_signal(signal.SIGCONT)
+    load.wait_for(lambda record: bool(of_kind(record, Kind.WORKER_BACK)))
+    master.send_signal(signal.SIGINT)
+    output = output_of(master)
     record = load.record()
-    finals = of_kind(record, Kind.WORKER_FINAL)
-    assert record.missing == ()
-    assert sum(final.data["started"] for final in finals) == len(record.samples)
+    assert "END drained True missing 0" in output, output
+    assert_whole(record, 2)
+    assert lost_workers(record.events) == frozenset()
+
+
+def test_a_worker_with_another_locustfile_is_refused(load: Load) -> None:
+    load.write()
+    text = (load.folder / "locustfile.py").read_text()
+    (load.folder / "other.py").write_text(text.replace("/quick", "/stuck"))
+    port = free_port()
+    master = load.start("--master", "--master-bind-port", port)
+    worker = load.start("-f", "other.py", "--worker", "--master-port", port)
+    output = output_of(master)
+    assert "its locustfile has another Plain. Start every process with the same locustfile" in output
+    output_of(worker)
+    assert _App.hits == 0
 
 
 def test_a_killed_worker_is_named(load: Load) -> None:
@@ -353,7 +402,7 @@ def test_two_runs_from_the_web_page(load: Load, workers: int) -> None:
         assert wait_until(lambda: workers == worker_count(page), 20, every=0.1)
         command(page, "/swarm", user_count=4, spawn_rate=4, host=load.host)
         assert wait_until(lambda: len(list(load.folder.glob("runs/2*"))) == number, 10, every=0.1)  # noqa: B023
-        load.wait_for(lambda record: len(record.samples) > 50)
+        load.wait_for(lambda record: _App.hits > 50 and len(record.samples) > 50)
         command(page, "/stop")
         assert_whole(load.record(), workers or 1)
     process.send_signal(signal.SIGINT)

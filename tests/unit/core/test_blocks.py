@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.core.blocks import Block, BlockStream, read_blocks
+from harness.core.samples import pack_sample
 
 
 def a_block(sequence: int, payload: bytes = b"abc", worker: str = "w1", **names: str) -> Block:
@@ -15,6 +22,29 @@ def a_block(sequence: int, payload: bytes = b"abc", worker: str = "w1", **names:
 def test_blocks_read_back_as_written() -> None:
     blocks = [a_block(0, b"one"), a_block(1, b"two")]
     assert read_blocks(b"".join(block.encode() for block in blocks)) == (blocks, None)
+
+
+@given(count=st.integers(0, 50), size=st.integers(0, 20), odd=st.integers(0, 3), random=st.randoms())
+def test_records_of_any_number_and_size_read_back(count: int, size: int, odd: int, random: Random) -> None:
+    """`odd` bytes more than whole records are no reason to lose any."""
+    block = Block("w1", 0, count, random.randbytes(count * size + odd))
+    assert read_blocks(block.encode()) == ([block], None)
+
+
+def test_a_block_in_rows_is_read() -> None:
+    """As a record holds it that was made when payloads were compressed in rows."""
+    header = b'{"count":2,"sequence":0,"tables":{},"worker":"w1"}'
+    payload = zlib.compress(b"onetwo", 1)
+    check = zlib.crc32(payload, zlib.crc32(header))
+    data = struct.pack("<4sIII", b"MUL1", len(header), len(payload), check) + header + payload
+    assert read_blocks(data) == ([Block("w1", 0, 2, b"onetwo")], None)
+
+
+def test_columns_make_samples_smaller() -> None:
+    random = Random(1)
+    samples = [pack_sample(n / 1000, random.lognormvariate(-5, 0.6), 0.002, n % 8, 0, 0) for n in range(1000)]
+    columns, rows = Block("w1", 0, 1000, b"".join(samples)), Block("w1", 0, 0, b"".join(samples))
+    assert len(columns.encode()) < 0.75 * len(rows.encode())
 
 
 def test_nothing_is_no_blocks() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.core.events import Event, Kind
-from harness.core.ledger import Ledger, judge_ledger, lost_workers
+from harness.core.ledger import Ledger, judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.record import FinalRead, Found
 from harness.core.timeline import Window
@@ -136,15 +135,6 @@ def test_only_the_first_offenders_are_told_and_all_are_counted() -> None:
     ledger = judge_ledger(operations_of(*operations), [FinalRead("ada", 9.0, ())])
     assert (ledger.lost, len(ledger.offenders)) == (50, 10)
     assert ledger.offenders[0].key == a_key("k00")
-
-
-def test_lost_workers_are_those_that_never_delivered() -> None:
-    log = [
-        *(Event(0.0, Kind.WORKER_JOINED, {"worker": name}) for name in ("a", "b", "c")),
-        Event(9.0, Kind.WORKER_FINAL, {"worker": "a"}),
-        Event(9.0, Kind.WORKER_LOST, {"worker": "b"}),
-    ]
-    assert lost_workers(log) == {"b", "c"}
 
 
 # reads during the run

@@ -39,8 +39,13 @@ class PlayedWorker:
         self.silent = silent
         self.refused = refused
         self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.letters = 0
+        self.acknowledged = 0
 
     def answers(self, kind: str, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        if kind == Message.ACK:
+            self.acknowledged = data["expected"]
+            return []
         self.heard.append((kind, data))
         clock = monotonic() + self.clock_s
         answers: dict[str, list[tuple[str, dict[str, Any]]]] = {
@@ -54,6 +59,10 @@ class PlayedWorker:
             Message.FINISH: [(Message.FINAL, {"samples": 1, "operations": 0, "started": 1, "finished": 1})],
         }
         return [] if kind in self.silent else answers[kind]
+
+    def number(self) -> int:
+        self.letters += 1
+        return self.letters - 1
 
     def records(self) -> dict[str, Any]:
         """A block of one sample of 100 ms, a health line, and a final read, all one second after its zero."""
@@ -69,6 +78,7 @@ class PlayedWorker:
             ],
             "seconds": 1.0,
             "sent": 1,
+            "ended": 1,
             "latencies": [0.1],
             "errors": 0,
         }
@@ -103,7 +113,9 @@ class PlayedMaster:
         for answer, content in self.clients[name].answers(kind, data):
             self.hear(name, answer, {"run": data["run"], **content})
 
-    def hear(self, name: str, kind: str, data: dict[str, Any]) -> None:
+    def hear(self, name: str, kind: str, data: dict[str, Any], number: int | None = None) -> None:
+        if name in self.clients and kind != Message.PONG:
+            data["number"] = self.clients[name].number() if number is None else number
         self.handlers[kind](environment=None, msg=SimpleNamespace(node_id=name, data=data))
 
 
@@ -113,7 +125,7 @@ class Stage:
     def __init__(self, folder: Path, *workers: PlayedWorker) -> None:
         self.master = PlayedMaster(*workers)
         self.locust = Events()
-        environment: Any = SimpleNamespace(events=self.locust)
+        environment: Any = SimpleNamespace(events=self.locust, user_classes=[])
         runner: Any = self.master
         self.control = LoadControl(environment, runner)
         self.directory = RunDirectory.create(Plan(run_root=str(folder)), utc_now())
@@ -177,12 +189,10 @@ def test_a_worker_that_cannot_take_part_is_named_with_its_reason(stage: Callable
         stage(PlayedWorker("a"), unable).begin()
 
 
-def test_a_worker_that_never_begins_is_lost(stage: Callable[..., Stage]) -> None:
+def test_a_worker_that_says_nothing_is_named(stage: Callable[..., Stage]) -> None:
     played = stage(PlayedWorker("a"), PlayedWorker("deaf", silent=(Message.BEGIN,)))
-    assert played.run() == ("deaf",)
-    assert played.events(Kind.WORKER_LOST) == [{"worker": "deaf"}]
-    assert played.control.lost_workers == ("deaf",)
-    assert len(played.record().samples) == 1
+    with pytest.raises(SetupError, match=r"Worker deaf did not answer within .* the same release"):
+        played.begin()
 
 
 def test_a_worker_that_does_not_deliver_is_named_and_if_gone_lost(stage: Callable[..., Stage]) -> None:
@@ -211,10 +221,15 @@ def test_probes_are_split_over_the_workers_by_their_own_clocks(stage: Callable[.
 
 
 def test_probes_of_a_lost_worker_are_not_waited_for(stage: Callable[..., Stage]) -> None:
-    played = stage(PlayedWorker("a"), PlayedWorker("deaf", silent=(Message.BEGIN, Message.PROBE)))
+    dead = PlayedWorker("b", silent=(Message.PROBE, Message.FINISH))
+    played = stage(PlayedWorker("a"), dead)
     played.begin()
-    assert played.control.probe(seconds=0.1, before_at=20.0, within_s=1.0)()
-    assert played.control.workers == 2
+    over = played.control.probe(seconds=0.1, before_at=20.0, within_s=1.0)
+    assert not over()
+    dead.state = STATE_MISSING
+    played.control.finish(0.02)
+    assert over()
+    assert played.events(Kind.WORKER_LOST) == [{"worker": "b"}]
 
 
 def test_one_worker_probes_isolation_for_all(stage: Callable[..., Stage]) -> None:
@@ -253,9 +268,14 @@ def test_dropped_websockets_are_counted_once_every_worker_has_told(stage: Callab
 
 
 def test_a_lost_worker_drops_nothing_that_is_waited_for(stage: Callable[..., Stage]) -> None:
-    played = stage(PlayedWorker("a"), PlayedWorker("b", silent=(Message.DROP, Message.BEGIN)))
+    dead = PlayedWorker("b", silent=(Message.DROP, Message.FINISH))
+    played = stage(PlayedWorker("a"), dead)
     played.begin()
-    assert played.control.drop_websockets()() == 3
+    dropped = played.control.drop_websockets()
+    dead.state = STATE_MISSING
+    played.control.finish(0.02)
+    assert dropped() == 3
+    assert played.events(Kind.WORKER_LOST) == [{"worker": "b"}]
 
 
 def test_drain_says_whether_nothing_was_left(stage: Callable[..., Stage]) -> None:
@@ -278,7 +298,7 @@ def test_live_numbers(stage: Callable[..., Stage]) -> None:
         played.master.hear(worker.id, Message.RECORDS, {"run": "run", **worker.records(), **numbers})
     live = played.control.live()
     assert (live.rate, live.errors, live.requests) == (3.0, 2, 2)
-    assert live.p95_s == pytest.approx(0.29)
+    assert live.p95_s == 0.3
     assert played.control.users() == 10
 
 
@@ -311,3 +331,80 @@ def test_a_worker_that_comes_late_is_said(
     played.locust.worker_connect.fire(client_id="late")
     assert "late came after the run had begun" in caplog.text
     assert played.events(Kind.WORKER_LATE) == [{"worker": "late"}]
+
+
+def sample(worker: str, sequence: int) -> dict[str, Any]:
+    """A shipment of one sample."""
+    block = Block(worker, sequence, 1, pack_sample(1.0, 0.1, 0.1, 0, 0, 0))
+    told = {"seconds": 1.0, "sent": 1, "ended": 1, "latencies": [0.1], "errors": 0}
+    return {"run": "run", "blocks": [["samples", block.encode()]], "lines": [], **told}
+
+
+def test_what_comes_twice_or_out_of_order_is_written_once_and_acknowledged(
+    stage: Callable[..., Stage],
+) -> None:
+    worker = PlayedWorker("a", silent=(Message.FINISH,))
+    played = stage(worker)
+    played.begin()
+    for number, acknowledged in ((2, 1), (3, 1), (1, 4), (2, 4), (1, 4)):
+        played.master.hear("a", Message.RECORDS, sample("a", number - 1), number)
+        assert worker.acknowledged == acknowledged
+    played.control.finish(0.02)
+    assert len(played.record().samples) == 3
+
+
+def test_a_worker_has_delivered_when_all_that_it_sent_is_there(stage: Callable[..., Stage]) -> None:
+    worker = PlayedWorker("a", silent=(Message.FINISH,))
+    played = stage(worker)
+    played.begin()
+    final = {"run": "run", "samples": 2, "operations": 0, "started": 2, "finished": 2}
+    played.master.hear("a", Message.FINAL, dict(final), 3)
+    played.master.hear("a", Message.RECORDS, sample("a", 1), 2)
+    assert played.events(Kind.WORKER_FINAL) == []
+    played.master.hear("a", Message.RECORDS, sample("a", 0), 1)
+    assert played.control.finish(0.02) == ()
+    (told,) = played.events(Kind.WORKER_FINAL)
+    assert told == {"worker": "a", **{key: value for key, value in final.items() if key != "run"}}
+
+
+def test_of_a_worker_that_does_not_deliver_is_kept_what_came(
+    stage: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    played = stage(PlayedWorker("a", silent=(Message.FINISH,)))
+    played.begin()
+    played.master.hear("a", Message.RECORDS, sample("a", 2), 3)
+    assert played.control.finish(0.02) == ("a",)
+    assert "Worker a did not deliver its record within 0.02 s" in caplog.text
+    assert len(played.record().samples) == 1
+
+
+def test_an_order_is_given_again_until_it_is_answered(
+    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "_AGAIN_S", 0.0)
+    worker = PlayedWorker("a", silent=(Message.DRAIN,))
+    played = stage(worker)
+    played.begin()
+    assert not played.control.drain(0.05)
+    assert [kind for kind, _ in worker.heard].count(Message.DRAIN) > 1
+    worker.silent = ()
+    assert played.control.drain(0.05)
+
+
+def test_a_worker_that_is_heard_of_again_is_lost_no_more(stage: Callable[..., Stage]) -> None:
+    worker = PlayedWorker("a", silent=(Message.FINISH,))
+    played = stage(worker)
+    played.begin()
+    worker.state = STATE_MISSING
+    lost = []
+    for state, heard in ((STATE_MISSING, False), (STATE_RUNNING, False), (STATE_RUNNING, True)):
+        worker.state = state
+        if heard:
+            played.master.hear("a", Message.RECORDS, sample("a", 0))
+        played.control._look_for_workers()
+        lost.append(len(played.control.lost_workers))
+    assert lost == [1, 1, 0]
+    worker.silent = ()
+    assert played.control.finish(0.05) == ()
+    kinds = [event.kind for event in played.record().events]
+    assert kinds[-3:] == [Kind.WORKER_LOST, Kind.WORKER_BACK, Kind.WORKER_FINAL]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.core.plan import Plan
-from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller, Progress
+from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller, Progress, planned_s
 from harness.run.drilling import Drilling, Planned
 from harness.run.services import Services
 from harness.store import RunDirectory
@@ -381,3 +381,9 @@ def test_a_drill_never_outlasts_a_run_that_is_stopped(stage: Callable[..., Stage
     found.controller.run([FakeEpisode(clock)], drilling=Drilling([Planned(fault, "after")]))
     assert fault.asked == ["begin", "abort"]
     assert found.events("run_end")[0]["complete"] is False
+
+
+def test_probes_at_the_end_are_planned_for_where_there_are_any() -> None:
+    without = planned_s(replace(PLAN, authentication=False))
+    assert planned_s(replace(PLAN, authentication=True, probe_s=0.0)) == without
+    assert planned_s(replace(PLAN, authentication=True, probe_s=4.0, users=1000)) == without + 4.0 + 2.5
