@@ -335,7 +335,7 @@ def test_a_worker_that_comes_late_is_said(
 
 def sample(worker: str, sequence: int) -> dict[str, Any]:
     """A shipment of one sample."""
-    block = Block(worker, sequence, 1, pack_sample(1.0, 0.1, 0.1, 0, 0, 0))
+    block = Block(worker, sequence, 1, pack_samples([1.0, 0.1, 0.1, 0, 0, 0]))
     told = {"seconds": 1.0, "sent": 1, "ended": 1, "latencies": [0.1], "errors": 0}
     return {"run": "run", "blocks": [["samples", block.encode()]], "lines": [], **told}
 
