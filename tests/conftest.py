@@ -9,6 +9,7 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 pytest_plugins: list[str] = [
     "pytester",
     "tests.fix_controller",
+    "tests.fix_docker",
     "tests.fix_machine",
     "tests.fix_postgres",
     "tests.fix_run",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness.core.arrivals import CLOSED, SCHEDULED, check_arrivals
+from harness.core.backend import EMBEDDED, check_backend, image_of
 from harness.core.drills import Drill
 from harness.core.drills import parse as parse_drill
 from harness.core.secrets import MASK, is_secret, mask, password_in
@@ -171,6 +172,9 @@ class Plan:
 
     # the demo's services
     rows: int = 200_000
+    services: str = EMBEDDED  # where its PostgreSQL runs: as processes of this machine, or in a container
+    postgres_image: str | None = None  # the container's; None: the official one of `postgres_version`
+    postgres_version: str | None = None  # a major one; None: the newest
     postgres_bin: str | None = None
     keep_database: bool = False
 
@@ -239,6 +243,11 @@ class Plan:
         return {rule.strip(): reason.strip() for rule, _, reason in parts}
 
     @property
+    def image(self) -> str:
+        """The image of the PostgreSQL container, where there is one."""
+        return image_of(self.postgres_image, self.postgres_version)
+
+    @property
     def planned_drills(self) -> tuple[Drill, ...]:
         """The drills of the run, in order; raises UsageError for one that is not known."""
         return tuple(parse_drill(text) for text in self.drills)
@@ -274,6 +283,13 @@ class Plan:
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
+        check_backend(
+            self.services,
+            host=self.host,
+            image=self.postgres_image,
+            version=self.postgres_version,
+            postgres_bin=self.postgres_bin,
+        )
         self._check_starting_point()
         self._check_drills()
         for step in self.steps:

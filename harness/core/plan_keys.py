@@ -141,6 +141,9 @@ KEYS: tuple[Key, ...] = (
     Key("safety", "drills", TEXTS, "--allow-drill"),
     Key("safety", "production", SWITCH, "--allow-production"),
     Key("demo", "rows", WHOLE, "--rows"),
+    Key("demo", "services", TEXT, "--services"),
+    Key("demo", "postgres-image", TEXT, "--postgres-image"),
+    Key("demo", "postgres-version", TEXT, "--postgres-version"),
     Key("demo", "postgres-bin", PATH, "--postgres-bin"),
     Key("demo", "keep-database", SWITCH, "--keep-database"),
 )

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import signal
 import socket
@@ -21,44 +20,33 @@ import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import psutil
-import psycopg
-from psycopg import sql
 
 from harness.clock import wait_until
 from harness.db.binaries import Account, Binaries, find_binaries, readable_binaries, server_account
 from harness.db.folder import PREFIX, Folder, parents
-from harness.db.log_messages import LOG_LINE_PREFIX
-from harness.errors import SetupError, UsageError
+from harness.db.local_server import (
+    PORT_ATTEMPTS,
+    READY_WITHIN_S,
+    SETTINGS,
+    LocalServer,
+    answers,
+    config_text,
+    free_port,
+)
+from harness.errors import SetupError
 
 __all__ = ["Binaries", "EmbeddedServer", "find_binaries", "sweep"]
 
 INITDB_WITHIN_S = 60.0
-READY_WITHIN_S = 30.0
-PORT_ATTEMPTS = 5
 
 SHUTDOWN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0))
 """Fast, then immediate shutdown, with the seconds each is given before the next."""
 
-SETTINGS = {
-    "compute_query_id": "on",  # as where pg_stat_statements is loaded
-    "deadlock_timeout": "1s",
-    "dynamic_shared_memory_type": "mmap",  # in the folder, so that a killed server leaves none behind
-    "fsync": "on",
-    "log_line_prefix": LOG_LINE_PREFIX,
-    "log_lock_waits": "on",
-    "log_min_error_statement": "error",
-    "log_timezone": "UTC",
-    "max_wal_size": "4GB",
-    "min_wal_size": "1GB",  # as on a server that has run for long: segments are reused, not made anew
-    "shared_buffers": "512MB",
-    "track_activity_query_size": "4kB",  # SQLCommenter's comment stands at a query's end
-    "unix_socket_directories": "",
-}
-"""As in production where it matters to a migration; no local socket, so no limit on the folder's path."""
+EMBEDDED = {"unix_socket_directories": ""}
+"""No local socket, so no limit on the folder's path."""
 
 Launch = Callable[[int], subprocess.Popen[bytes]]
 """Starts the server's process on a port."""
@@ -114,18 +102,7 @@ def _signal_all(postmaster: psutil.Process, number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-def config_text(settings: Mapping[str, str]) -> str:
-    """Lines for postgresql.conf; on the command line they would outrank ALTER SYSTEM."""
-    lines = []
-    for name, value in settings.items():
-        if not re.fullmatch(r"[a-z_][a-z0-9_.]*", name) or "\n" in value:
-            raise UsageError(f"{name!r} is not a PostgreSQL setting on one line.", "Write it as name=value.")
-        escaped = value.replace("\\", "\\\\").replace("'", "''")
-        lines.append(f"{name} = '{escaped}'\n")
-    return "".join(lines)
-
-
-class EmbeddedServer:
+class EmbeddedServer(LocalServer):
     """A running server; `stop` it, or use it as a context manager."""
 
     def __init__(
@@ -138,14 +115,12 @@ class EmbeddedServer:
         log: Path,
         launch: Launch,
     ) -> None:
+        super().__init__(port, password, log)
+        self.version = version
         self._process = process
         self._launch = launch
         self._folder = folder
-        self._password = password
-        self.version = version
-        self.port = port
         self.data_dir = folder.data
-        self.log = log
         self._stopped = False
 
     @classmethod
@@ -166,7 +141,7 @@ class EmbeddedServer:
         sweep()
         account = server_account()
         binaries = readable_binaries(find_binaries(postgres_bin), account)
-        wanted = {**SETTINGS, "max_connections": str(max_connections), **(settings or {})}
+        wanted = {**SETTINGS, **EMBEDDED, "max_connections": str(max_connections), **(settings or {})}
         password = secrets.token_urlsafe(24)
         folder = Folder.create(account)
         try:
@@ -191,59 +166,23 @@ class EmbeddedServer:
         """The postmaster's."""
         return self._process.pid
 
-    @property
-    def url(self) -> str:
-        """The URL of the database `postgres`, password included."""
-        return self.database_url("postgres")
-
-    def database_url(self, name: str) -> str:
-        """The URL of the database `name`, password included."""
-        return _url(self.port, self._password, name)
-
-    def create_database(self, name: str, template: str | None = None) -> str:
-        """Create the database `name`, a copy of `template` (which nobody may be using); returns its URL."""
-        command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-        if template:
-            command += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-        with _connect(self.port, self._password) as connection:
-            connection.execute(command)
-        return self.database_url(name)
-
     def settle(self) -> None:
-        """Write to disk what filling the databases left in memory.
-
-        Else the kernel writes it back some ten to thirty seconds later, and every commit waits meanwhile.
-        """
-        with _connect(self.port, self._password) as connection:
-            connection.execute("CHECKPOINT")
+        self.checkpoint()
         for path in self.data_dir.rglob("*"):
             with contextlib.suppress(FileNotFoundError):  # a segment that was recycled meanwhile
                 if path.is_file():
                     _write_back(path)
 
     def alive(self) -> bool:
-        """Whether the server process still runs."""
         return self._process.poll() is None
 
     def shut_down(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Have it end: SIGINT ends its sessions first (fast), SIGQUIT does not, so that it recovers from its
-        log at the next start (immediate). Does not wait; `alive` says when it is over.
-        """
         self._process.send_signal(how)
 
     def launch(self) -> None:
-        """Serve the same data at the same address once more, after its end. Does not wait; see `answers`."""
         self._process = self._launch(self.port)
 
-    def answers(self) -> bool:
-        """Whether a session can be had now."""
-        return _answers(self.port, self._password)
-
     def pause(self) -> None:
-        """Stop all its processes where they are; its connections stay open and nothing answers on them.
-
-        Raises SetupError when it has ended.
-        """
         try:
             _signal_all(psutil.Process(self.pid), signal.SIGSTOP)
         except psutil.NoSuchProcess:
@@ -252,37 +191,23 @@ class EmbeddedServer:
             ) from None
 
     def resume(self) -> None:
-        """Have its processes go on. Does nothing to a server that was not paused."""
         with contextlib.suppress(psutil.NoSuchProcess):
             _signal_all(psutil.Process(self.pid), signal.SIGCONT)
 
-    def keep(self) -> Path:
-        """Leave it running when this process ends, until another start sweeps it; returns a password file.
-
-        https://www.postgresql.org/docs/current/libpq-pgpass.html
-        """
+    def keep(self, database: str) -> str:
         self._stopped = True
-        file = self._folder.path / "pgpass"
+        file = self._folder.path / "pgpass"  # https://www.postgresql.org/docs/current/libpq-pgpass.html
         file.touch(mode=0o600)
         file.write_text(f"127.0.0.1:{self.port}:*:postgres:{self._password}\n")
-        return file
+        return f"PGPASSFILE={file} psql -h 127.0.0.1 -p {self.port} -U postgres {database}"
 
     def stop(self) -> None:
-        """Stop the server within a few seconds and remove its folder; a second call does nothing."""
         if self._stopped:
             return
         self._stopped = True
         _stop(self._process)
         if not self._folder.remove():
             raise SetupError(f"{self._folder.path} cannot be removed.", "Remove it by hand.")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _write_back(path: Path) -> None:
@@ -291,16 +216,6 @@ def _write_back(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _url(port: int, password: str, database: str) -> str:
-    return f"postgresql://postgres:{password}@127.0.0.1:{port}/{database}"
-
-
-def _connect(port: int, password: str) -> psycopg.Connection:
-    # hostaddr and sslmode are said outright because PGHOSTADDR and PGSSLMODE would otherwise apply
-    url = _url(port, password, "postgres")
-    return psycopg.connect(url, hostaddr="127.0.0.1", sslmode="disable", connect_timeout=2, autocommit=True)
 
 
 def _spawn(
@@ -360,7 +275,7 @@ def _launch(
 def _serve(launch: Launch, password: str, log: Path, port: int | None) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server and wait until it answers. A free port can be taken before the server has it."""
     for _ in range(PORT_ATTEMPTS):
-        chosen = port or _free_port()
+        chosen = port or free_port()
         process = launch(chosen)
         try:
             if _ready(process, chosen, password):
@@ -378,30 +293,16 @@ def _serve(launch: Launch, password: str, log: Path, port: int | None) -> tuple[
 
 
 def _ready(process: subprocess.Popen[bytes], port: int, password: str) -> bool:
-    def answers() -> bool:
-        return _answers(port, password)
+    def ready() -> bool:
+        return answers(port, password)
 
-    wait_until(lambda: process.poll() is not None or answers(), within=READY_WITHIN_S)
-    return process.poll() is None and answers()
-
-
-def _answers(port: int, password: str) -> bool:
-    try:
-        _connect(port, password).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    wait_until(lambda: process.poll() is not None or ready(), within=READY_WITHIN_S)
+    return process.poll() is None and ready()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         _shut_down(psutil.Process(process.pid), gone=lambda: process.poll() is not None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _port_taken(port: int) -> bool:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from harness.core.arrivals import MODELS
+from harness.core.backend import BACKENDS, EMBEDDED, POSTGRES_VERSIONS
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -129,6 +130,20 @@ def add_arguments(
 
     flags.under("Migration: reference service")
     flags.number("--rows", plan.rows, "How many documents the reference service starts with.")
+    flags.text(
+        "--services",
+        EMBEDDED,
+        "Where its PostgreSQL runs: embedded (processes of this machine), or docker (a container).",
+        choices=BACKENDS,
+    )
+    flags.text(
+        "--postgres-image", None, "The container's image, one that behaves as the official `postgres` does."
+    )
+    flags.text(
+        "--postgres-version",
+        None,
+        f"The official image's: {', '.join(POSTGRES_VERSIONS)}. Default: the last.",
+    )
     flags.text("--postgres-bin", None, "Folder of the PostgreSQL programs to use, instead of the wheel's.")
     flags.switch("--keep-database", "Leave the reference service's database behind.")
 
@@ -251,6 +266,9 @@ def plan_from(
         invariants=tuple(options.invariant),
         baseline_run=options.baseline_run or None,
         rows=options.rows,
+        services=options.services,
+        postgres_image=options.postgres_image or None,
+        postgres_version=options.postgres_version or None,
         postgres_bin=options.postgres_bin or None,
         keep_database=options.keep_database,
         allow_host=tuple(options.allow_host),

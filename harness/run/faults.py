@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from harness.clock import Sleep, monotonic, wait_until
 from harness.core.drills import Drill
 from harness.db.clients import end_clients
-from harness.db.server import EmbeddedServer
+from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError, SetupError
 from harness.run.drills import Noted
@@ -166,10 +166,10 @@ class _TakenDown(Fault):
 
 
 class RestartDatabase(_TakenDown):
-    """Shuts the embedded server down and starts it again; `immediate` leaves it to recover from its log."""
+    """Shuts the server down and starts it again; `immediate` leaves it to recover from its log."""
 
     def __init__(
-        self, noted: Noted, services: Services, server: EmbeddedServer, measure: Measure, sleep: Sleep
+        self, noted: Noted, services: Services, server: LocalServer, measure: Measure, sleep: Sleep
     ) -> None:
         super().__init__(noted, services, measure, sleep)
         self._server = server
@@ -189,16 +189,17 @@ class RestartDatabase(_TakenDown):
         self._seen["down_s"] = round(self.lasted_s, 3)
         self._server.launch()
         self._started = True
-        self._measure("postgresql", self._server.pid)
+        if self._server.pid is not None:
+            self._measure("postgresql", self._server.pid)
         return False
 
 
 class PauseDatabase(Fault):
-    """Stops the processes of the embedded server where they are, for the drill's seconds."""
+    """Stops the processes of the server where they are, for the drill's seconds."""
 
     breaks = True
 
-    def __init__(self, noted: Noted, server: EmbeddedServer) -> None:
+    def __init__(self, noted: Noted, server: LocalServer) -> None:
         super().__init__(noted)
         self._server = server
 

@@ -18,8 +18,10 @@ __all__ = ["describe"]
 PACKAGES = ("locust", "gevent", "alembic", "sqlalchemy", "psycopg", "pyjwt", "numpy")
 
 
-def describe(database_url: str | None, identity: Identity | None) -> dict[str, Any]:
-    """Versions, machine, and the PostgreSQL settings that matter to a migration."""
+def describe(database_url: str | None, identity: Identity | None, image: str | None = None) -> dict[str, Any]:
+    """Versions, machine, and the PostgreSQL settings that matter to a migration; `image` is what the server's
+    container was made from, where it runs in one.
+    """
     return {
         "harness": __version__,
         "python": sys.version.split()[0],
@@ -35,6 +37,7 @@ def describe(database_url: str | None, identity: Identity | None) -> dict[str, A
         if identity is None or database_url is None
         else {
             "version": identity.server_version,
+            "image": image,
             "database": identity.database,
             "settings": read_settings(database_url),
         },

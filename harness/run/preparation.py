@@ -161,7 +161,7 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         for database in databases:
             check_server_version(database.identity)
         identity = databases[0].identity if own is not None else None
-        directory.write_json("environment.json", machine.describe(own, identity))
+        directory.write_json("environment.json", machine.describe(own, identity, services.image))
         steps = tuple(_steps(plan, own, found))
         undo.enter_context(lock_further([(step.url, step.allowed) for step in steps], run_id))
         for step in steps:

@@ -9,7 +9,7 @@ from harness.clock import Sleep
 from harness.core.drills import Drill
 from harness.core.events import Kind
 from harness.db.clients import read_left_open
-from harness.db.server import EmbeddedServer
+from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
 from harness.run.drilling import Drilling, Planned, When
@@ -50,7 +50,7 @@ class Tools:
     sleep: Sleep
 
     @property
-    def server(self) -> EmbeddedServer:
+    def server(self) -> LocalServer:
         """The server that the harness started."""
         if self.prepared.services.server is None:
             raise SetupError("The harness did not start that PostgreSQL.")

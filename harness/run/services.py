@@ -1,4 +1,4 @@
-"""What a run drives: the reference service on an embedded PostgreSQL, or the person's own service."""
+"""What a run drives: the reference service on a PostgreSQL of the harness, or the person's own service."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from harness.clock import Sleep, wait_until
+from harness.core.backend import DOCKER
 from harness.core.plan import Plan
 from harness.core.secrets import mask
 from harness.db.guard import check_database
+from harness.db.local_server import LocalServer, free_port
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.environ import child_environment, provide
 from harness.errors import SetupError
 from harness.run.http import open_url
+from harness.run.postgres_container import ContainerServer
 from harness.store import RunDirectory
 
 __all__ = [
@@ -65,7 +68,7 @@ class Services:
     host: str
     database_url: str | None = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    server: EmbeddedServer | None = None
+    server: LocalServer | None = None
     process: subprocess.Popen[bytes] | None = None
     started: ExitStack = field(default_factory=ExitStack, repr=False)
     target: Target | None = field(default=None, repr=False)
@@ -77,10 +80,18 @@ class Services:
         """Whether the harness started them."""
         return self.server is not None
 
+    @property
+    def image(self) -> str | None:
+        """What the database's container was made from, with the image's id; None where there is none."""
+        return self.server.image if isinstance(self.server, ContainerServer) else None
+
     def pids(self) -> dict[str, int]:
         """The processes the harness started, by name."""
-        found = {"postgresql": self.server.pid} if self.server is not None else {}
-        return found | ({"service": self.process.pid} if self.process is not None else {})
+        pids = {
+            "postgresql": self.server.pid if self.server is not None else None,
+            "service": self.process.pid if self.process is not None else None,
+        }
+        return {name: pid for name, pid in pids.items() if pid is not None}
 
     def died(self) -> str | None:
         """`service died` or `database died` when something the harness started has ended by itself."""
@@ -112,8 +123,7 @@ class Services:
         """Have the database outlive the run, until the next one; returns the command that opens it."""
         if self.server is None:
             raise ValueError("only a database that the harness started can be kept")
-        file = self.server.keep()
-        return f"PGPASSFILE={file} psql -h 127.0.0.1 -p {self.server.port} -U postgres {DATABASE}"
+        return self.server.keep(DATABASE)
 
     def stop(self) -> None:
         """Stop what the harness started, last first. Idempotent, and bounded in time."""
@@ -150,11 +160,7 @@ def start_demo(
 
     `port` is the service's; a free one unless given.
     """
-    server = EmbeddedServer.start(
-        postgres_bin=Path(plan.postgres_bin) if plan.postgres_bin else None,
-        max_connections=max(100, plan.users + 60),
-        log=directory.log("postgresql"),
-    )
+    server = _start_postgres(plan, directory, sleep)
     with ExitStack() as undo:
         undo.callback(server.stop)
         url = server.create_database(DATABASE)
@@ -179,11 +185,14 @@ def start_demo(
         return services
 
 
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _start_postgres(plan: Plan, directory: RunDirectory, sleep: Sleep) -> LocalServer:
+    connections, log = max(100, plan.users + 60), directory.log("postgresql")
+    if plan.services == DOCKER:
+        return ContainerServer.start(
+            plan.image, run_id=directory.run_id, log=log, max_connections=connections, sleep=sleep
+        )
+    postgres_bin = Path(plan.postgres_bin) if plan.postgres_bin else None
+    return EmbeddedServer.start(postgres_bin=postgres_bin, max_connections=connections, log=log)
 
 
 def end_of_log(log: Path, lines: int = 12) -> str:

@@ -50,7 +50,7 @@ class Stage:
 
     @property
     def server(self) -> EmbeddedServer:
-        assert self.services.server is not None
+        assert isinstance(self.services.server, EmbeddedServer)
         return self.services.server
 
     @property

@@ -174,7 +174,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
         ports = [taken.getsockname()[1], free.getsockname()[1]]
         free.close()
-        monkeypatch.setattr("harness.db.server._free_port", iter(ports).__next__)
+        monkeypatch.setattr("harness.db.server.free_port", iter(ports).__next__)
         with EmbeddedServer.start() as server:
             assert server.port == ports[1]
 

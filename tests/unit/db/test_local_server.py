@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.db.server import config_text
+from harness.db.local_server import config_text
 from harness.errors import UsageError
 
 

@@ -1,0 +1,87 @@
+"""A container's root file system, packed from programs of this machine and the libraries they load.
+
+Where no registry is reachable there are no base images; this makes one of a few megabytes in a second.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+__all__ = ["Root"]
+
+LOADED = re.compile(r"(?:=> )?(/\S+) \(0x")
+"""A library in the output of ldd."""
+
+
+class Root:
+    """A root file system in the making. `packed` has it as a tar archive."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        self._archive = tarfile.open(fileobj=self._bytes, mode="w", dereference=True)  # noqa: SIM115 - `packed` closes it
+        self._names: set[str] = set()
+        for name in ("tmp", "var/tmp", "run"):
+            self.folder(name, mode=0o1777)
+
+    def folder(self, name: str, owner: int = 0, mode: int = 0o755) -> None:
+        """An empty folder."""
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner, owner
+        self._add(entry)
+
+    def file(self, name: str, content: str, mode: int = 0o644) -> None:
+        """A text file."""
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content.encode()), mode
+        self._add(entry, content.encode())
+
+    def programs(self, names: Iterable[str]) -> None:
+        """Programs of this machine, by name, with the libraries they load."""
+        found = []
+        for name in names:
+            path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            assert path, f"this machine has no program {name}"
+            self._copy(Path(path), f"bin/{name}")
+            found.append(Path(path))
+        self._libraries(found)
+
+    def tree(self, source: Path, name: str) -> None:
+        """A folder as it is here, with the libraries that what is in it loads from elsewhere."""
+        paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
+        for path in paths:
+            self._copy(path, f"{name}/{path.relative_to(source)}")
+        self._libraries({path.resolve() for path in paths if _is_elf(path)}, besides=source)
+
+    def _libraries(self, programs: Collection[Path], besides: Path | None = None) -> None:
+        """The libraries that programs load, where they look for them; not those in the folder `besides`."""
+        said = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout if programs else ""
+        for library in map(Path, sorted(set(LOADED.findall(said)))):
+            if besides is None or not library.resolve().is_relative_to(besides.resolve()):
+                self._copy(library, str(library).lstrip("/"))
+
+    def packed(self) -> bytes:
+        """The whole, as a tar archive."""
+        self._archive.close()
+        return self._bytes.getvalue()
+
+    def _copy(self, path: Path, name: str) -> None:
+        entry = self._archive.gettarinfo(path.resolve(), name)
+        entry.type, entry.uid, entry.gid, entry.uname, entry.gname = tarfile.REGTYPE, 0, 0, "", ""
+        entry.size = path.stat().st_size
+        self._add(entry, path.read_bytes())
+
+    def _add(self, entry: tarfile.TarInfo, content: bytes = b"") -> None:
+        if entry.name not in self._names:
+            self._names.add(entry.name)
+            self._archive.addfile(entry, io.BytesIO(content))
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"

@@ -1,0 +1,40 @@
+"""`--services docker`: the same run as on the embedded server, and the same findings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fix_docker import Leftovers
+from tests.fix_run import SHORT, UNTIMED, Run, Runs
+
+pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.migration]
+
+
+def locks(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The statements of the migration, each with the relations it locked and how."""
+    return [
+        (statement["sql"], sorted((lock["relation"], lock["mode"]) for lock in statement["locks"]))
+        for statement in run.verdict["migration"]["statements"]
+    ]
+
+
+def judged(run: Run) -> dict[str, Any]:
+    """The status of every gate."""
+    return {gate["name"]: gate["status"] for gate in run.verdict["gates"]}
+
+
+@pytest.mark.timeout(300)
+def test_a_container_and_the_embedded_server_give_the_same_verdict_and_the_same_locks(
+    runs: Runs, postgres_image: str, leftovers: Leftovers
+) -> None:
+    flags = [*SHORT, *UNTIMED, "--no-gate", "lock_wait", "--no-gate", "errors", "--upgrade", "unsafe@head"]
+    embedded = runs(*flags)
+    expected = locks(embedded), judged(embedded), embedded.process.returncode
+    inside = runs(*flags, "--services", "docker", "--postgres-version", "18")
+    assert (locks(inside), judged(inside), inside.process.returncode) == expected
+    assert inside.verdict["environment"]["postgresql"]["image"].startswith("postgres:18-alpine sha256:")
+    assert "AccessExclusiveLock" in str(expected)
+    assert "listening on IPv4" in (inside.directory / "logs" / "postgresql.log").read_text()
+    assert leftovers.of(inside.verdict["run_id"]) == []

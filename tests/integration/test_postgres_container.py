@@ -1,0 +1,179 @@
+"""PostgreSQL in a container: a real engine starts it, and nothing of it is left."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from harness.clock import wait_until
+from harness.db.local_server import SETTINGS
+from harness.errors import SetupError
+from harness.run.docker_engine import LABEL, Engine
+from harness.run.postgres_container import ContainerServer
+from tests.containers import stand_ins
+from tests.fix_docker import Leftovers
+
+pytestmark = [pytest.mark.docker, pytest.mark.integration]
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from harness.run.postgres_container import ContainerServer
+ContainerServer.start(sys.argv[1], run_id=sys.argv[2], log=Path(sys.argv[3]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(postgres_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerServer]:
+    log = tmp_path_factory.mktemp("container") / "postgres.log"
+    with ContainerServer.start(postgres_image, run_id="shared", log=log) as started:
+        yield started
+
+
+def ask(server: ContainerServer, question: str) -> Any:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        row = connection.execute(question).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_it_has_the_settings_of_the_embedded_server(server: ContainerServer) -> None:
+    for name, value in SETTINGS.items():
+        assert ask(server, f"SHOW {name}") == value
+    assert ask(server, "SHOW max_connections") == "200"
+    assert ask(server, "SELECT datcollate FROM pg_database WHERE datname = 'postgres'") == "C"
+
+
+def test_it_listens_on_the_loopback_address_only(engine: Any, server: ContainerServer) -> None:
+    (container,) = engine.containers.list(filters={"label": f"{LABEL}=shared"})
+    published = container.attrs["NetworkSettings"]["Ports"]
+    assert published == {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(server.port)}]}
+    assert list(container.attrs["NetworkSettings"]["Networks"]) == ["mul-shared"]
+
+
+def test_a_wrong_password_is_refused_and_the_right_one_not_shown(server: ContainerServer) -> None:
+    password = server.url.split(":")[2].split("@")[0]
+    assert password not in repr(server)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(server.url.replace(password, "wrong"))
+
+
+def test_its_process_is_known_where_the_engine_is_on_this_kernel(server: ContainerServer) -> None:
+    assert server.pid is not None
+    assert Path(f"/proc/{server.pid}/comm").read_text().strip() == "postgres"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+def test_after_a_restart_it_has_the_same_data_at_the_same_address(
+    server: ContainerServer, how: signal.Signals
+) -> None:
+    with psycopg.connect(server.create_database(f"kept_{how.name.lower()}"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    starts = _starts(server)
+    server.shut_down(how)
+    assert wait_until(lambda: not server.alive(), 10)
+    assert not server.answers()
+    server.launch()
+    assert wait_until(server.answers, 20)
+    with psycopg.connect(server.database_url(f"kept_{how.name.lower()}")) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+    assert wait_until(lambda: _starts(server) == starts + 1, 5)
+
+
+def _starts(server: ContainerServer) -> int:
+    """How often its log says that it has started."""
+    return server.log.read_text().count("database system is ready to accept connections")
+
+
+def test_paused_it_answers_nobody_and_lives(server: ContainerServer) -> None:
+    server.pause()
+    try:
+        assert server.alive()
+        assert not server.answers()
+    finally:
+        server.resume()
+    assert wait_until(server.answers, 5)
+    server.resume()  # does nothing
+
+
+def test_what_it_says_is_in_the_log(server: ContainerServer) -> None:
+    ask(server, "SELECT 'a line' FROM pg_log_backend_memory_contexts(pg_backend_pid())")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        ask(server, "SELECT 1 / 0 -- said aloud")
+    assert wait_until(lambda: "said aloud" in server.log.read_text(), 5)
+
+
+def test_nothing_is_left_of_it(postgres_image: str, tmp_path: Path, leftovers: Leftovers) -> None:
+    server = ContainerServer.start(postgres_image, run_id="gone", log=tmp_path / "postgres.log")
+    assert len(leftovers.of("gone")) == 3  # a container, its network, and the volume of its data
+    server.pause()
+    server.stop()
+    assert leftovers.of("gone") == []
+    server.stop()  # does nothing
+
+
+def test_what_a_killed_run_left_is_removed_at_the_next_start_and_a_living_ones_is_not(
+    postgres_image: str, server: ContainerServer, tmp_path: Path, leftovers: Leftovers
+) -> None:
+    command = [sys.executable, "-c", DIES, postgres_image, "killed", str(tmp_path / "killed.log")]
+    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
+    assert len(leftovers.of("killed")) == 3
+    with ContainerServer.start(postgres_image, run_id="next", log=tmp_path / "next.log"):
+        assert not [name for name in leftovers.of("killed") if "killed" in name]
+    assert leftovers.of("killed") == []
+    assert server.answers()
+
+
+def test_kept_it_runs_on_after_its_process_and_the_command_opens_it(
+    postgres_image: str, tmp_path: Path, leftovers: Leftovers, engine: Any
+) -> None:
+    server = ContainerServer.start(postgres_image, run_id="kept", log=tmp_path / "postgres.log")
+    assert server.keep("postgres") == "docker exec -it mul-kept psql -U postgres postgres"
+    server.stop()  # does nothing
+    (container,) = engine.containers.list(filters={"label": f"{LABEL}=kept"})
+    opened = container.exec_run("psql -U postgres postgres -tAc 'SELECT 42'")
+    assert (opened.exit_code, opened.output) == (0, b"42\n")
+    Engine.connect("kept").remove_all()
+    assert leftovers.of("kept") == []
+
+
+def test_a_port_that_somebody_took_meanwhile(
+    postgres_image: str, tmp_path: Path, leftovers: Leftovers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken, socket.socket() as free:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        free.bind(("127.0.0.1", 0))
+        ports = [taken.getsockname()[1], free.getsockname()[1]]
+        free.close()
+        monkeypatch.setattr("harness.run.postgres_container.free_port", iter(ports).__next__)
+        with ContainerServer.start(postgres_image, run_id="ports", log=tmp_path / "postgres.log") as server:
+            assert server.port == ports[1]
+    assert leftovers.of("ports") == []
+
+
+def test_an_image_that_is_nowhere(tmp_path: Path, leftovers: Leftovers, engine: Any) -> None:
+    with pytest.raises(SetupError, match="There is no image migrate-under-load-nowhere:1 here") as refused:
+        ContainerServer.start("migrate-under-load-nowhere:1", run_id="nowhere", log=tmp_path / "postgres.log")
+    assert "--postgres-image" in refused.value.remedy
+    assert leftovers.of("nowhere") == []
+
+
+def test_an_image_whose_container_ends_at_once_is_told_with_its_last_words(
+    engine: Any, postgres_image: str, tmp_path: Path, leftovers: Leftovers
+) -> None:
+    image = stand_ins.derived(
+        engine, postgres_image, "ends", 'CMD ["sh", "-c", "echo no such thing; exit 3"]'
+    )
+    with pytest.raises(SetupError, match=r"ended at once: .*no such thing"):
+        ContainerServer.start(image, run_id="ends", log=tmp_path / "postgres.log")
+    assert leftovers.of("ends") == []
