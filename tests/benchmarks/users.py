@@ -12,10 +12,7 @@ from __future__ import annotations
 import locust  # noqa: F401 - patches the standard library, which must come first
 # isort: on
 
-import asyncio
-import base64
 import gc
-import hashlib
 import json
 import logging
 import resource
@@ -38,12 +35,10 @@ from harness.load.health import Health
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.users import MigrationUser
-from tests.benchmarks.small_server import Small
+from tests.benchmarks.pushing_server import PER_SECOND
 from tests.benchmarks.table import ANY, Bounds, Row, program
 
-PER_SECOND = 500
 SPAWNED_PER_SECOND = 400
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 LIMIT_KIB = 64.0
 LIMIT_LATE_MS = 50.0
 
@@ -55,65 +50,6 @@ class Size:
     users: int = 2_000
     seconds: float = 8.0
     rounds: int = 2
-
-
-# the server
-
-
-class Pushing(Small):
-    """One connection, which may become a WebSocket."""
-
-    sockets: list[Pushing]
-
-    def __init__(self) -> None:
-        self.sequence = 0
-
-    def data_received(self, data: bytes) -> None:
-        if not data.startswith(b"GET /ws"):
-            if self.sequence == 0 and self not in self.sockets:
-                super().data_received(data)
-            return
-        [key] = [line for line in data.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")]
-        token = base64.b64encode(hashlib.sha1(key.partition(b":")[2].strip() + GUID).digest())
-        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        self.transport.write(answer + b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n")
-        self.sockets.append(self)
-
-    def push(self) -> None:
-        """The next change."""
-        self.sequence += 1
-        message = {"type": "change", "seq": self.sequence, "committed_at": time.time(), "id": "0b0f"}
-        wire = json.dumps(message).encode()
-        self.transport.write(b"\x81" + bytes([len(wire)]) + wire)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self in self.sockets:
-            self.sockets.remove(self)
-
-
-async def serve() -> None:
-    """Serve until standard input ends."""
-    loop = asyncio.get_running_loop()
-    Pushing.sockets = []
-    server = await loop.create_server(Pushing, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
-    pushing = asyncio.create_task(push())
-    await loop.run_in_executor(None, sys.stdin.read)
-    pushing.cancel()
-    server.close()
-
-
-async def push() -> None:
-    """PER_SECOND messages, over one WebSocket after the other."""
-    began, sent = time.monotonic(), 0
-    while True:
-        due = int((time.monotonic() - began) * PER_SECOND)
-        sockets = Pushing.sockets
-        for number in range(sent, due):
-            if sockets:
-                sockets[number % len(sockets)].push()
-        sent = due
-        await asyncio.sleep(0.01)
 
 
 # the users
@@ -235,15 +171,22 @@ def measure(kind: str, port: int, size: Size) -> dict[str, float]:
 def rows(quick: bool) -> list[Row]:
     """Memory, lateness and CPU of every kind of user."""
     size = Size(20, 1.0, 1) if quick else Size()
-    module = [sys.executable, "-m", "tests.benchmarks.users"]
+    server_command = [sys.executable, "-m", "tests.benchmarks.pushing_server"]
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
-    with subprocess.Popen(
-        [*module, "server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
+    with subprocess.Popen(server_command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
         for kind in list(KINDS) * size.rounds:
-            command = [*module, "users", kind, port, str(size.users), str(size.seconds)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.benchmarks.users",
+                "users",
+                kind,
+                port,
+                str(size.users),
+                str(size.seconds),
+            ]
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found[kind].append(json.loads(said.splitlines()[-1]))
     work = f"{size.users:,} users, {PER_SECOND * size.users // Size.users} requests/s"
@@ -262,18 +205,15 @@ def rows(quick: bool) -> list[Row]:
 
 
 def role(words: list[str]) -> None:
-    """What a child of this benchmark is: the server, or a process of users."""
+    """A child of this benchmark: a process of users."""
     logging.getLogger("locust").setLevel(logging.ERROR)
     resource.setrlimit(resource.RLIMIT_NOFILE, (10_000, 10_000))
-    if words[0] == "server":
-        asyncio.run(serve())
-        return
-    print(json.dumps(measure(words[1], int(words[2]), Size(int(words[3]), float(words[4])))))  # noqa: T201
+    print(json.dumps(measure(words[0], int(words[1]), Size(int(words[2]), float(words[3])))))  # noqa: T201
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["server"], ["users"]):
-        role(sys.argv[1:])
+    if sys.argv[1:2] == ["users"]:
+        role(sys.argv[2:])
     else:
         raise SystemExit(program(rows))

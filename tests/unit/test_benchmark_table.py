@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,9 @@ def test_a_row_comes_back_from_json_as_it_was() -> None:
 def test_the_command_knows_every_benchmark() -> None:
     files = Path(command.__file__).parent.glob("*.py")
     assert {file.stem for file in files if "\ndef rows(" in file.read_text()} == set(command.BENCHMARKS)
+
+
+def test_the_readme_names_every_benchmark() -> None:
+    text = (Path(command.__file__).parents[2] / "README.md").read_text()
+    section = text.partition("### Benchmarks")[2].partition("## Licence")[0]
+    assert re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE) == list(command.BENCHMARKS)
