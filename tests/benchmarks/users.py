@@ -31,6 +31,7 @@ from websocket import create_connection
 
 from harness.clock import monotonic, wait_until
 from harness.core.stream import Stream
+from harness.load.arrivals import arrivals
 from harness.load.health import Health
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
@@ -127,6 +128,7 @@ UNITS: dict[str, Bounds] = {
     "KiB/user": (None, LIMIT_KIB),
     "ms, hub late p99": (None, LIMIT_LATE_MS),
     "% of a core": ANY,
+    "requests/s": ANY,
 }
 
 
@@ -138,7 +140,9 @@ def measure(kind: str, port: int, size: Size) -> dict[str, float]:
     runner = environment.create_local_runner()
     if issubclass(of, MigrationUser):
         environment.events.request.add_listener(recorder.on_request)
-        recorder.begin("w", RunSettings("run", "run", 1, size.users, rate, 0, 1, size.users), monotonic())
+        settings = RunSettings("run", "run", 1, size.users, rate, 0, 1, size.users)
+        recorder.begin("w", settings, monotonic())
+        arrivals.begin(settings, monotonic())
     else:
         of.wait_time = constant_throughput(rate / size.users)
     process = psutil.Process()
@@ -151,12 +155,14 @@ def measure(kind: str, port: int, size: Size) -> dict[str, float]:
     if not working:
         raise RuntimeError(f"only {runner.user_count} of {size.users} users came")
     gevent.sleep(size.seconds / 4)
-    health, cpu = Health(), time.process_time()
+    health, stats = Health(), environment.stats.total
     health.start()
+    cpu, begun, requests = time.process_time(), time.monotonic(), stats.num_requests
     for _ in range(round(size.seconds / 0.5)):
         gevent.sleep(0.5)
         recorder.take(monotonic())
-    busy = (time.process_time() - cpu) / size.seconds
+    took = time.monotonic() - begun
+    busy, rate = (time.process_time() - cpu) / took, (stats.num_requests - requests) / took
     told: Any = health.take("w", size.users, 0)["late_ms"]
     late = sorted(told)
     gc.collect()
@@ -165,7 +171,7 @@ def measure(kind: str, port: int, size: Size) -> dict[str, float]:
         f"{one.occurrences} × {one.name}: {one.error}" for one in environment.stats.errors.values()
     ]:
         raise RuntimeError(f"requests failed: {errors}")
-    return dict(zip(UNITS, (memory, late[int(0.99 * len(late))], busy * 100), strict=True))
+    return dict(zip(UNITS, (memory, late[int(0.99 * len(late))], busy * 100, rate), strict=True))
 
 
 def rows(quick: bool) -> list[Row]:
