@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.core.client import inside
-from harness.core.samples import Floats, Ints, Outcome, SampleTable
+from harness.core.samples import TICK_S, Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Window
 from harness.core.traceparent import Tie, parse, worker_crc
 
@@ -50,15 +50,19 @@ class Requests:
 
     def tied(self, queries: Iterable[str]) -> Ints:
         """The positions of the samples whose requests sent these queries, -1 where a query does not say."""
-        ties = [parse(query) for query in queries]
-        wanted = np.array([0 if tie is None else _key(tie) for tie in ties], np.uint64)
-        keys, order = self._by_key
-        if not len(keys):
-            return np.full(len(ties), -1)
-        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        says = np.array([tie is not None for tie in ties], np.bool_)
-        found: Ints = np.where(says & (keys[places] == wanted), order[places], -1)
-        return found
+        ties = (parse(query) for query in queries)
+        return np.array([-1 if tie is None else self._position(tie) for tie in ties], np.int64)
+
+    def _position(self, tie: Tie) -> int:
+        """The slowest of the samples that bear this tie, -1 where none does."""
+        told = []
+        for worker in self._workers.get(tie.worker_crc, ()):
+            due = self.samples.bases[worker] + tie.tick * TICK_S
+            first, last = np.searchsorted(self.samples.at, (due - TICK_S, due + TICK_S))
+            near = self.samples.where(slice(first, last))
+            own = first + np.flatnonzero((near.worker == worker) & (near.tick == tie.tick))
+            told += own.tolist()
+        return max(told, key=lambda position: (self.samples.latency[position], -position), default=-1)
 
     def tied_to(self, query: str) -> int | None:
         """The position of the sample whose request sent this query, None when the query does not say."""
@@ -104,16 +108,12 @@ class Requests:
         return usual
 
     @cached_property
-    def _by_key(self) -> tuple[npt.NDArray[np.uint64], Ints]:
-        """The key of each sample in ascending order, of equal ones the slowest first, and its position."""
-        crc = np.array([worker_crc(worker) for worker in self.samples.workers], np.uint64)
-        keys = (crc[self.samples.worker] << np.uint64(32)) | self.samples.tick.astype(np.uint64)
-        order = np.lexsort((-self.samples.latency, keys))
-        return keys[order], order
-
-
-def _key(tie: Tie) -> int:
-    return (tie.worker_crc << 32) | tie.tick
+    def _workers(self) -> dict[int, list[int]]:
+        """By what their ties bear, the workers' numbers: those of two may be alike."""
+        numbers: dict[int, list[int]] = {}
+        for number, worker in enumerate(self.samples.workers):
+            numbers.setdefault(worker_crc(worker), []).append(number)
+        return numbers
 
 
 def in_any(samples: SampleTable, intervals: Sequence[tuple[float, float]]) -> Bools:

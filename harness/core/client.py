@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.core.samples import Floats, Outcome, SampleTable
+from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Window, slices
 
 __all__ = [
+    "NOTHING",
     "Summary",
     "broken_before",
     "inside",
@@ -24,7 +25,7 @@ __all__ = [
     "share_of_errors",
     "slices_with",
     "stall",
-    "summary",
+    "summaries",
     "tail_with",
     "throughput",
 ]
@@ -32,14 +33,22 @@ __all__ = [
 BROKEN_FAILURES = 5
 """Requests that must have failed, and none been answered ok, for an endpoint to be broken."""
 
+_ROUNDING_S = 1e-6
+"""By how much a sum of two instants may be off."""
+
 TAIL_S = 5.0
 """Length of the last stretch of a phase that `tail` means."""
 
 
 def inside(samples: SampleTable, window: Window, endpoint: str | None = None) -> SampleTable:
     """The samples whose `[intended start, end]` overlaps the window, of one endpoint if it is named."""
-    mask = (samples.at < window.end) & (samples.end >= window.start)
-    return samples.where(mask if endpoint is None else mask & _of(samples, endpoint))
+    reach = window.start - samples.longest - _ROUNDING_S
+    first, start, end = np.searchsorted(samples.at, (reach, window.start, window.end))
+    around = samples.where(slice(first, end))
+    early = samples.where(slice(first, min(start, end)))
+    overlaps = np.ones(len(around), np.bool_)
+    overlaps[: len(early)] = early.end >= window.start
+    return around.where(overlaps if endpoint is None else overlaps & _of(around, endpoint))
 
 
 def _of(samples: SampleTable, endpoint: str) -> npt.NDArray[np.bool_]:
@@ -104,12 +113,17 @@ def tail_with(samples: SampleTable, window: Window, least: int) -> Window:
 
 def broken_before(samples: SampleTable, window: Window) -> tuple[str, ...]:
     """The endpoints that failed before the window, at least five times, and were never answered ok there."""
-    before = samples.where(samples.end < window.start)
+    return tuple(samples.endpoints[number] for number in _broken(samples, window))
+
+
+def _broken(samples: SampleTable, window: Window) -> Ints:
+    earlier = samples.where(slice(0, np.searchsorted(samples.at, window.start)))
+    before = earlier.end < window.start
     size = len(samples.endpoints)
-    asked = np.bincount(before.endpoint, minlength=size)
-    answered = np.bincount(before.endpoint[before.outcome == Outcome.OK], minlength=size)
-    broken = np.flatnonzero((asked >= BROKEN_FAILURES) & (answered == 0))
-    return tuple(samples.endpoints[number] for number in broken)
+    asked = np.bincount(earlier.endpoint[before], minlength=size)
+    answered = np.bincount(earlier.endpoint[before & (earlier.outcome == Outcome.OK)], minlength=size)
+    broken: Ints = np.flatnonzero((asked >= BROKEN_FAILURES) & (answered == 0))
+    return broken
 
 
 def stall(samples: SampleTable, window: Window, endpoint: str | None = None) -> float | None:
@@ -121,21 +135,30 @@ def stall(samples: SampleTable, window: Window, endpoint: str | None = None) -> 
     seen. Failures of endpoints that were broken before the window are left out: nothing in it broke them.
     """
     arrivals = inside(samples, window, endpoint)
-    broken = [samples.endpoints.index(name) for name in broken_before(samples, window)]
-    counted = (arrivals.outcome == Outcome.OK) | ~np.isin(arrivals.endpoint, broken)
-    return float(np.max(_waits(arrivals.where(counted)))) if np.any(counted) else None
+    broken = _broken(samples, window)
+    waits = (_longest_wait(own, number in broken) for number, own in _by_endpoint(arrivals))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _waits(arrivals: SampleTable) -> Floats:
-    """The latency of each arrival answered ok, and the length of each run of an endpoint's others."""
-    ordered = arrivals.where(np.argsort(arrivals.endpoint, kind="stable"))
-    ok = ordered.outcome == Outcome.OK
-    begins = np.ones(len(ordered), np.bool_)
-    begins[1:] = ok[1:] | ok[:-1] | (np.diff(ordered.endpoint) != 0)
-    first = np.flatnonzero(begins)
-    runs = np.maximum.reduceat(ordered.end, first) - ordered.at[first]
-    waits: Floats = np.where(ok[first], ordered.latency[first], runs)
-    return waits
+def _by_endpoint(samples: SampleTable) -> Iterator[tuple[int, SampleTable]]:
+    """The samples of each endpoint that has any, in order of their intended start."""
+    ordered = samples.where(np.argsort(samples.endpoint, kind="stable"))
+    counts = np.bincount(samples.endpoint, minlength=len(samples.endpoints))
+    ends = np.cumsum(counts)
+    for number in np.flatnonzero(counts).tolist():
+        yield number, ordered.where(slice(ends[number] - counts[number], ends[number]))
+
+
+def _longest_wait(arrivals: SampleTable, broken: bool) -> float | None:
+    """The longest of one endpoint's waits, and of its runs of others if it was not `broken` before."""
+    ok = arrivals.outcome == Outcome.OK
+    waited = float(np.max(arrivals.latency[ok])) if ok.any() else None
+    if broken or ok.all():
+        return waited
+    bad = np.flatnonzero(~ok)
+    first = np.flatnonzero(np.diff(bad, prepend=-2) != 1)
+    runs = np.maximum.reduceat(arrivals.end[bad], first) - arrivals.at[bad[first]]
+    return max(float(np.max(runs)), waited or 0.0)
 
 
 @dataclass(frozen=True)
@@ -153,11 +176,22 @@ class Summary:
     stall_s: float | None
 
 
-def summary(samples: SampleTable, window: Window, endpoint: str | None = None) -> Summary:
-    """What clients saw in a window; everything but `requests` is None where no request was due."""
-    found = inside(samples, window, endpoint)
+def summaries(samples: SampleTable, window: Window) -> tuple[Summary, dict[str, Summary]]:
+    """What clients saw in a window: of all requests together, and of each endpoint; everything but `requests`
+    is None where no request was due.
+    """
+    found = inside(samples, window)
+    broken = _broken(samples, window)
+    each = dict.fromkeys(samples.endpoints, NOTHING)
+    for number, own in _by_endpoint(found):
+        each[samples.endpoints[number]] = _summary(own, window, _longest_wait(own, number in broken))
+    stalls = [one.stall_s for one in each.values() if one.stall_s is not None]
+    return _summary(found, window, max(stalls, default=None)), each
+
+
+def _summary(found: SampleTable, window: Window, stall_s: float | None) -> Summary:
     if not len(found):
-        return Summary(0, *(None,) * 8)
+        return NOTHING
     p50, p95, p99, highest = _quantiles(ok_latencies(found), (0.5, 0.95, 0.99, 1.0))
     return Summary(
         len(found),
@@ -168,8 +202,12 @@ def summary(samples: SampleTable, window: Window, endpoint: str | None = None) -
         p95,
         p99,
         highest,
-        stall(samples, window, endpoint),
+        stall_s,
     )
+
+
+NOTHING = Summary(0, *(None,) * 8)
+"""Of a window in which no request was due."""
 
 
 def _quantiles(values: Floats, at: Sequence[float]) -> Iterator[float | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.core.advice import Advice
-from harness.core.client import rate, summary
+from harness.core.client import Summary, rate, summaries
 from harness.core.client_limits import Use, uses_of
 from harness.core.details_database import database_json
 from harness.core.details_migration import migration_json
@@ -44,8 +44,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         **database_json(facts, advice),
         **({"round_trips": round_trips_json(facts)} if facts.record.plan.rolls_back else {}),
         **({"invariants": invariants_json(facts)} if facts.record.plan.invariants else {}),
-        "phases": [_row(facts, window) for window in _windows(facts)],
-        "endpoints": list(_endpoints(facts)),
+        **_phases_and_endpoints(facts),
         "ledger": _ledger(facts),
         "isolation": _isolation(facts),
         "continuity": _continuity(facts),
@@ -79,23 +78,29 @@ def _windows(facts: Facts) -> Iterator[Window]:
                 yield statements
 
 
-def _row(facts: Facts, window: Window, endpoint: str | None = None) -> Json:
-    found = asdict(summary(facts.record.samples, window, endpoint))
+def _phases_and_endpoints(facts: Facts) -> Json:
+    """A row for each phase; and for each endpoint one in every judged phase."""
+    phases = list(_windows(facts))
+    judged = [window for name in JUDGED_PHASES if (window := facts.timeline.window(name)) is not None]
+    seen = {window: summaries(facts.record.samples, window) for window in {*phases, *judged}}
+    return {
+        "phases": [_row(window, seen[window][0]) for window in phases],
+        "endpoints": [
+            {**_row(window, seen[window][1][endpoint]), "phase": window.name, "name": endpoint}
+            for endpoint in sorted(facts.record.samples.endpoints)
+            for window in judged
+        ],
+    }
+
+
+def _row(window: Window, found: Summary) -> Json:
+    numbers = asdict(found).items()
     return {
         "name": window.name,
         "start_at": rounded(window.start),
         "end_at": rounded(window.end),
-        **{key: value if key == "requests" else rounded(value) for key, value in found.items()},
+        **{key: value if key == "requests" else rounded(value) for key, value in numbers},
     }
-
-
-def _endpoints(facts: Facts) -> Iterator[Json]:
-    windows = [facts.timeline.window(name) for name in JUDGED_PHASES]
-    for endpoint in sorted(facts.record.samples.endpoints):
-        for window in windows:
-            if window is not None:
-                row = _row(facts, window, endpoint)
-                yield {**row, "phase": row["name"], "name": endpoint}
 
 
 # what else was recorded

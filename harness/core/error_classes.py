@@ -19,7 +19,7 @@ from harness.core.migrations import Migration
 from harness.core.names import last_part
 from harness.core.observation import LogEntry, ObserverLine
 from harness.core.record import Record
-from harness.core.samples import Outcome
+from harness.core.samples import Floats, Outcome, SampleTable
 from harness.core.timeline import Timeline
 from harness.core.trace import Statement
 
@@ -149,7 +149,8 @@ def error_classes(
     requests: Requests,
 ) -> tuple[ErrorClass, ...]:
     """The classes by phase, in the order of the run; the server's log goes before what clients said."""
-    told = _grouped(_told(requests), timeline)
+    edges = _edges(timeline, [_began(migration) for migration in migrations])
+    told = _grouped(_told(requests, edges), timeline)
     logged = _grouped(_logged(record, migrations, requests), timeline)
     groups = {**told, **logged}
     found: list[tuple[float, ErrorClass]] = []
@@ -228,17 +229,29 @@ def _said(text: str) -> _Kind | None:
     return next((kind for says, kind in _SAYS if says.search(text)), None)
 
 
-def _told(requests: Requests) -> Iterator[_Error]:
-    """Errors whose class the clients' causes tell."""
+def _told(requests: Requests, edges: Floats) -> Iterator[_Error]:
+    """Errors whose class the clients' causes tell: those of one cause and endpoint between two `edges` are
+    one, told by its first.
+    """
     samples = requests.samples
     kinds = [_said(cause) for cause in samples.causes]
     telling = [number for number, kind in enumerate(kinds) if kind is not None]
-    for position in np.flatnonzero(np.isin(samples.cause, telling) & (samples.outcome == Outcome.ERROR)):
-        cause = int(samples.cause[position])
+    failed = np.flatnonzero(np.isin(samples.cause, telling) & (samples.outcome == Outcome.ERROR))
+    found = samples.where(failed)
+    found = found.where(np.argsort(found.end, kind="stable"))
+    alike = np.column_stack([found.cause, found.endpoint, np.searchsorted(edges, found.end, side="right")])
+    _, first, counts = np.unique(alike, axis=0, return_index=True, return_counts=True)
+    for position, count in sorted(zip(first.tolist(), counts.tolist(), strict=True)):
+        cause = int(found.cause[position])
         kind = kinds[cause]
         if kind is not None:
-            endpoint = samples.endpoints[samples.endpoint[position]]
-            yield _Error(float(samples.end[position]), kind, endpoint, samples.causes[cause])
+            endpoint = samples.endpoints[found.endpoint[position]]
+            yield _Error(float(found.end[position]), kind, endpoint, samples.causes[cause], count=count)
+
+
+def _edges(timeline: Timeline, others: Iterable[float] = ()) -> Floats:
+    """Where a phase begins or ends, and `others`: nothing that is asked of an instant changes in between."""
+    return np.unique([*(at for phase in timeline.phases for at in (phase.start, phase.end)), *others])
 
 
 # what brought them about
@@ -265,8 +278,7 @@ class _Cause:
         migration = self._migration(self.first)
         if migration is None:
             return None, ""
-        began = migration.first_statement_at or migration.begin_at
-        before = sum(error.count for error in self.alike if error.at < began)
+        before = sum(error.count for error in self.alike if error.at < _began(migration))
         if before:
             return None, f"there were {before} of them before the {migration.direction} too"
         if self.kind.begins == MEANWHILE:
@@ -311,6 +323,10 @@ class _Cause:
         return None, f"they began after the commit of {len(latest)} statements"
 
 
+def _began(migration: Migration) -> float:
+    return migration.first_statement_at or migration.begin_at
+
+
 def _settled(statement: Statement) -> float | None:
     """When what it did could be seen by others. One outside a transaction leaves something behind even where
     it fails: an invalid index still enforces uniqueness.
@@ -348,22 +364,32 @@ def _starved(
         return
     samples = requests.samples
     related = np.unique(samples.endpoint[tied])
-    failed = (samples.outcome != Outcome.OK) & in_any(samples, crowded)
+    failed = np.flatnonzero(samples.outcome != Outcome.OK)
+    failed = failed[in_any(samples.where(failed), crowded)]
     # On a busy machine requests are slow anyway: the crowd explains those that it lasted for.
-    stood_still = (samples.latency > POOL_SLOW_S) & (share_in(samples, crowded) >= POOL_SHARE)
-    starved = np.flatnonzero((failed | stood_still) & ~np.isin(samples.endpoint, related))
-    by_phase: dict[str | None, list[int]] = defaultdict(list)
-    for position in starved.tolist():
-        by_phase[timeline.phase_at(float(samples.end[position]))].append(position)
+    slow = np.flatnonzero(samples.latency > POOL_SLOW_S)
+    stood_still = slow[share_in(samples.where(slow), crowded) >= POOL_SHARE]
+    starved = samples.where(np.union1d(failed, stood_still))
+    starved = starved.where(~np.isin(starved.endpoint, related))
     worst = _worst(charges)
-    for phase, positions in by_phase.items():
-        if len(positions) >= POOL_REQUESTS:
-            names = tuple(sorted({samples.endpoints[samples.endpoint[position]] for position in positions}))
+    for phase, own in _by_phase(starved, timeline):
+        if len(own) >= POOL_REQUESTS:
+            names = tuple(sorted(own.endpoints[number] for number in np.unique(own.endpoint)))
             why = f"they failed or took over {POOL_SLOW_S:g} s while {POOL_SESSIONS} sessions or more waited"
             found = ErrorClass(
-                *(POOL_EXHAUSTED, None, phase, len(positions), names, "clients and waits", None, why)
+                *(POOL_EXHAUSTED, None, phase, len(own), names, "clients and waits", None, why)
             )
-            yield float(samples.end[positions[0]]), _laid_to(worst, found)
+            yield float(own.end[0]), _laid_to(worst, found)
+
+
+def _by_phase(samples: SampleTable, timeline: Timeline) -> Iterator[tuple[str | None, SampleTable]]:
+    """The samples by the phase in which they ended."""
+    stretch = np.searchsorted(_edges(timeline), samples.end, side="right")
+    stretches: dict[str | None, list[int]] = defaultdict(list)
+    for number, position in zip(*np.unique(stretch, return_index=True), strict=True):
+        stretches[timeline.phase_at(float(samples.end[position]))].append(int(number))
+    for phase, numbers in stretches.items():
+        yield phase, samples.where(np.isin(stretch, numbers))
 
 
 def _crowded(charges: Sequence[Charge]) -> list[tuple[float, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.core.affected import Affected, Requests, in_any, share_in
@@ -75,6 +76,14 @@ def test_workers_are_told_apart() -> None:
     table = replace(steady(), workers=("w2",))
     assert Requests(table, BASELINE).tied_to(tied_query(28.0)) is None
     assert Requests(table, BASELINE).tied_to(tied_query(28.0, worker="w2")) is not None
+
+
+def test_each_worker_counts_from_its_own_zero() -> None:
+    table = samples([(27.0, 0.1), (28.0, 0.2), (29.0, 0.3)])
+    table = replace(table, workers=("w1", "w2"), bases=(0.0, 1.0), worker=np.array([0, 1, 1]))
+    requests = Requests(table, BASELINE)
+    told = requests.tied([tied_query(27.0), tied_query(27.0, worker="w2"), tied_query(28.0)])
+    assert told.tolist() == [0, 1, -1]
 
 
 @pytest.mark.parametrize("query", ["SELECT 1", tied_query(28.000_05), tied_query(9999.0)])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.core.client import (
+    NOTHING,
     broken_before,
     inside,
     rate,
     slices_with,
     stall,
-    summary,
+    summaries,
     tail_with,
     throughput,
 )
@@ -125,6 +127,23 @@ def test_a_stall_is_what_the_definition_says(rows: list[tuple[float, float, Outc
     assert found == (pytest.approx(max(waits)) if waits else None)
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.floats(0, 15), st.just(OK), st.sampled_from("ab")), max_size=40),
+    st.sampled_from([None, "a", "c"]),
+)
+def test_inside_is_what_overlaps(rows: list[tuple[float, float, Outcome, str]], name: str | None) -> None:
+    table = samples(rows)
+    found = inside(table, TEN, name)
+    overlap = (table.at < TEN.end) & (table.end >= TEN.start)
+    own = np.array([name is None or table.endpoints[n] == name for n in table.endpoint], np.bool_)
+    assert found.at.tolist() == table.at[overlap & own].tolist()
+    assert found.latency.tolist() == table.latency[overlap & own].tolist()
+
+
+def test_nothing_is_inside_a_window_of_no_length_but_what_spans_it() -> None:
+    assert len(inside(steady(), Window("w", 10.001, 10.001))) == 2  # each takes 20 ms, one begins every 10
+
+
 def test_slices_hold_enough_samples_each() -> None:
     assert [(s.start, s.end) for s in slices_with(steady(rate=100), TEN, 200)] == [(10, 15), (15, 20)]
 
@@ -147,17 +166,27 @@ def test_the_tail_grows_until_it_holds_enough() -> None:
 
 
 def test_a_summary_of_nothing_is_unknown_not_zero() -> None:
-    found = summary(samples([]), TEN)
+    found, each = summaries(samples([]), TEN)
+    assert each == {}
     assert found.requests == 0
     assert (found.rate, found.error_ratio, found.p50, found.max, found.stall_s) == (None,) * 5
 
 
 def test_a_summary_without_an_ok_answer_has_no_latency() -> None:
-    found = summary(samples([(11.0, 0.1, ERROR)]), TEN)
+    found, each = summaries(samples([(11.0, 0.1, ERROR)]), TEN)
+    assert each == {ENDPOINT: found}
     assert (found.requests, found.error_ratio, found.p95, found.throughput) == (1, 1.0, None, 0.0)
 
 
 def test_a_summary_of_one_endpoint() -> None:
     table = joined(steady(latency=0.02), steady(rate=10, latency=0.3, endpoint="POST /documents"))
-    assert summary(table, TEN, ENDPOINT).p95 == pytest.approx(0.02)
-    assert summary(table, TEN, "POST /documents").p95 == pytest.approx(0.3)
+    whole, each = summaries(table, TEN)
+    assert each[ENDPOINT].p95 == pytest.approx(0.02)
+    assert each["POST /documents"].p95 == pytest.approx(0.3)
+    assert whole.requests == each[ENDPOINT].requests + each["POST /documents"].requests
+    assert whole.stall_s == each["POST /documents"].stall_s == pytest.approx(0.3)
+
+
+def test_an_endpoint_that_nobody_asked_in_the_window_has_a_summary_of_nothing() -> None:
+    table = joined(steady(), steady(end=5.0, endpoint="POST /documents"))
+    assert summaries(table, TEN)[1]["POST /documents"] == NOTHING

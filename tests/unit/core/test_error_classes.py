@@ -17,6 +17,7 @@ from harness.core.waits import Wait
 from tests.fix_record import (
     ENDPOINT,
     MIGRATION_PID,
+    PHASES,
     a_deadlock,
     a_record,
     a_wait,
@@ -61,7 +62,11 @@ def logged(at: float, sqlstate: str | None, message: str = "", **changes: Any) -
 
 def told(cause: str, at: float = 32.0, count: int = 3) -> SampleTable:
     """The steady load, of which some requests failed with this cause."""
-    failed = samples((at + n / 1000, 0.001, Outcome.ERROR, "POST /documents") for n in range(count))
+    return told_at(cause, *(at + n / 1000 for n in range(count)))
+
+
+def told_at(cause: str, *instants: float) -> SampleTable:
+    failed = samples((at, 0.001, Outcome.ERROR, "POST /documents") for at in instants)
     table = joined(steady(), failed)
     causes = np.where(table.outcome == Outcome.ERROR, 1, 0)
     return replace(table, cause=causes, causes=("", cause))
@@ -171,6 +176,25 @@ def test_clients_may_tell_the_class(cause: str, name: str) -> None:
     found = the_class(table=told(cause))
     assert (found.name, found.count, found.source) == (name, 3, "clients")
     assert found.endpoints == ("POST /documents",)
+
+
+def test_what_clients_told_before_the_first_statement_acquits_it_within_the_same_phase() -> None:
+    phases = {**PHASES, "migrate": 26.0}
+    for instants, why in (
+        ((26.9, 27.15, 29.0), "there were 1 of them before the upgrade too"),
+        ((28.05, 29.0), "they began after the commit of 2 statements"),
+    ):
+        record = a_record(
+            table=told_at("HTTP 500: UniqueViolation", *instants),
+            events=events(trace=TRACE, ended_at=36.1, phases=phases),
+        )
+        (found,) = facts_of(record).errors
+        assert (found.phase, found.count, found.why) == ("migrate", len(instants), why)
+
+
+def test_errors_that_clients_told_are_counted_by_phase() -> None:
+    table = told_at("HTTP 500: UniqueViolation", 32.0, 33.0, 36.9995, 40.0)
+    assert [(one.phase, one.count) for one in classes(table=table)] == [("migrate", 2), ("recover", 2)]
 
 
 def test_a_cause_that_tells_nothing_is_no_class() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.core.resampling import (
+    BLOCK_S,
     RESAMPLES,
     blocks_in,
     resampled_error_ratio,
@@ -14,7 +15,7 @@ from harness.core.resampling import (
 )
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import joined, steady, without
+from tests.fix_record import joined, samples, steady, without
 
 
 def random() -> np.random.Generator:
@@ -26,6 +27,20 @@ def test_what_never_varies_is_never_resampled_into_something_else() -> None:
     assert np.unique(resampled_quantiles(table, (0.5, 0.99), random())) == pytest.approx([0.02])
     assert np.unique(resampled_error_ratio(table, random())) == pytest.approx([0.0])
     assert resampled_throughput(table, window, random()).mean() == pytest.approx(100.0, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [1, 3, 40, 2000])
+def test_quantiles_are_those_of_the_drawn_blocks_written_out(size: int) -> None:
+    drawn = np.random.default_rng(5)
+    latencies = np.round(drawn.lognormal(size=size), 1)  # many of them alike
+    table = samples(zip(np.sort(drawn.uniform(0, 20, size)).tolist(), latencies.tolist(), strict=True))
+    found = resampled_quantiles(table, (0.5, 0.95, 0.99), random())
+    _, block = np.unique(np.floor(table.at / BLOCK_S), return_inverse=True)
+    count = int(block.max()) + 1
+    for row, blocks in zip(found[:50], random().integers(count, size=(RESAMPLES, count)), strict=False):
+        written = np.sort(np.concatenate([table.latency[block == number] for number in blocks]))
+        exact = np.ceil(np.array([0.5, 0.95, 0.99]) * len(written)).astype(int) - 1
+        assert row == pytest.approx(written[exact])
 
 
 def test_quantiles_of_one_resample_are_in_order() -> None:
