@@ -1,10 +1,9 @@
-"""What judging a long run costs: `python -m tests.benchmarks.analysis [SAMPLES]`.
+"""What judging a long run costs: seconds, those on a processor, the most memory resident, and the reports' size.
 
-Makes the run directory of so many requests (six million): ten minutes on four workers, twelve endpoints of
-which half wait five seconds for a lock, and a recovery slow enough to be resampled. `harness analyze` then
-judges it in a process of its own. Beside it the least that any reader of these files does: inflate the
-blocks, and take three quantiles of all latencies. Printed are seconds, the most memory that was resident,
-and the size of the reports.
+The run directory of six million requests: ten minutes on four workers, twelve endpoints of which half wait
+five seconds for a lock, and a recovery slow enough to be resampled. `harness analyze` judges it in a process
+of its own. Its peer is the least that any reader of these files does: inflate the blocks, and take three
+quantiles of all latencies.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from harness.core.events import Event, Kind
 from harness.core.samples import SAMPLE_TYPE
 from harness.run.analysis import analyze
 from harness.store import RunDirectory
+from tests.benchmarks.table import ANY, Row, program
 from tests.fix_record import a_plan, events, healthy, trace_records
 
 SAMPLES = 6_000_000
@@ -42,6 +42,7 @@ PHASES = {
     "drain": float(LOAD_S),
     "final_read": LOAD_S + 1.0,
 }
+ROUNDS = 3
 LIMIT_MB = 1000.0
 LIMIT_S = 15.0
 REPORT_MB = 4.0
@@ -124,7 +125,8 @@ def least(path: Path) -> int:
     return len(rows)
 
 
-WAYS = {"harness": harness, "least": least}
+LEAST = "least"
+WAYS = {"harness": harness, LEAST: least}
 
 
 def measure(way: str, path: Path) -> None:
@@ -140,30 +142,36 @@ def measure(way: str, path: Path) -> None:
     print(requests, seconds, cpu_s, resident_kb / 1024)  # noqa: T201
 
 
-def main(size: int) -> int:
-    """Print both ways and their ratio; 1 when the harness is over its limits or lost a request."""
+def rows(quick: bool) -> list[Row]:
+    """Both ways in turns."""
+    size, rounds = (60_000, 1) if quick else (SAMPLES, ROUNDS)
+    told: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         path = make(Path(folder), size)
-        told = {}
-        for way in WAYS:
+        for way in list(WAYS) * rounds:
             command = [sys.executable, "-m", "tests.benchmarks.analysis", way, str(path)]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            told[way] = tuple(map(float, said))
-            requests, seconds, cpu_s, megabytes = told[way]
-            took = f"{seconds:6.2f} s ({cpu_s:.2f} s of CPU), {megabytes:.0f} MB"
-            print(f"{requests:,.0f} requests, {way:8} {took}")  # noqa: T201
-        reports = sum(file.stat().st_size for file in path.iterdir() if file.suffix != ".blocks") / 1e6
-    (requests, seconds, cpu_s, megabytes), (all_of, least_s, least_cpu_s, least_mb) = told.values()
-    print(  # noqa: T201
-        f"harness / least: {seconds / least_s:.1f} of its seconds, {cpu_s / least_cpu_s:.1f} of its CPU,"
-        f" {megabytes / least_mb:.1f} of its memory; {reports:.1f} MB of files beside the samples"
-    )
-    too_much = seconds > LIMIT_S or megabytes > LIMIT_MB or reports > REPORT_MB
-    return int(too_much or requests != all_of)
+            told[way].append(tuple(map(float, said)))
+        reports = sum(file.stat().st_size for file in path.iterdir() if file.suffix != ".blocks")
+    counts = {found[0] for ran in told.values() for found in ran}
+    if len(counts) > 1:
+        raise RuntimeError(f"of the same requests were counted {sorted(counts)}")
+    work = f"judge {size:,} requests"
+    made = []
+    for way, ran in told.items():
+        ours = way == "harness"
+        _, seconds, cpu_s, megabytes = zip(*ran, strict=True)
+        made += [
+            Row(work, way, "s", seconds, LEAST, (None, LIMIT_S) if ours else ANY),
+            Row(work, way, "s of CPU", cpu_s, LEAST),
+            Row(work, way, "MB", megabytes, LEAST, (None, LIMIT_MB) if ours else ANY),
+        ]
+    beside = Row(work, "files beside the samples", "MB", (reports / 1e6,), bounds=(None, REPORT_MB))
+    return [*made, beside]
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in WAYS:
         measure(sys.argv[1], Path(sys.argv[2]))
     else:
-        raise SystemExit(main(int(sys.argv[1]) if sys.argv[1:] else SAMPLES))
+        raise SystemExit(program(rows))
