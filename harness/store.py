@@ -44,13 +44,16 @@ from harness.core.secrets import mask_known, mask_texts
 from harness.core.waits import Wait
 from harness.errors import UsageError
 
-__all__ = ["RunDirectory", "dump_json", "part_of", "read_record"]
+__all__ = ["PERCENTILES", "RunDirectory", "dump_json", "part_of", "read_record"]
 
 log = logging.getLogger("harness")
 
 T = TypeVar("T")
 
-DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md")
+PERCENTILES = "percentiles"
+"""The folder of the distributions by percentile."""
+
+DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md", PERCENTILES)
 """What analysis writes: of no use in the copy of another run."""
 
 BASELINE = "baseline_run"

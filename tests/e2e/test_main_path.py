@@ -99,6 +99,7 @@ def test_the_run_directory_holds_every_file(safe: Run) -> None:
         "report.html",
         "junit.xml",
         "summary.md",
+        "percentiles",
         "logs",
     }
     assert read_record(safe.directory).missing == ()

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.integration
 
 ACCOUNTS = [f"account-{number:04}" for number in range(1, 9)]
 ENDPOINTS = ["GET /documents", "PUT /documents/{id}", "POST /transfers", "GET /wallets"]
-DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md")
+PHASES = ("baseline", "migrate", "recover")
+PERCENTILES = [f"percentiles/{phase}{what}.hgrm" for phase in PHASES for what in ("", "-service")]
+DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md", *PERCENTILES)
 OK = OperationOutcome.OK
 PROBED = {
     "foreign_read": "leaked",
@@ -133,6 +135,15 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_the_same_directory_gives_the_same_bytes(judged: list[Path], name: str) -> None:
     first, second = ((folder / name).read_bytes() for folder in judged)
     assert first == second
+
+
+def test_percentiles_are_of_the_requests_that_were_answered_ok(judged: list[Path]) -> None:
+    assert sorted(p.relative_to(judged[0]).as_posix() for p in judged[0].glob("*/*")) == sorted(PERCENTILES)
+    # Four endpoints: 20 s of 25 answers a second of 20 ms; those of 4 s, due from 27 to 37.
+    for phase, longest, count in (("baseline", "20.000", 2000), ("migrate", "4000.000", 1000)):
+        lines = (judged[0] / f"percentiles/{phase}.hgrm").read_text().splitlines()
+        last = next(line.split() for line in lines if " 1.000000000000 " in line)
+        assert (last[0], int(last[2])) == (longest, count)
 
 
 def test_what_is_judged_holds_findings_of_every_kind(judged: list[Path]) -> None:
