@@ -163,9 +163,14 @@ def _longest_wait(arrivals: SampleTable, broken: bool) -> float | None:
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of `phases[]` or `endpoints[]`; latencies in seconds, whatever their number of samples."""
+    """One row of `phases[]` or `endpoints[]`; times in seconds, whatever their number of samples.
+
+    Latencies (`p50` … `max`) and service times are of the requests answered ok, `lag_p99` is of all. The
+    `due_rate` counts intended starts: it is what `rate` would be if no request were sent late.
+    """
 
     requests: int
+    due_rate: float | None
     rate: float | None
     throughput: float | None
     error_ratio: float | None
@@ -173,6 +178,10 @@ class Summary:
     p95: float | None
     p99: float | None
     max: float | None
+    service_p50: float | None
+    service_p95: float | None
+    service_p99: float | None
+    lag_p99: float | None
     stall_s: float | None
 
 
@@ -192,21 +201,29 @@ def summaries(samples: SampleTable, window: Window) -> tuple[Summary, dict[str, 
 def _summary(found: SampleTable, window: Window, stall_s: float | None) -> Summary:
     if not len(found):
         return NOTHING
-    p50, p95, p99, highest = _quantiles(ok_latencies(found), (0.5, 0.95, 0.99, 1.0))
+    ok = found.outcome == Outcome.OK
+    p50, p95, p99, highest = _quantiles(found.latency[ok], (0.5, 0.95, 0.99, 1.0))
+    service_p50, service_p95, service_p99 = _quantiles(found.service[ok], (0.5, 0.95, 0.99))
+    (lag_p99,) = _quantiles(found.latency - found.service, (0.99,))
     return Summary(
-        len(found),
-        rate(found, window),
-        throughput(found, window),
-        share_of_errors(found),
-        p50,
-        p95,
-        p99,
-        highest,
-        stall_s,
+        requests=len(found),
+        due_rate=_per_second(found.at, window),
+        rate=rate(found, window),
+        throughput=throughput(found, window),
+        error_ratio=share_of_errors(found),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        max=highest,
+        service_p50=service_p50,
+        service_p95=service_p95,
+        service_p99=service_p99,
+        lag_p99=lag_p99,
+        stall_s=stall_s,
     )
 
 
-NOTHING = Summary(0, *(None,) * 8)
+NOTHING = Summary(0, *(None,) * 13)
 """Of a window in which no request was due."""
 
 

@@ -84,13 +84,24 @@ def _phases_and_endpoints(facts: Facts) -> Json:
     judged = [window for name in JUDGED_PHASES if (window := facts.timeline.window(name)) is not None]
     seen = {window: summaries(facts.record.samples, window) for window in {*phases, *judged}}
     return {
-        "phases": [_row(window, seen[window][0]) for window in phases],
+        "phases": [
+            {**_row(window, seen[window][0]), "target_rate": rounded(_target_rate(facts, window))}
+            for window in phases
+        ],
         "endpoints": [
             {**_row(window, seen[window][1][endpoint]), "phase": window.name, "name": endpoint}
             for endpoint in sorted(facts.record.samples.endpoints)
             for window in judged
         ],
     }
+
+
+def _target_rate(facts: Facts, window: Window) -> float | None:
+    """What was asked for in a window of the load; the warm-up works up to it, and has no one number."""
+    load = facts.judged
+    if load is None or not load.start <= window.start < load.end:
+        return None
+    return facts.record.plan.target_rate
 
 
 def _row(window: Window, found: Summary) -> Json:

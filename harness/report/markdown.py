@@ -113,12 +113,24 @@ def _facts(view: View) -> Iterator[str]:
 
 
 def _phases(phases: Sequence[Measure]) -> list[str]:
-    rows = (
-        (p.name, p.duration, p.requests, p.throughput, p.errors, p.p50, p.p95, p.p99, p.max, p.stall)
-        for p in phases
-    )
-    titles = ("Phase", "Duration", "Requests", "Throughput", "Errors", "p50", "p95", "p99", "Max", "Stall")
-    return list(table(titles, "l rrr rrr rrr", rows)) if phases else []
+    titles = {
+        "Phase": "name",
+        "Duration": "duration",
+        "Requests": "requests",
+        "Target": "target",
+        "Rate": "rate",
+        "Throughput": "throughput",
+        "Errors": "errors",
+        "p50": "p50",
+        "p95": "p95",
+        "p99": "p99",
+        "Max": "max",
+        "Service p95": "service_p95",
+        "Lag p99": "lag",
+        "Stall": "stall",
+    }
+    rows = ([str(getattr(phase, name)) for name in titles.values()] for phase in phases)
+    return list(table(tuple(titles), "l" + "r" * (len(titles) - 1), rows)) if phases else []
 
 
 def _statements(view: View) -> list[str]:

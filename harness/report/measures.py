@@ -24,13 +24,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measure:
-    """The requests of one phase, or of one endpoint in one phase; times are latencies."""
+    """The requests of one phase, or of one endpoint in one phase; `p50` … `max` are latencies.
+
+    `target` is what the plan asked for in a phase, `due` what the intended starts of the requests come to.
+    """
 
     name: str
     phase: str
     start: str
     duration: str
     requests: str
+    target: str
+    due: str
     rate: str
     throughput: str
     errors: str
@@ -38,6 +43,10 @@ class Measure:
     p95: str
     p99: str
     max: str
+    service_p50: str
+    service_p95: str
+    service_p99: str
+    lag: str
     stall: str
 
 
@@ -78,6 +87,8 @@ def _measure(row: Json) -> Measure:
         start=seconds(start),
         duration=seconds(None if start is None or end is None else end - start),
         requests=count(row.get("requests")),
+        target=rate(row.get("target_rate")),
+        due=rate(row.get("due_rate")),
         rate=rate(row.get("rate")),
         throughput=rate(row.get("throughput")),
         errors=share(row.get("error_ratio")),
@@ -85,5 +96,9 @@ def _measure(row: Json) -> Measure:
         p95=seconds(row.get("p95")),
         p99=seconds(row.get("p99")),
         max=seconds(row.get("max")),
+        service_p50=seconds(row.get("service_p50")),
+        service_p95=seconds(row.get("service_p95")),
+        service_p99=seconds(row.get("service_p99")),
+        lag=seconds(row.get("lag_p99")),
         stall=seconds(row.get("stall_s")),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -185,6 +187,15 @@ def test_a_summary_of_one_endpoint() -> None:
     assert each["POST /documents"].p95 == pytest.approx(0.3)
     assert whole.requests == each[ENDPOINT].requests + each["POST /documents"].requests
     assert whole.stall_s == each["POST /documents"].stall_s == pytest.approx(0.3)
+
+
+def test_a_summary_tells_what_was_due_from_what_was_sent_and_latency_from_service_time() -> None:
+    held = samples((10 + n / 100, 2.02 - n / 100) for n in range(200))  # all are sent at 12
+    found, _ = summaries(replace(held, service=np.full(200, 0.02)), Window("w", 10.0, 12.0))
+    assert (found.due_rate, found.rate, found.throughput) == (100.0, 0.0, 0.0)
+    assert (found.service_p50, found.service_p99) == (0.02, 0.02)
+    assert found.p50 == pytest.approx(1.025)
+    assert found.lag_p99 == pytest.approx(1.98, abs=0.01)
 
 
 def test_an_endpoint_that_nobody_asked_in_the_window_has_a_summary_of_nothing() -> None:

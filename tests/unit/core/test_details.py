@@ -307,3 +307,12 @@ def test_a_linters_claims_are_each_of_its_own_migration() -> None:
     parts = {SHOP: Part(), BILLING: Part(predictions=predicted)}
     claims = details(facts_of(several(parts=parts)), {})["claims"]
     assert [(claim["migration"], claim["statement"]) for claim in claims] == [(BILLING, 1)]
+
+
+def test_each_phase_of_the_load_has_its_target_and_no_other() -> None:
+    rows = details(facts_of(a_record()), {})["phases"]
+    targets = {row["name"]: row["target_rate"] for row in rows}
+    asked = ("baseline", "launch", "migrate", "migrate statements", "recover")
+    assert targets == {**dict.fromkeys(("warmup", "drain", "final_read")), **dict.fromkeys(asked, 80.0)}
+    free = details(facts_of(a_record(a_plan(target_rate=None))), {})["phases"]
+    assert {row["target_rate"] for row in free} == {None}

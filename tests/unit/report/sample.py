@@ -271,7 +271,13 @@ def _phases(
             row
             | {
                 "requests": requests,
+                "target_rate": 80.0,
+                "due_rate": 80.0,
                 "rate": 80.1,
+                "service_p50": 0.0069,
+                "service_p95": 0.0171,
+                "service_p99": 0.0212,
+                "lag_p99": p95 * 1.1,
                 "throughput": throughput,
                 "error_ratio": errors,
                 "stall_s": stall,

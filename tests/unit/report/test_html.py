@@ -93,6 +93,7 @@ def test_the_report_is_readable_without_the_chart(red: str) -> None:
         "Exact: read within the migration's own transaction",
         "✘ fail stall",
         "8.94 s 8.71 s to 9.02 s 105 ms",
+        "898 80/s 80.1/s 31.2/s 2.1 % 3.58 s 6.9 ms 8.94 s 17.1 ms 10.7 s 21.2 ms 13.4 s 9.83 s 9.31 s",
         "UPDATE documents SET title_search = to_tsvector('simple', title || ' ' || coalesce(body, '')),",
         "1,204 acknowledged writes",
         "PUT /documents/[id]",

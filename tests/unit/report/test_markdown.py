@@ -24,7 +24,10 @@ def test_numbers_and_gates_read_as_written() -> None:
         " worst from 30.4 s to 35.4 s |"
     ) in text
     assert "| 8.94 s | 8.71 s to 9.02 s | 105 ms |" in text
-    assert "| migrate | 11.2 s | 898 | 31.2/s | 2.1 % | 3.58 s | 8.94 s | 10.7 s | 13.4 s | 9.31 s |" in text
+    assert (
+        "| migrate | 11.2 s | 898 | 80/s | 80.1/s | 31.2/s | 2.1 % | 3.58 s | 8.94 s | 10.7 s | 13.4 s |"
+        " 17.1 ms | 9.83 s | 9.31 s |"
+    ) in text
     assert "- **Ledger**: 1,204 acknowledged writes" in text
 
 
