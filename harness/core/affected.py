@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from harness.core.client import inside
+from harness.core.client import by_endpoint, inside
 from harness.core.samples import TICK_S, Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Window
 from harness.core.traceparent import Tie, parse, worker_crc
@@ -103,8 +103,9 @@ class Requests:
         before = before.where(before.outcome == Outcome.OK)
         if len(before):
             usual[:] = np.quantile(before.latency, 0.99)
-        for number in np.flatnonzero(np.bincount(before.endpoint, minlength=len(usual)) >= ENOUGH_SAMPLES):
-            usual[number] = np.quantile(before.latency[before.endpoint == number], 0.99)
+        for number, own in by_endpoint(before):
+            if len(own) >= ENOUGH_SAMPLES:
+                usual[number] = np.quantile(own.latency, 0.99)
         return usual
 
     @cached_property

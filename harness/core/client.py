@@ -19,6 +19,7 @@ __all__ = [
     "NOTHING",
     "Summary",
     "broken_before",
+    "by_endpoint",
     "inside",
     "ok_latencies",
     "rate",
@@ -136,11 +137,11 @@ def stall(samples: SampleTable, window: Window, endpoint: str | None = None) -> 
     """
     arrivals = inside(samples, window, endpoint)
     broken = _broken(samples, window)
-    waits = (_longest_wait(own, number in broken) for number, own in _by_endpoint(arrivals))
+    waits = (_longest_wait(own, number in broken) for number, own in by_endpoint(arrivals))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _by_endpoint(samples: SampleTable) -> Iterator[tuple[int, SampleTable]]:
+def by_endpoint(samples: SampleTable) -> Iterator[tuple[int, SampleTable]]:
     """The samples of each endpoint that has any, in order of their intended start."""
     ordered = samples.where(np.argsort(samples.endpoint, kind="stable"))
     counts = np.bincount(samples.endpoint, minlength=len(samples.endpoints))
@@ -192,7 +193,7 @@ def summaries(samples: SampleTable, window: Window) -> tuple[Summary, dict[str, 
     found = inside(samples, window)
     broken = _broken(samples, window)
     each = dict.fromkeys(samples.endpoints, NOTHING)
-    for number, own in _by_endpoint(found):
+    for number, own in by_endpoint(found):
         each[samples.endpoints[number]] = _summary(own, window, _longest_wait(own, number in broken))
     stalls = [one.stall_s for one in each.values() if one.stall_s is not None]
     return _summary(found, window, max(stalls, default=None)), each

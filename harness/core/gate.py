@@ -98,7 +98,7 @@ def _near(confidence: Interval | None, limit: float) -> str:
     """That chance alone may have put the value on its side of the limit, "" where it hardly can have."""
     if confidence is None or not confidence[0] <= limit <= confidence[1] or confidence[0] == confidence[1]:
         return ""
-    return "so near the limit that chance may have decided it"
+    return "the limit lies within the confidence interval: chance may have decided it"
 
 
 def _observed(selector: Selector, facts: Facts) -> Measured:
