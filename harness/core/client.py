@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.core.samples import Floats, Ints, Outcome, SampleTable
+from harness.core.samples import LONG_S, Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Window, slices
 
 __all__ = [
@@ -43,13 +43,14 @@ TAIL_S = 5.0
 
 def inside(samples: SampleTable, window: Window, endpoint: str | None = None) -> SampleTable:
     """The samples whose `[intended start, end]` overlaps the window, of one endpoint if it is named."""
-    reach = window.start - samples.longest - _ROUNDING_S
-    first, start, end = np.searchsorted(samples.at, (reach, window.start, window.end))
-    around = samples.where(slice(first, end))
-    early = samples.where(slice(first, min(start, end)))
-    overlaps = np.ones(len(around), np.bool_)
-    overlaps[: len(early)] = early.end >= window.start
-    return around.where(overlaps if endpoint is None else overlaps & _of(around, endpoint))
+    near = window.start - LONG_S - _ROUNDING_S
+    first, start, end = np.searchsorted(samples.at, (near, window.start, window.end))
+    earlier = np.arange(first, min(start, end))
+    far = samples.long[: np.searchsorted(samples.long, min(first, end))]
+    reaching = np.concatenate([far, earlier])
+    reaching = reaching[samples.at[reaching] + samples.latency[reaching] >= window.start]
+    found = samples.where(np.concatenate([reaching, np.arange(start, max(start, end))]))
+    return found if endpoint is None else found.where(_of(found, endpoint))
 
 
 def _of(samples: SampleTable, endpoint: str) -> npt.NDArray[np.bool_]:

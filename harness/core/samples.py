@@ -18,7 +18,17 @@ import numpy.typing as npt
 
 from harness.core.blocks import BlockStream
 
-__all__ = ["ROW", "SAMPLE", "SAMPLE_TYPE", "TICK_S", "U32", "Outcome", "SampleTable", "pack_samples"]
+__all__ = [
+    "LONG_S",
+    "ROW",
+    "SAMPLE",
+    "SAMPLE_TYPE",
+    "TICK_S",
+    "U32",
+    "Outcome",
+    "SampleTable",
+    "pack_samples",
+]
 
 TICK_S = 1e-5
 """Seconds in one unit of a packed instant."""
@@ -38,6 +48,9 @@ _PACKED = (("intended", 1e5), ("latency", 1e6), ("service", 1e6))
 _NUMBERS = ("endpoint", "outcome", "cause")
 ROW = len(_PACKED) + len(_NUMBERS)
 """How many numbers `pack_samples` takes for a sample."""
+
+LONG_S = 10.0
+"""Seconds from which on a request is one of the few that take very long."""
 
 U32 = 0xFFFFFFFF
 """The largest packed instant or duration."""
@@ -102,9 +115,9 @@ class SampleTable:
         return self.at + self.latency
 
     @cached_property
-    def longest(self) -> float:
-        """The longest latency of all, 0 of none: nothing that was due earlier can reach into a window."""
-        return float(self.latency.max()) if len(self) else 0.0
+    def long(self) -> Ints:
+        """The positions of those that took longer than `LONG_S`, which reach far from where they begin."""
+        return np.flatnonzero(self.latency > LONG_S)
 
     @property
     def tick(self) -> Ints:

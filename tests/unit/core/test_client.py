@@ -130,13 +130,14 @@ def test_a_stall_is_what_the_definition_says(rows: list[tuple[float, float, Outc
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 30), st.floats(0, 15), st.just(OK), st.sampled_from("ab")), max_size=40),
+    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 50), st.just(OK), st.sampled_from("ab")), max_size=40),
     st.sampled_from([None, "a", "c"]),
 )
 def test_inside_is_what_overlaps(rows: list[tuple[float, float, Outcome, str]], name: str | None) -> None:
     table = samples(rows)
-    found = inside(table, TEN, name)
-    overlap = (table.at < TEN.end) & (table.end >= TEN.start)
+    window = Window("w", 30.0, 40.0)
+    found = inside(table, window, name)
+    overlap = (table.at < window.end) & (table.end >= window.start)
     own = np.array([name is None or table.endpoints[n] == name for n in table.endpoint], np.bool_)
     assert found.at.tolist() == table.at[overlap & own].tolist()
     assert found.latency.tolist() == table.latency[overlap & own].tolist()

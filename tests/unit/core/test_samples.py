@@ -81,7 +81,7 @@ def test_a_sample_is_found_by_its_worker_and_its_tick() -> None:
 
 
 def test_a_sample_takes_no_more_memory_than_its_numbers_need() -> None:
-    table = SampleTable.join({}, [a_stream("w1", pack_sample(1, 1, 1, 0, 0, 1), endpoints={0: "GET /"})])
+    table = SampleTable.join({}, [a_stream("w1", pack_samples([1, 1, 1, 0, 0, 1]), endpoints={0: "GET /"})])
     columns = (
         table.at,
         table.latency,
@@ -99,18 +99,22 @@ def test_more_endpoints_over_all_workers_than_one_worker_can_number() -> None:
     others = {number: f"PUT /{number}" for number in range(0x10000)}
     last = 0xFFFF
     streams = [
-        a_stream("w1", pack_sample(0, 0.1, 0.1, last, 0, 0), endpoints=names),
-        a_stream("w2", pack_sample(1, 0.1, 0.1, last, 0, 0), endpoints=others),
+        a_stream("w1", pack_samples([0, 0.1, 0.1, last, 0, 0]), endpoints=names),
+        a_stream("w2", pack_samples([1, 0.1, 0.1, last, 0, 0]), endpoints=others),
     ]
     table = SampleTable.join({}, streams)
     assert [table.endpoints[number] for number in table.endpoint] == ["GET /65535", "PUT /65535"]
 
 
+def test_those_that_took_long_are_told_by_their_positions() -> None:
+    records = [pack_samples([at, latency, 0.1, 0, 0, 0]) for at, latency in ((1, 10.0), (2, 10.1), (3, 0.1))]
+    table = SampleTable.join({}, [a_stream("w1", *records, endpoints={0: "GET /"})])
+    assert table.long.tolist() == [1]
+
+
 def test_a_slice_shares_the_columns() -> None:
-    records = [pack_sample(at, 0.1, 0.1, 0, 0, 0) for at in (1.0, 2.0, 3.0)]
+    records = [pack_samples([at, 0.1, 0.1, 0, 0, 0]) for at in (1.0, 2.0, 3.0)]
     table = SampleTable.join({}, [a_stream("w1", *records, endpoints={0: "GET /"})])
     middle = table.where(slice(1, 2))
     assert middle.at.tolist() == pytest.approx([2.0])
     assert np.shares_memory(middle.at, table.at)
-    assert table.longest == pytest.approx(0.1)
-    assert SampleTable.join({}, []).longest == 0.0
