@@ -273,11 +273,12 @@ def statement_records(
     autocommit: bool = False,
     backend: int = MIGRATION_PID,
     lock_timeout_s: float = 2.0,
+    process: int = 77,
 ) -> list[dict[str, Any]]:
     """The tracer's records of one statement: `locks` are what its backend holds after it, `commit_at` ends
     its transaction.
     """
-    one: dict[str, Any] = {"process": 77, "backend": backend, "k": k}
+    one: dict[str, Any] = {"process": process, "backend": backend, "k": k}
     after = "idle" if autocommit or sqlstate else "in"
     begin = {"revision": "0002", "step": "migration", "sql": sql, "prepare": False, "status": "idle"}
     ended = {"rows": None, "sqlstate": sqlstate, "error": sqlstate, "status": after}

@@ -80,7 +80,7 @@ def advise(
 
     `sizes` and `indexes` are the tables and indexes before the migration, by name; a table that is not
     among `sizes` is taken for a new one, which no rule is about. `ignored` is rule → reason. Statements are
-    the migration's own, in their order.
+    the migration's own, in their order; what is said of several attempts at one is said once, of the worst.
     """
     known = {**{quoted(last_part(name)): state for name, state in sizes.items()}, **sizes}
     ranked: list[tuple[tuple[float, ...], Advice]] = []
@@ -92,7 +92,10 @@ def advise(
             found = _advice(case, rule, match, ignored)
             ranked.append((_rank(case, match, found, order), found))
         past.add(traced)
-    return tuple(found for _, found in sorted(ranked, key=lambda item: item[0]))
+    worst_first = [found for _, found in sorted(ranked, key=lambda item: item[0])]
+    first = {traced.statement.n: traced.statement.attempt_of for traced in statements}
+    once = {(one.rule, one.safe, first.get(one.statement) or one.statement): one for one in worst_first[::-1]}
+    return tuple(one for one in worst_first if one in once.values())
 
 
 def _indexed(statements: Sequence[Traced]) -> Sequence[Action]:

@@ -714,3 +714,15 @@ def test_a_foreign_key_may_have_its_index_later() -> None:
     (column,) = next(a.columns for a in parse(key.sql).actions if a.verb == "add_foreign_key")
     assert "foreign-key-without-index" not in fired(key, done(index.format(column), transaction=None))
     assert "foreign-key-without-index" in fired(key, done(index.format("note"), transaction=None))
+
+
+def test_several_attempts_at_one_statement_get_one_advice_by_the_worst() -> None:
+    first, second = (
+        busy("ADD COLUMN flag boolean", hold_s=hold_s, blocked=3, transaction=transaction)
+        for transaction, hold_s in ((1, 1.0), (2, 2.0))
+    )
+    twice = traced(first, second)
+    again = (twice[0], replace(twice[1], statement=replace(twice[1].statement, attempt_of=1)))
+    for statements, said_of in ((twice, {1, 2}), (again, {2})):
+        said = [one for one in advise(statements, sizes(), {}, INDEXES) if one.rule == "blocking-lock"]
+        assert {one.statement for one in said} == said_of
