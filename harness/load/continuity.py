@@ -26,15 +26,17 @@ from harness.core.continuity import (
     UNCLEAR,
     WORKED,
 )
+from harness.core.forgery import Jwt
 from harness.core.plan import Plan
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of, first_account
 from harness.load.auth import RATE_LIMITED, Credentials, Issued, Login, LoginError, NoAuth
 from harness.load.client import MeasuredSession, failure_cause
 from harness.load.hooks import on_probe
-from harness.load.http_response import Response
+from harness.load.http_response import Response, service_clock
 from harness.load.messages import ProbeOrder
 from harness.load.recorder import recorder
+from harness.load.token_auth import BearerAuth
 
 __all__ = ["ACCOUNT_WITHIN_S", "control", "probe_accounts", "try_out"]
 
@@ -46,6 +48,9 @@ _AGAIN_S = 0.5
 
 _PATIENT_TRIES = 20
 """How often a login is tried again before the load while the service fails: some ten seconds."""
+
+_WHOLE_S = 1.0
+"""Date and a token's claims are told in whole seconds."""
 
 _STILL_GOOD_S = 1.0
 """A token that ends sooner is not tried: it may end on the way."""
@@ -79,12 +84,30 @@ def _trial(login: Login, path: str | None) -> Iterator[str]:
         raise SetupError(f"{error}.", _REMEDY) from None
     if path is None:
         return
-    response = _ask(login, credentials, path)
+    response = _ask(login, credentials, path, slow_again=False)
     outcome, detail = _outcome(response, path)
     if login.auth.refuses(response):
-        raise SetupError(f"{name} logged in, but its credentials were refused: {detail}.", _REMEDY)
+        why = f"{detail}{_clocks(login, credentials, response)}"
+        raise SetupError(f"{name} logged in, but its credentials were refused: {why}.", _REMEDY)
     if outcome != WORKED:
         yield f"{detail}, for {name}, so no token can be tried on it: set probe_path in the class of users"
+
+
+def _clocks(login: Login, credentials: Credentials, response: Response) -> str:
+    """What is wrong with the time of a new token by the service's own clock, "" where nothing is."""
+    token = login.auth.token_of(credentials) if isinstance(login.auth, BearerAuth) else None
+    said = None if token is None else Jwt.parse(token)
+    if said is None or response.headers.get("Date") is None:
+        return ""
+    now = service_clock(response)
+    end = said.claims.get("exp")
+    if isinstance(end, int | float) and now - end > _WHOLE_S:
+        return f"; by the service's clock (Date) the token ended {now - end:.0f} s ago (exp)"
+    for claim in ("nbf", "iat"):
+        instant = said.claims.get(claim)
+        if isinstance(instant, int | float) and instant - now > _WHOLE_S:
+            return f"; by the service's clock (Date) the token begins in {instant - now:.0f} s only ({claim})"
+    return ""
 
 
 def _first_log_in(login: Login) -> Credentials:
@@ -213,11 +236,13 @@ def _log_in(login: Login) -> Credentials:
     return login.log_in(send)
 
 
-def _ask(login: Login, credentials: Credentials, path: str) -> Response:
-    """The answer for `path`; of a second try where the service did not refuse but fail."""
+def _ask(login: Login, credentials: Credentials, path: str, *, slow_again: bool = True) -> Response:
+    """The answer for `path`; of a second try where the service did not refuse but fail. `slow_again` says
+    whether it may use up its deadline twice.
+    """
     headers = credentials.headers_for("GET")
     response = login.session.unrecorded("GET", path, headers=headers)
-    if 0 < response.status_code < 500:
+    if 0 < response.status_code < 500 or (isinstance(response.error, TimeoutError) and not slow_again):
         return response
     gevent.sleep(_AGAIN_S)
     return login.session.unrecorded("GET", path, headers=headers)

@@ -1,11 +1,14 @@
 """What is tried of an account's sessions, and what is said of it."""
 
+import json
 from collections.abc import Callable
+from email.utils import formatdate
 from random import Random
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import gevent
+import jwt
 import pytest
 
 from harness.core.accounts import Account
@@ -51,6 +54,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
     monkeypatch.setattr(continuity, "recorder", Recorder())
     return said
+
+
+NOON = 1_700_000_000
 
 
 class Wire(Service):
@@ -333,8 +339,43 @@ def test_token_that_is_not_taken_is_refused_before_the_load(trial: Callable[[Wir
         trial(wire)
 
 
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"exp": NOON - 187, "iat": NOON - 487}, "the token ended 187 s ago (exp)"),
+        ({"exp": NOON + 600, "nbf": NOON + 90}, "the token begins in 90 s only (nbf)"),
+        ({"exp": NOON + 600, "iat": NOON + 240}, "the token begins in 240 s only (iat)"),
+        ({"exp": NOON + 600, "iat": NOON - 1}, None),
+        ({"exp": "soon", "iat": None}, None),
+    ],
+)
+def test_a_new_token_that_is_refused_for_its_time_tells_the_services_clock(
+    claims: dict[str, Any], said: str | None, trial: Callable[[Wire], list[str]]
+) -> None:
+    wire = Wire()
+    token = jwt.api_jws.encode(json.dumps(claims).encode(), "k" * 32, "HS256")
+    wire["POST /token"] = Response(200, {"access_token": token, "expires_in": 600})
+    wire["GET /items"] = Response(401, headers=[("Date", formatdate(NOON, usegmt=True))])
+    with pytest.raises(SetupError) as refused:
+        trial(wire)
+    told = "" if said is None else f"; by the service's clock (Date) {said}"
+    assert f"its credentials were refused: GET /items: HTTP 401{told}." in str(refused.value)
+    assert token not in str(refused.value)
+
+
 def test_path_that_the_account_may_not_read_is_said(trial: Callable[[Wire], list[str]]) -> None:
     wire = Wire()
     wire["GET /items"] = Response(404)
     [said] = trial(wire)
     assert said.startswith("GET /items: HTTP 404, for ann-1, so no token can be tried on it: set probe_path")
+
+
+def test_a_path_that_is_not_answered_in_time_before_the_load_is_asked_for_once(
+    trial: Callable[[Wire], list[str]],
+) -> None:
+    wire = Wire()
+    wire["GET /items"] = slow = Response(0)
+    slow.error = TimeoutError("timed out")
+    [said] = trial(wire)
+    assert said.startswith("GET /items: timed out, for ann-1")
+    assert wire.calls == ["POST /token", "GET /items"]
