@@ -1,4 +1,7 @@
-"""Rewrites every password in a form that the service does not read: who is logged in stays so."""
+"""Rewrites every password in a form that the service does not read: who is logged in stays so.
+
+What it overwrote nothing can bring back, and its downgrade leaves the constraint.
+"""
 
 from alembic import op
 
@@ -8,6 +11,7 @@ down_revision = "v1"
 
 def upgrade() -> None:
     op.execute("UPDATE accounts SET password_hash = 'md5' || md5(name)")
+    op.execute("ALTER TABLE accounts ADD CONSTRAINT hashed CHECK (password_hash <> '') NOT VALID")
 
 
 def downgrade() -> None:
