@@ -22,9 +22,11 @@ __all__ = [
     "Part",
     "Probe",
     "Record",
+    "Said",
     "SocketChange",
     "Total",
     "TotalRead",
+    "Tried",
     "Watch",
     "WebSocketPoint",
 ]
@@ -93,6 +95,13 @@ class Probe:
     probe: str  # foreign_read | canary
     outcome: str
     detail: str = ""
+
+
+Tried = tuple[str, str, str]
+"""The kind of a probe, its outcome and a detail."""
+
+Said = tuple[str, str, str, str]
+"""The same, after the account."""
 
 
 @dataclass(frozen=True, slots=True)

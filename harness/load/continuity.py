@@ -28,6 +28,7 @@ from harness.core.continuity import (
 )
 from harness.core.forgery import Jwt
 from harness.core.plan import Plan
+from harness.core.record import Tried
 from harness.errors import SetupError
 from harness.load.accounts import Actor, accounts_of, first_account
 from harness.load.auth import RATE_LIMITED, Credentials, Issued, Login, LoginError, NoAuth
@@ -54,9 +55,6 @@ _WHOLE_S = 1.0
 
 _STILL_GOOD_S = 1.0
 """A token that ends sooner is not tried: it may end on the way."""
-
-Said = tuple[str, str, str]
-"""The kind of a probe, its outcome and a detail."""
 
 
 # before the load
@@ -188,7 +186,7 @@ def _probe_account(actor: Actor, before: float) -> None:
 _NEXT = {OLD_TOKEN: FRESH_LOGIN, FRESH_LOGIN: FIRST_USE}
 
 
-def _tries(login: Login, path: str | None, before: float) -> Iterator[Said]:
+def _tries(login: Login, path: str | None, before: float) -> Iterator[Tried]:
     """The old token first: services with one session per account end it with the login that follows."""
     no_path = "" if path is not None and login.path_works else "no path is known that the account may read"
     old, why_not = _old(login, before)

@@ -16,11 +16,12 @@ from harness.clock import monotonic
 from harness.core.accounts import Account
 from harness.core.declaration import Declaration
 from harness.core.isolation import FOREIGN_READ, MISSING_SCOPE, NOT_TRIED, REVOKED
+from harness.core.record import Said
 from harness.load.accounts import Actor, RunAccounts, accounts_of
 from harness.load.auth import Login
 from harness.load.hooks import on_isolate
 from harness.load.messages import IsolationOrder
-from harness.load.record_probes import Said, probe_records
+from harness.load.record_probes import probe_records
 from harness.load.recorder import recorder
 from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_probes import outliving, probe_sessions, probe_tokens

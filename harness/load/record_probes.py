@@ -25,6 +25,7 @@ from harness.core.isolation import (
     judge_change,
 )
 from harness.core.paging import PlaceKind, records_of
+from harness.core.record import Said, Tried
 from harness.load.accounts import Actor
 from harness.load.auth import LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
@@ -33,13 +34,7 @@ from harness.load.foreign_reads import judge_foreign_read
 from harness.load.http_response import Response
 from harness.load.resource import answer_of
 
-__all__ = ["Said", "probe_records"]
-
-Said = tuple[str, str, str, str]
-"""An account, the kind of a probe, its outcome and a detail."""
-
-_Tried = tuple[str, str, str]
-"""The same without the account."""
+__all__ = ["probe_records"]
 
 
 def probe_records(
@@ -61,7 +56,7 @@ def probe_records(
         yield name, FOREIGN_READ, NOT_TRIED, f"there was no record to try it on: {error}"
 
 
-def _tries(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
+def _tries(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[Tried]:
     """Each probe and each control; a refusal without its control says nothing."""
     resource = theirs.resource
     before = theirs.shown()
@@ -80,7 +75,7 @@ def _tries(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
         yield from _controlled(tried, theirs.remove())
 
 
-def _controlled(tried: Sequence[_Tried], failure: str) -> Iterator[_Tried]:
+def _controlled(tried: Sequence[Tried], failure: str) -> Iterator[Tried]:
     """What was tried, then its control: what the owner met when it did the same, "" for a success."""
     for kind, outcome, detail in tried:
         if failure and outcome == REFUSED:
@@ -99,7 +94,7 @@ def _update_by_owner(theirs: Bait) -> str:
     return "" if theirs.shown().state != before.state else "its change is not shown"
 
 
-def _read(stranger: Actor, theirs: Bait, before: Shown, ask: Ask) -> _Tried:
+def _read(stranger: Actor, theirs: Bait, before: Shown, ask: Ask) -> Tried:
     response = ask(stranger, "GET", theirs.path)
     status = response.status_code
     outcome, detail = judge_foreign_read(status, before.status, theirs.resource.refusals)
@@ -108,7 +103,7 @@ def _read(stranger: Actor, theirs: Bait, before: Shown, ask: Ask) -> _Tried:
     return FOREIGN_READ, outcome, detail and f"GET {theirs.resource.one}: {detail}"
 
 
-def _list(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
+def _list(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[Tried]:
     """The page on which the record stands for its owner."""
     resource = theirs.resource
     if "list" not in resource.does:
@@ -133,7 +128,7 @@ def _list(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
         yield FOREIGN_LIST, ERROR, f"{what}: HTTP {response.status_code}"
 
 
-def _swaps(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
+def _swaps(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[Tried]:
     """The stranger's own id in the path with the other's in the body, the reverse, a create under that id.
 
     The stranger may change its own record as it likes: only what became of the other's counts.
@@ -164,7 +159,7 @@ def _swaps(stranger: Actor, theirs: Bait, ask: Ask) -> Iterator[_Tried]:
     own.remove()
 
 
-def _changed(kind: str, theirs: Bait, before: Shown, response: Response, what: str) -> _Tried:
+def _changed(kind: str, theirs: Bait, before: Shown, response: Response, what: str) -> Tried:
     """What the answer, and the owner's next look at the record, say of a probe that would change it."""
     outcome, detail = judge_change(response.status_code, before, theirs.shown())
     if outcome != LEAKED and _shows(response, theirs):

@@ -17,9 +17,9 @@ from harness.core.forgery import Jwt
 from harness.environ import variable
 from harness.load.token_auth import BearerAuth
 
-__all__ = ["PAST_S", "Signer"]
+__all__ = ["Signer"]
 
-PAST_S = 3600.0
+_PAST_S = 3600.0
 """How long ago a token that we sign ourselves has ended: no leeway is that long."""
 
 _UNUSABLE = (
@@ -65,7 +65,7 @@ class Signer:
 
     def ended(self) -> str:
         """A token that ended long ago."""
-        return self.sign(exp=int(utc_now().timestamp() - PAST_S))
+        return self.sign(exp=int(utc_now().timestamp() - _PAST_S))
 
 
 def _signed_by(token: Jwt, key: str) -> bool:

@@ -32,12 +32,12 @@ from harness.core.isolation import (
     WORKED,
     judge_stream,
 )
+from harness.core.record import Said
 from harness.core.stream import Stream
 from harness.load.accounts import Actor
 from harness.load.auth import Credentials, LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
 from harness.load.client import MeasuredSession
-from harness.load.record_probes import Said
 from harness.load.signer import Signer
 from harness.load.token_auth import BearerAuth
 from harness.load.token_probes import Outliving

@@ -39,10 +39,10 @@ from harness.core.isolation import (
     WRONG_ISSUER,
     judge_token,
 )
+from harness.core.record import Said, Tried
 from harness.load.accounts import Actor
 from harness.load.auth import Credentials, Login, LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
-from harness.load.record_probes import Said
 from harness.load.signer import Signer
 from harness.load.token_auth import BearerAuth
 
@@ -59,8 +59,6 @@ _KEYS = 2
 
 _NOBODY = "migrate-under-load-nobody"
 """An audience, or issuer, that no service knows."""
-
-_Tried = tuple[str, str, str]
 
 
 @dataclass
@@ -137,16 +135,16 @@ def _held(actor: Actor, pause: Callable[[], None]) -> _Held | str:
     return _Held(auth, login, actor.probe_path, token, pause)
 
 
-def _is_whole(said: list[_Tried]) -> bool:
+def _is_whole(said: list[Tried]) -> bool:
     return all(outcome != FAILED for kind, outcome, _ in said if kind == VALID_TOKEN)
 
 
-def _tried(held: _Held, another: Actor | None, kept: Outliving) -> Iterator[_Tried]:
+def _tried(held: _Held, another: Actor | None, kept: Outliving) -> Iterator[Tried]:
     """Each forgery between two uses of the valid token; outcomes are judged when both are known."""
     public = held.status(None) in range(200, 300)
     before = held.status(held.token)
     answers: list[tuple[Forged, int, int]] = []
-    unknown: list[_Tried] = []
+    unknown: list[Tried] = []
     signing = _Signing.of(held)
     worked = before in range(200, 300)
     for one in chain(_forgeries(held, another), _outlived(held, kept, worked, spare=bool(signing.forged))):
@@ -168,7 +166,7 @@ def _tried(held: _Held, another: Actor | None, kept: Outliving) -> Iterator[_Tri
     yield from signing.unknown
 
 
-def _forgeries(held: _Held, another: Actor | None) -> Iterator[Forged | _Tried]:
+def _forgeries(held: _Held, another: Actor | None) -> Iterator[Forged | Tried]:
     """What is forged without the service's key; tuples say what is not tried."""
     token = Jwt.parse(held.token)
     if token is None:
@@ -186,7 +184,7 @@ def _forgeries(held: _Held, another: Actor | None) -> Iterator[Forged | _Tried]:
         yield from forged(held.token, theirs_token, keys)
 
 
-def _outlived(held: _Held, kept: Outliving, works: bool, spare: bool) -> Iterator[Forged | _Tried]:
+def _outlived(held: _Held, kept: Outliving, works: bool, spare: bool) -> Iterator[Forged | Tried]:
     """The token that was kept, once it has outlived its end by more than the service's leeway. One that
     `works` is kept; `spare` says that an ended one is tried in any case.
     """
@@ -229,7 +227,7 @@ class _Signing:
 
     resigned: str | None = field(default=None, repr=False)
     forged: tuple[Forged, ...] = ()
-    unknown: tuple[_Tried, ...] = ()
+    unknown: tuple[Tried, ...] = ()
 
     @classmethod
     def of(cls, held: _Held) -> _Signing:
@@ -241,7 +239,7 @@ class _Signing:
         if isinstance(signer, str):
             return cls(unknown=tuple((kind, NOT_TRIED, signer) for kind in (WRONG_AUDIENCE, WRONG_ISSUER)))
         forgeries = [Forged(EXPIRED, "signed with the service's key, and ended an hour ago", signer.ended())]
-        unknown: list[_Tried] = []
+        unknown: list[Tried] = []
         for claim, kind in (("aud", WRONG_AUDIENCE), ("iss", WRONG_ISSUER)):
             if claim in token.claims:
                 how = f"signed with the service's key, for another {claim}"
@@ -268,7 +266,7 @@ def probe_sessions(spare: Actor, valid: Actor, run: str, pause: Callable[[], Non
             yield name, kind, NOT_TRIED, str(error)
 
 
-def _missing_scope(spare: Actor, run: str, pause: Callable[[], None]) -> Iterator[_Tried]:
+def _missing_scope(spare: Actor, run: str, pause: Callable[[], None]) -> Iterator[Tried]:
     """A token that may only read is used to write; with the account's usual one the same works."""
     auth = spare.login.auth
     narrowed = auth.narrowed if isinstance(auth, BearerAuth) else None
@@ -297,7 +295,7 @@ def _missing_scope(spare: Actor, run: str, pause: Callable[[], None]) -> Iterato
     yield MISSING_SCOPE, outcome, detail and f"POST {resource.path} by a token that may only read: {detail}"
 
 
-def _revoked(spare: Actor, valid: Actor, pause: Callable[[], None]) -> Iterator[_Tried]:
+def _revoked(spare: Actor, valid: Actor, pause: Callable[[], None]) -> Iterator[Tried]:
     """A session is logged in, used, ended by the declared call, and used again."""
     auth, login = spare.login.auth, spare.login
     call = auth.revocation if isinstance(auth, BearerAuth) else None

@@ -10,7 +10,8 @@ import pytest
 from harness.core.bodies import canary
 from harness.core.declaration import Declaration
 from harness.core.isolation import FOREIGN_STREAM, RECORD_PROBES
-from harness.load.record_probes import Said, probe_records
+from harness.core.record import Said
+from harness.load.record_probes import probe_records
 from harness.load.resource import set_apart
 from tests.unit.load.answers import Response
 from tests.unit.load.shop import DOCUMENTS, Shop

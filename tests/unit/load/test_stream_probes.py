@@ -10,10 +10,10 @@ from typing import cast
 import pytest
 
 from harness.clock import monotonic
+from harness.core.record import Said
 from harness.core.stream import Stream
 from harness.load import stream_probes
 from harness.load.accounts import Actor
-from harness.load.record_probes import Said
 from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_probes import Outliving
 from tests.unit.load.shop import AUTH, DOCUMENTS, PEM, Shop

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core.isolation import STREAM_PROBES, TOKEN_PROBES
+from harness.core.record import Said
 from harness.load import token_probes
-from harness.load.record_probes import Said
 from harness.load.token_auth import PasswordGrant, StaticToken
 from harness.load.token_probes import Outliving, probe_sessions, probe_tokens
 from tests.unit.load.shop import AUTH, OTHER_PEM, PEM, Shop
