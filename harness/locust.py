@@ -29,15 +29,16 @@ from locust.event import EventHook
 
 import harness.load.isolation  # noqa: F401 - it registers what it does
 from harness.clock import Sleep
-from harness.core.arrivals import CLOSED
+from harness.core.arrivals import CLOSED, OPEN_MODELS
 from harness.core.bodies import canary, new_id
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
 from harness.core.stream import Stream
-from harness.errors import HarnessError, SetupError
+from harness.errors import HarnessError, SetupError, UsageError
 from harness.load import hooks, load_shape, web
 from harness.load.accounts import check_accounts
 from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
+from harness.load.arrivals import check_workers
 from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registration
 from harness.load.collector import LoadControl
 from harness.load.continuity import try_out
@@ -139,18 +140,23 @@ class Composition:
             raise RuntimeError("the run was not prepared")
         self._shown = False
         accounts = check_accounts(self.plan, _ours(self.environment), self.load.workers)
+        check_workers(self.plan, self.load.workers)
+        # Arrivals that all workers share begin at one instant, and so do ramps.
+        told = self.plan.arrivals in OPEN_MODELS or self.plan.phase_rates
         self.session = Session(self.prepared, self.load, gevent.sleep, self._show)
         settings = RunSettings(
             run_id=self.prepared.directory.run_id,
             canary=self.prepared.directory.run_id,
             seed=self.plan.seed,
             users=self.plan.users,
-            target_rate=self.plan.target_rate,
+            target_rate=0.0 if told else self.plan.target_rate,
             worker_index=0,
             worker_count=1,
             accounts=accounts,
             accounts_file=self.plan.accounts,
             arrivals=self.plan.arrivals,
+            max_in_flight=self.plan.in_flight,
+            rate_changes=bool(self.plan.phase_rates),
         )
         self.load.begin(self.prepared.directory, settings, self.session.zero)
         self.prepared = None
@@ -298,7 +304,14 @@ def _with_recorded(plan: Plan, environment: Environment) -> Plan:
             user.stream.check(user.__name__)
     for name, total in totals:
         total.check(name)
-    paced = bool(ours) and all(user.wait_time is MigrationUser.wait_time for user in ours)
+    own_pace = [user.__name__ for user in ours if user.wait_time is not MigrationUser.wait_time]
+    paced = bool(ours) and not own_pace
+    if not paced and (plan.arrivals in OPEN_MODELS or plan.phase_rates):
+        who = f"{own_pace[0]} has a wait_time of its own" if ours else "no class is a MigrationUser"
+        raise UsageError(
+            f"The users of the locustfile set their own pace: {who}.",
+            "Mend that, or drop --arrivals and --phase-rate.",
+        )
     return replace(
         plan,
         ledger=any(resource.writes for _, resource in declared),

@@ -46,6 +46,7 @@ class FakeLoad:
     """Notes what it was asked, in order."""
 
     asked: list[tuple[str, float]] = field(default_factory=list)
+    rates: list[tuple[float, float]] = field(default_factory=list)
     probes: Iterator[bool] = field(default_factory=lambda: iter([False, True]))
     isolation: Iterator[bool] = field(default_factory=lambda: iter([False, True]))
 
@@ -62,6 +63,9 @@ class FakeLoad:
     def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
         self.asked.append(("isolate at the end" if own_accounts else "isolate", within_s))
         return self.isolation.__next__
+
+    def pace(self, rate: float, over_s: float) -> None:
+        self.rates.append((rate, over_s))
 
     def drop_websockets(self) -> Callable[[], int | None]:
         self.asked.append(("drop_websockets", 0.0))

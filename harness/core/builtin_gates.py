@@ -20,10 +20,11 @@ from harness.core.durations import format_duration
 from harness.core.expressions import Expression, parse
 from harness.core.facts import Facts
 from harness.core.gate import Gate, expressed, inconclusive, judge_expression, worst_of
-from harness.core.generator import BUSY_RATIO, Fitness, fitness
+from harness.core.generator import BUSY_RATIO, HUB_LATE_S, Fitness, fitness
 from harness.core.invariants import invariant_gates
 from harness.core.metrics import METRICS
 from harness.core.migrations import Migration
+from harness.core.offered import asked_rate, not_reached
 from harness.core.plan import Plan
 from harness.core.quantiles import quantile_samples
 from harness.core.resampling import resampled_quantiles
@@ -34,10 +35,10 @@ from harness.core.websocket_gates import status
 
 __all__ = ["BUILT_IN", "BuiltIn", "judge_generator"]
 
-HUB_LATE_S = 0.05
 ENDPOINT_EXCESS = 0.05
 ENDPOINT_FAILURES = 5
 CONTINUITY_ACCOUNTS = 3
+_SAME_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,35 @@ def _by_endpoint(samples: SampleTable) -> tuple[Ints, Ints]:
 def _ratio(part: Ints, whole: Ints) -> Floats:
     ratio: Floats = part / np.maximum(whole, 1)
     return ratio
+
+
+# throughput
+
+
+def _throughput(plan: Plan) -> Iterator[Gate]:
+    for phase, _ in _phases(plan):
+        own = parse(f"throughput{{phase={phase}}} >= 0.95 * throughput{{phase=baseline}}")[1]
+        yield _against_baseline(replace(expressed("throughput", own), judge=_as_asked(own, phase)))
+
+
+def _as_asked(expression: Expression, phase: str) -> Callable[[Facts], GateResult]:
+    """Compared as shares of what the plan asks for in each phase; a baseline short of it decides nothing."""
+
+    def judge(facts: Facts) -> GateResult:
+        windows = facts.timeline.window(phase), facts.timeline.window("baseline")
+        now, before = (asked_rate(facts.record, window) if window else None for window in windows)
+        if not now or not before or abs(now / before - 1) < _SAME_RATE:
+            result = judge_expression(expression, facts)
+        else:
+            result = judge_expression(replace(expression, factor=expression.factor * now / before), facts)
+            asked = f"{now:.3g}/s were due here and {before:.3g}/s in the baseline"
+            result = replace(result, why=f"{result.why}; {asked}" if result.why else asked)
+        short = not_reached(facts, "baseline")
+        if short and result.status == "pass":
+            return replace(result, status="inconclusive", why=short)
+        return result
+
+    return judge
 
 
 # recovery
@@ -293,7 +323,8 @@ def _generator(_plan: Plan) -> Iterator[Gate]:
 
 def judge_generator(facts: Facts) -> GateResult:
     """Whether the generator kept time, had CPU left, and kept its workers."""
-    found = fitness(facts.record.health, facts.judged)
+    waits = [(charge.start, charge.end) for charge in facts.attribution.service]
+    found = fitness(facts.record.health, facts.judged, waits)
     result = GateResult("", "", "pass", found.late_p99_s, HUB_LATE_S, "s", found.ticks)
     less, unfit = facts.less_load, "; ".join(_unfit(found))
     if less or unfit:
@@ -323,11 +354,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         "client",
         _errors,
     ),
-    _client(
-        "throughput",
-        "impact window's throughput < 95 % of baseline's",
-        "throughput{phase=MIGRATE} >= 0.95 * throughput{phase=baseline}",
-    ),
+    BuiltIn("throughput", "impact window's throughput < 95 % of baseline's", "client", _throughput),
     _client(
         "latency",
         "worst slice's p95 > 3 × baseline's + 50 ms",

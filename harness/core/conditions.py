@@ -65,6 +65,7 @@ def _load(plan: Plan) -> Iterator[tuple[str, object]]:
     yield "users", plan.users
     yield "target rate", "none" if plan.target_rate is None else f"{plan.target_rate:g}/s"
     yield "arrivals", plan.arrivals
+    yield "rates of phases", " and ".join(plan.phase_rates) or "the same"
     if plan.host is None:
         yield "documents", f"{plan.rows:,}"
 

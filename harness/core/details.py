@@ -16,9 +16,10 @@ from harness.core.details_migration import migration_json
 from harness.core.drill_grades import drill_results
 from harness.core.events import Kind
 from harness.core.facts import Facts
-from harness.core.generator import arrivals_of, fitness, users
+from harness.core.generator import fitness, late_stretches, users
 from harness.core.invariants import invariants_json
 from harness.core.migrations import Migration
+from harness.core.offered import arrivals_in, target_rate
 from harness.core.operations import Operation, OperationKind
 from harness.core.round_trip import round_trips_json
 from harness.core.samples import Outcome
@@ -101,7 +102,7 @@ def _target_rate(facts: Facts, window: Window) -> float | None:
     load = facts.judged
     if load is None or not load.start <= window.start < load.end:
         return None
-    return facts.record.plan.target_rate
+    return target_rate(facts.record, window)
 
 
 def _row(window: Window, found: Summary) -> Json:
@@ -236,6 +237,7 @@ def _load(facts: Facts) -> Json:
         "target_rate": rounded(facts.record.plan.target_rate),
         "achieved_rate": rounded(rate(samples, baseline)) if baseline else None,
         "hub_late_p99_s": rounded(fitness(facts.record.health, facts.judged).late_p99_s),
+        "late": _late(facts),
         "started": sum(data["started"] for data in finals) if finals and told else None,
         "finished": len(samples) - unfinished,
         "reopened": uses_of(events).total(Use.REOPENED) if finals else None,
@@ -244,6 +246,13 @@ def _load(facts: Facts) -> Json:
 
 
 def _arrivals(facts: Facts) -> Json:
-    """How many arrivals were due in the run and begun, over all workers; None when one did not tell."""
-    found = arrivals_of(facts.record.health)
-    return {"due": found and found.due, "begun": found and found.begun}
+    """How many arrivals were due in the run, begun and shed, over all workers; None when one did not tell."""
+    found = arrivals_in(facts.record.health)
+    return {"due": found and found.due, "begun": found and found.begun, "shed": found and found.shed}
+
+
+def _late(facts: Facts) -> list[Json]:
+    return [
+        {"start_at": rounded(late.start), "end_at": rounded(late.end), "late_s": rounded(late.late_s)}
+        for late in late_stretches(facts.record.health, facts.judged)
+    ]

@@ -46,6 +46,7 @@ class Kind:
     MIGRATION_END = "migration_end"
     # number, status, took_s, error (null: the service took it); the event's instant is that of the send
     ANNOUNCED = "announced"
+    TARGET_RATE = "target_rate"  # rate, over_s (how long the way there takes): of all users from now on
     WORKER_JOINED = "worker_joined"  # worker, base_at (run instant of its clock's zero), offset_s, pid
     # worker, samples, operations (blocks sent), started, finished, unfinished,
     # uses[[user class, client, what, count]] (`core/client_limits.py`)

@@ -11,10 +11,26 @@ import numpy as np
 from harness.core.record import HealthPoint
 from harness.core.timeline import Window
 
-__all__ = ["Arrivals", "Fitness", "arrivals_of", "fitness", "users"]
+__all__ = ["Fitness", "Late", "fitness", "late_stretches", "users"]
+
+HUB_LATE_S = 0.05
+"""How late a tick may come: a latency measured meanwhile is wrong by as much."""
 
 BUSY_RATIO = 0.9
 """Share of a core from which a worker is saturated: its hub has no slack left for a late answer."""
+
+
+AFTER_S = 1.0
+"""How long after a wait the answers that it held back keep the hub busy."""
+
+
+@dataclass(frozen=True)
+class Late:
+    """A stretch in which a worker's ticks came late, by up to so many seconds."""
+
+    start: float
+    end: float
+    late_s: float
 
 
 @dataclass(frozen=True)
@@ -31,10 +47,20 @@ class Fitness:
     busy_ratio: float | None
 
 
-def fitness(health: Sequence[HealthPoint], window: Window | None) -> Fitness:
-    """The workers' health within the window; all of it when the window is None."""
+def fitness(
+    health: Sequence[HealthPoint], window: Window | None, waits: Sequence[tuple[float, float]] = ()
+) -> Fitness:
+    """The workers' health within the window; all of it when the window is None.
+
+    Ticks of the seconds in which, or right after which, sessions waited for the migration (`waits`, each from
+    one instant to another) do not count, where there are others: the answers that such a wait held back come
+    all at once.
+    """
     points = [p for p in health if window is None or window.start <= p.at < window.end]
-    late = np.array([tick for point in points for tick in point.late_ms]) / 1000.0
+    quiet = [
+        p for p in points if not any(start <= p.at and p.at - 1.0 < end + AFTER_S for start, end in waits)
+    ]
+    late = np.array([tick for point in quiet or points for tick in point.late_ms]) / 1000.0
     by_worker: dict[str, list[bool]] = defaultdict(list)
     for point in points:
         if point.cpu_ratio is not None:
@@ -55,18 +81,14 @@ def users(health: Iterable[HealthPoint]) -> int | None:
     return sum(highest.values()) if highest else None
 
 
-@dataclass(frozen=True)
-class Arrivals:
-    """How many arrivals were due, and of how many the task began."""
-
-    due: int
-    begun: int
-
-
-def arrivals_of(health: Iterable[HealthPoint]) -> Arrivals | None:
-    """The arrivals of the run, over all workers; None where one of them did not tell."""
-    last = {point.worker: point for point in health}
-    told = [(p.due, p.begun) for p in last.values() if p.due is not None and p.begun is not None]
-    if not last or len(told) < len(last):
-        return None
-    return Arrivals(sum(due for due, _ in told), sum(begun for _, begun in told))
+def late_stretches(health: Iterable[HealthPoint], window: Window | None) -> tuple[Late, ...]:
+    """When the generator itself was late, in order; of workers that were late together, each for itself."""
+    before: dict[str, float] = {}
+    found = []
+    for point in health:
+        start = before.get(point.worker, max(0.0, point.at - 1.0))
+        before[point.worker] = point.at
+        late_s = max(point.late_ms, default=0.0) / 1000
+        if late_s > HUB_LATE_S and (window is None or window.start <= point.at < window.end):
+            found.append(Late(start, point.at, late_s))
+    return tuple(sorted(found, key=lambda late: late.start))

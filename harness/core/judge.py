@@ -8,7 +8,8 @@ When the generator itself was unfit, what its clients saw is no evidence of the 
 - ledger, isolation, migration, waits, deadlocks and catalog are seen by other evidence than the clients'
   timing, and keep their status.
 
-When samples never came, a passing client gate becomes inconclusive: what is missing may be what was bad.
+When samples never came, or arrivals were shed, a passing client gate becomes inconclusive: what is missing
+may be what was bad.
 
 A maximum alone gives false alarms on any shared machine, so a red stall or latency says whether the database
 has evidence against the migration.
@@ -31,8 +32,9 @@ from harness.core.events import Event, Kind
 from harness.core.facts import Facts, facts_of
 from harness.core.gate import Gate
 from harness.core.gates import check_gates
-from harness.core.generator import fitness
+from harness.core.generator import fitness, late_stretches
 from harness.core.observation import Observed
+from harness.core.offered import limits_of_arrivals, shed
 from harness.core.record import Record
 from harness.core.review import advice_on
 from harness.core.secrets import mask
@@ -46,6 +48,9 @@ CLIENT_FAMILIES = ("client", "websocket")
 
 EXPLAINS = 0.5
 """A wait explains a latency when it lasted at least so much of it; the rest is the queue behind it."""
+
+_LATE_TOLD = 8
+"""Of so many late seconds the verdict says when they were; `load.late` has all."""
 
 LATE_S = 0.5
 """How late a poll of the observer may come before the verdict says so."""
@@ -64,6 +69,7 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     facts = facts_of(record)
     results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
     results = with_equal_crowds(gates, results, facts)
+    results = _without_shed(gates, results, shed(facts))
     results = _without_samples(gates, results, facts.record.incomplete_samples)
     results = [_blamed(result, facts) for result in results]
     advice, unadvised = _advice(facts, parse)
@@ -141,6 +147,16 @@ def _without_samples(
     return [
         replace(result, status="inconclusive", why=f"{why}; {result.why}" if result.why else why)
         if workers and gate.family == "client" and result.status == "pass"
+        else result
+        for gate, result in zip(gates, results, strict=True)
+    ]
+
+
+def _without_shed(gates: Sequence[Gate], results: Sequence[GateResult], why: str) -> list[GateResult]:
+    """The results, no pass among those of the clients where too many arrivals were shed."""
+    return [
+        replace(result, status="inconclusive", why=f"it passed, but {why}")
+        if why and gate.family == "client" and result.status == "pass"
         else result
         for gate, result in zip(gates, results, strict=True)
     ]
@@ -357,7 +373,21 @@ def _limits_of_load(facts: Facts) -> Iterator[str]:
         window = facts.timeline.window(phase)
         for endpoint in broken_before(facts.record.samples, window) if window else ():
             yield f"{endpoint} was never answered ok before phase {phase}: it has no stall there."
+    yield from limits_of_arrivals(facts)
+    yield from _limits_of_generator(facts)
     baseline = facts.timeline.window("baseline")
     ratio = share_of_errors(inside(facts.record.samples, baseline)) if baseline else None
     if ratio is not None and ratio > 0.01:
         yield f"{ratio:.1%} of the baseline's requests failed already; errors are what exceeds that."
+
+
+def _limits_of_generator(facts: Facts) -> Iterator[str]:
+    late = late_stretches(facts.record.health, facts.judged)
+    if late:
+        worst_s = max(one.late_s for one in late)
+        more = " …" if len(late) > _LATE_TOLD else ""
+        at = ", ".join(f"{one.end:.0f} s" for one in late[:_LATE_TOLD]) + more
+        yield (
+            f"The generator itself was late in {len(late)} seconds of the load (until {at}), by up to"
+            f" {format_duration(worst_s)}: latencies of those may be too long by as much. None is left out."
+        )

@@ -80,7 +80,7 @@ class Rates:
         knot = self.knots[max(0, bisect_right(self.knots, due, key=lambda knot: knot.due) - 1)]
         left = max(0.0, due - knot.due)
         if not left:
-            return knot.at
+            return knot.at if knot.rate or knot.slope else math.inf
         # The root of slope/2 t² + rate t = left in the form that loses no digits when the slope is small.
         speed = knot.rate + math.sqrt(max(0.0, knot.rate**2 + 2 * knot.slope * left))
         return knot.at + 2 * left / speed if speed else math.inf

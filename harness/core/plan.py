@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from harness.core.arrivals import CLOSED, SCHEDULED, check_arrivals
+from harness.core.arrivals import CLOSED, MODELS, OPEN_MODELS, SCHEDULED, PhaseRate, phase_rates
 from harness.core.backend import EMBEDDED, check_backend, image_of
 from harness.core.drills import Drill
 from harness.core.drills import parse as parse_drill
@@ -27,6 +27,12 @@ IMPACT_TAIL_S = 2.0
 
 SLICE_S = 5.0
 """Length of a slice of the impact window."""
+
+IN_FLIGHT_S = 10.0
+"""How long a stall may last before open arrivals are shed, unless the plan says otherwise."""
+
+IN_FLIGHT_MOST = 5_000
+"""No more tasks at once than that, likewise: each has a connection and its memory."""
 
 ENVIRONMENTS = ("environment", "migration_environment")
 """Fields that hold variables of a command, whose values are written nowhere."""
@@ -139,6 +145,8 @@ class Plan:
     spawn_rate: float = 30.0
     target_rate: float | None = 80.0  # requests per second over all users; None: the locustfile decides
     arrivals: str = SCHEDULED  # what makes users ask, one of `core/arrivals.py`
+    phase_rates: tuple[str, ...] = ()  # "PHASE=RATE": phases with a target rate of their own
+    max_in_flight: int | None = None  # most tasks at once of open arrivals; None: ten seconds of the rate
     seed: int = 1
     accounts: str | None = None  # path of the file that lists them; None: they are named by number
 
@@ -232,6 +240,20 @@ class Plan:
         return any(step.downgrade for step in self.steps)
 
     @property
+    def rates(self) -> dict[str, PhaseRate]:
+        """The phases with a target rate of their own."""
+        return phase_rates(self.phase_rates)
+
+    @property
+    def in_flight(self) -> int | None:
+        """How many tasks there may be at once; None where that is the number of users."""
+        if self.arrivals not in OPEN_MODELS:
+            return None
+        highest = max((self.target_rate or 0.0, *(one.rate for one in self.rates.values())))
+        enough = min(math.ceil(IN_FLIGHT_S * highest), IN_FLIGHT_MOST)
+        return self.max_in_flight or max(self.users, enough)
+
+    @property
     def service_database_url(self) -> str | None:
         """The run's own database, the service's: unless given, the first that a migration names."""
         return self.database_url or next((s.database_url for s in self.migrations if s.database_url), None)
@@ -274,7 +296,7 @@ class Plan:
             _at_least(flag, seconds, least, " seconds")
         self.check_prepare()
         self._check_rates()
-        check_arrivals(self.arrivals)
+        self._check_arrivals()
         if self.placebo and self.rolls_back:
             raise UsageError(
                 "--placebo migrates nothing, yet --downgrade asks for a rollback.", "Drop one of them."
@@ -351,6 +373,28 @@ class Plan:
                 f"{self.users} users at --spawn-rate {self.spawn_rate:g} take {spawning_s:.0f} s to spawn, "
                 f"longer than --warmup-time {self.warmup_s:g}s: the baseline would measure the ramp-up.",
                 "Raise one of them.",
+            )
+
+    def _check_arrivals(self) -> None:
+        if self.arrivals not in MODELS:
+            raise UsageError(f"--arrivals is {self.arrivals!r}.", f"Give one of: {', '.join(MODELS)}.")
+        is_open, rates = self.arrivals in OPEN_MODELS, self.rates
+        if self.max_in_flight is not None and not is_open:
+            raise UsageError(
+                f"--max-in-flight is given, but with --arrivals {self.arrivals} each user has one task at a"
+                " time.",
+                "Add --arrivals open, or drop it.",
+            )
+        if self.max_in_flight is not None:
+            _at_least("--max-in-flight", self.max_in_flight, self.users)
+        what = f"--arrivals {self.arrivals}" if is_open else "--phase-rate" if rates else ""
+        if what and self.target_rate is None:
+            raise UsageError(f"{what} is given, but no target rate.", "Add --target-rate.")
+        if what and self.shape is not None:
+            raise UsageError(f"{what} is given, but {self.shape} moves the load.", "Drop one of them.")
+        if rates and self.arrivals == CLOSED:
+            raise UsageError(
+                "--phase-rate is given, but a closed loop keeps to no rate.", "Drop one of them."
             )
 
     def _check_migration_names(self) -> None:

@@ -101,6 +101,8 @@ KEYS: tuple[Key, ...] = (
     Key("load", "spawn-rate", NUMBER, "--spawn-rate", "How many users start per second."),
     Key("load", "target-rate", NUMBER, "--target-rate"),
     Key("load", "arrivals", TEXT, "--arrivals"),
+    Key("load", "phase-rates", TEXTS, "--phase-rate"),
+    Key("load", "max-in-flight", WHOLE, "--max-in-flight"),
     Key("load", "accounts", PATH, "--accounts"),
     Key("phases", "warmup", DURATION, "--warmup-time"),
     Key("phases", "baseline", DURATION, "--baseline-time"),

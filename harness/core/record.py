@@ -118,6 +118,7 @@ class HealthPoint:
     logins: int | None = None  # accounts that were given credentials by a login
     due: int | None = None  # arrivals so far in this run
     begun: int | None = None  # of them, tasks that began
+    shed: int | None = None  # of them, left out as too much was in flight
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,12 @@ def add_arguments(
         "Requests per second over all users; 0: the locustfile decides.",
     )
     flags.text("--arrivals", plan.arrivals, f"What makes users ask: {', '.join(MODELS)}.")
+    flags.several(
+        "--phase-rate", "PHASE=RATE[ over DURATION]: a target rate of this phase's own. Repeatable."
+    )
+    flags.number(
+        "--max-in-flight", 0, "Most tasks at once of open arrivals; 0: ten seconds of the target rate."
+    )
     flags.text("--accounts", None, "CSV or JSON file of the accounts that the users act as.")
 
     flags.under("Migration: what is migrated")
@@ -244,6 +250,8 @@ def plan_from(
         spawn_rate=options.spawn_rate,
         target_rate=options.target_rate or None,
         arrivals=options.arrivals,
+        phase_rates=tuple(options.phase_rate),
+        max_in_flight=options.max_in_flight or None,
         accounts=options.accounts or None,
         shape=shape,
         **_phase_times(options),

@@ -34,6 +34,7 @@ __all__ = ["LoadControl"]
 _JOIN_S = 10.0  # how long a worker may take to say that it has begun
 _PINGS = 10  # per worker; the one with the shortest round trip tells its clock's offset
 _PING_S = 0.5  # how long one ping may take
+_LEAD_S = 0.05  # how long before its instant a change of the rate is told
 _GRACE_S = 2.0  # how much longer than told a worker may take to answer
 _AGAIN_S = 2.0  # how long an order may go unanswered before it is given again
 _PROBED_PER_S = 5.0  # accounts whose logins are tried at the end: a login makes a service hash a password
@@ -160,6 +161,17 @@ class LoadControl:
         since = monotonic() - _LIVE_S
         fresh = [worker.live for worker in self._workers.values() if worker.live_at >= since]
         return live_numbers(fresh, sum(worker.ended for worker in self._workers.values()))
+
+    def pace(self, rate: float, over_s: float) -> None:
+        """Have the target rate go to `rate` within `over_s` seconds, for all workers at one instant.
+
+        Returns at once, before that instant, of which it writes a TARGET_RATE event.
+        """
+        at = monotonic() + _LEAD_S
+        for worker in self._present():
+            told = {"at": at - worker.offset_s, "rate": rate, "over_s": over_s}
+            self._tell(Message.RATE, told, worker.id)
+        self._event(Kind.TARGET_RATE, at, rate=rate, over_s=over_s)
 
     def probe(self, seconds: float, before_at: float, within_s: float) -> Callable[[], bool]:
         """Have the workers try the tokens and logins of accounts that were awake `before_at` (run time).
@@ -409,9 +421,11 @@ class LoadControl:
             read = complete(final_read_of(self._reads.pop(0)))
             self._directory.append_line("final_read.ndjson.gz", final_read_line(read))
 
-    def _event(self, kind: str, **data: object) -> None:
+    def _event(self, kind: str, at: float | None = None, **data: object) -> None:
+        """Write an event, of this instant unless another is given."""
         if self._directory is not None:
-            self._directory.append_event(Event(monotonic() - self._zero, kind, data))
+            instant = monotonic() if at is None else at
+            self._directory.append_event(Event(instant - self._zero, kind, data))
 
     def _tell(self, kind: str, data: dict[str, Any], worker: str) -> None:
         self._runner.send_message(kind, {"run": self._run, **data}, worker)

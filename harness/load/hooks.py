@@ -141,6 +141,7 @@ class LoadWorker:
             (Message.BEGIN, self._on_begin),
             (Message.ACK, self._on_ack),
             (Message.PING, self._on_ping),
+            (Message.RATE, self._on_rate),
             (Message.DRAIN, self._on_drain),
             (Message.PROBE, self._on_probe),
             (Message.ISOLATE, self._on_isolate),
@@ -181,6 +182,9 @@ class LoadWorker:
 
     def _on_ping(self, msg: Any, **_: object) -> None:
         self._send(Message.PONG, {"sent": msg.data["sent"], "clock": monotonic()})
+
+    def _on_rate(self, msg: Any, **_: object) -> None:
+        arrivals.change(msg.data["at"], msg.data["rate"], msg.data["over_s"])
 
     def _on_drain(self, msg: Any, **_: object) -> None:
         if self._is_news(Message.DRAIN):
@@ -275,6 +279,7 @@ class LoadWorker:
         self._delivered = True
         recorder.abandon(monotonic())
         self._ship()
+        arrivals.end()
         self._health.stop()
         counts = {
             "started": recorder.started,

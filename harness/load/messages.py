@@ -28,6 +28,7 @@ class Message:
     BEGIN = "mul_begin"  # code (of the master, see load/code.py), settings
     ACK = "mul_ack"  # expected (the number of the letter that comes next: all before it are here)
     PING = "mul_ping"  # sent (the master's clock)
+    RATE = "mul_rate"  # at (on the worker's clock), rate, over_s
     DRAIN = "mul_drain"  # within_s
     PROBE = "mul_probe"  # before (on the worker's clock), accounts, per_second, within_s
     ISOLATE = "mul_isolate"  # per_second, within_s, own_accounts
@@ -53,6 +54,7 @@ class Message:
 class RunSettings:
     """What one worker has to know of a run; no plan and no secret travels.
 
+    `target_rate` is the one to begin with, 0: it is told (RATE); `rate_changes`, whether another may be told.
     `worker_index` counts from 0 and is below `worker_count`. `accounts` is how many accounts the
     service has, of which the workers share out their own; they read `accounts_file` themselves.
     """
@@ -67,6 +69,8 @@ class RunSettings:
     accounts: int
     accounts_file: str | None = None
     arrivals: str = SCHEDULED
+    max_in_flight: int | None = None
+    rate_changes: bool = False
 
     def as_message(self) -> dict[str, Any]:
         """The settings as a message's data."""

@@ -103,6 +103,7 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         self._aside = Group()
         self._probing: gevent.Greenlet | None = None
         self._turns: Turns | None = None
+        self._first: MigrationUser | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -134,7 +135,13 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
     # life
 
     def on_start(self) -> None:
-        """Log in, open the WebSocket, and wait for the first slot of the schedule."""
+        """Log in, open the WebSocket, and wait for the first turn; a further session has all but the last
+        from its user.
+        """
+        if self._first is not None:
+            self._join_beside(self._first)
+            self.wait()  # type: ignore[no-untyped-call]
+            return
         self.run_settings = settings = _settings()
         self._join(settings)
         self._log_in()
@@ -144,7 +151,7 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
             subscription = Subscription(host, self.stream, self.account_login, self.random)
             self._aside.spawn(subscription.run)
             subscription.subscribed.wait(_SUBSCRIBED_WITHIN_S)
-        self._turns = arrivals.turns(self.random, self.period_s)
+        self._turns = arrivals.turns(self.random, self.period_s, self)
         self.wait()  # type: ignore[no-untyped-call]
 
     def wait_time(self) -> float:
@@ -160,14 +167,33 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         self.client.due = slot.intended
         return slot.wait_s
 
+    def open_session(self, turns: Turns) -> None:
+        """Start one more session of this account, which takes its turns from `turns`."""
+        other = type(self)(self.environment)
+        other._first, other._turns = self, turns
+        other.start(valve.sessions)
+
+    def _join_beside(self, first: MigrationUser) -> None:
+        gevent.getcurrent().link(self._leave)
+        self.run_settings, self.account, self.account_login = (
+            first.run_settings,
+            first.account,
+            first.account_login,
+        )
+        self.client.number = first.client.number
+        self.random = Random(first.random.getrandbits(64))  # noqa: S311 - repeatable on purpose
+
+    def _leave(self, _: object) -> None:
+        self._aside.kill(block=False)
+        if self._turns is not None:
+            arrivals.leave(self._turns)
+
     def _join(self, settings: RunSettings) -> None:
         run = accounts_of(settings)
         number = run.pool.take()
 
         def leave(_: object) -> None:
-            self._aside.kill(block=False)
-            if self._turns is not None:
-                arrivals.leave(self._turns)
+            self._leave(_)
             run.pool.give_back(number)
 
         # Linked to the greenlet: on_stop is not called when on_start raises.

@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.pool import Group
 from locust.exception import StopUser
 from locust.user import User
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
@@ -25,6 +26,8 @@ class Valve:
         self._opened.set()
         self._held: set[gevent.Greenlet] = set()
         self._runner: Any = None
+        self.sessions = Group()
+        """Users that were started beside Locust's own (`load/arrivals.py`)."""
 
     @property
     def closed(self) -> bool:
@@ -58,7 +61,8 @@ class Valve:
 
     def busy_users(self) -> int:
         """How many users are in the middle of a task: neither between two tasks nor held by the valve."""
-        greenlets = self._runner.user_greenlets if self._runner is not None else ()
+        users = self._runner.user_greenlets if self._runner is not None else ()
+        greenlets = (*users, *self.sessions)
         return sum(1 for greenlet in greenlets if greenlet not in self._held and not _resting(greenlet))
 
 

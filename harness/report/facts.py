@@ -292,11 +292,12 @@ def _load(facts: Json) -> str:
     target = facts.get("target_rate")
     asked = f" of {rate(target)} asked for" if target is not None else ""
     closed = " in a closed loop" if facts.get("arrivals") == "closed" else ""
+    shed = f", {plural(facts.get('shed'), 'arrival')} shed" if facts.get("shed") else ""
     return (
         f"{plural(facts.get('users'), 'user')} on {plural(facts.get('workers'), 'worker')}{lost},"
         f" {rate(facts.get('achieved_rate'))} sent{asked}{closed};"
         f" {plural(facts.get('started'), 'request')} started,"
-        f" {count(facts.get('finished'))} finished, {count(facts.get('unfinished'))} unfinished."
+        f" {count(facts.get('finished'))} finished, {count(facts.get('unfinished'))} unfinished{shed}."
         f" Generator late by {seconds(facts.get('hub_late_p99_s'))} (p99)."
     )
 

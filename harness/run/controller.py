@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
+from harness.core.arrivals import CLOSED, LOADED, PhaseRate
 from harness.core.events import Event, Kind
 from harness.core.plan import IMPACT_MINIMUM_S, Plan
 from harness.core.record import FinalRead
@@ -64,6 +65,9 @@ class Load(Protocol):
         """Begin to set accounts on each other's records, and to try what is no token, by so many requests per
         second; what is returned says whether that is over. `own_accounts` may then be logged in for again.
         """
+
+    def pace(self, rate: float, over_s: float) -> None:
+        """Have the target rate of all users go to `rate` within `over_s` seconds."""
 
     def drop_websockets(self) -> Callable[[], int | None]:
         """Drop all WebSockets' connections; what is returned says how many, None until that is known."""
@@ -131,6 +135,7 @@ class Controller:
         self._seen = ""
         self._stop_cause: str | None = None
         self._phase = ""
+        self._rate = 0.0
         self._began_at: float | None = None
         self._next_progress = 0.0
         self._doing = ""
@@ -297,8 +302,19 @@ class Controller:
     def _enter(self, phase: str, at: float | None = None) -> None:
         self._phase = phase
         at = self.note(Kind.PHASE, at, name=phase)
+        self._pace(phase)
         if phase == "migrate":
             self._drilling.first_statement(at)
+
+    def _pace(self, phase: str) -> None:
+        """Have the users ask at the phase's own rate, or else at the plan's."""
+        plan = self._plan
+        if plan.target_rate is None or plan.arrivals == CLOSED or phase not in LOADED:
+            return
+        wanted = plan.rates.get(phase, PhaseRate(plan.target_rate))
+        if wanted.rate != self._rate:
+            self._load.pace(wanted.rate, wanted.over_s)
+            self._rate = wanted.rate
 
     def _rest(self, seconds: float) -> None:
         until = self.now + seconds

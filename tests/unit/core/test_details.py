@@ -245,11 +245,11 @@ def test_the_load_is_what_was_done_not_what_was_asked() -> None:
 def test_arrivals_are_the_last_that_each_worker_told() -> None:
     point = healthy()[0]
     told = [
-        replace(point, worker=worker, due=due, begun=due - 2)
+        replace(point, worker=worker, due=due, begun=due - 2, shed=1)
         for worker, due in (("a", 5), ("b", 7), ("a", 10))
     ]
     load = told_of(a_record(health=tuple(told)))["load"]
-    assert (load["arrivals"], load["due"], load["begun"]) == ("scheduled", 17, 13)
+    assert [load[key] for key in ("arrivals", "due", "begun", "shed")] == ["scheduled", 17, 13, 2]
     silent = (*told, replace(point, worker="c"))
     assert told_of(a_record(health=silent))["load"]["due"] is None
 

@@ -63,7 +63,7 @@ def test_a_change_in_the_middle_of_a_ramp_goes_on_from_where_it_is() -> None:
 
 
 def test_what_never_comes_is_due_at_no_instant() -> None:
-    assert steady(0.0).when(1.0) == math.inf
+    assert steady(0.0).when(0.0) == steady(0.0).when(1.0) == math.inf
 
 
 def test_a_change_from_before_the_start_is_one_at_the_start() -> None:

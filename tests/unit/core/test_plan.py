@@ -40,6 +40,14 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({"migration_deadline_s": 0.5}, "--migration-deadline"),
         ({"target_rate": 0.0}, "--target-rate"),
         ({"arrivals": "bursty"}, "--arrivals"),
+        ({"max_in_flight": 50}, "--max-in-flight"),
+        ({"arrivals": "open", "max_in_flight": 29}, "--max-in-flight"),
+        ({"arrivals": "open", "target_rate": None}, "--arrivals"),
+        ({"arrivals": "poisson", "shape": "Steps"}, "--arrivals"),
+        ({"phase_rates": ("migrate=9",), "target_rate": None}, "--phase-rate"),
+        ({"phase_rates": ("migrate=9",), "shape": "Steps"}, "--phase-rate"),
+        ({"phase_rates": ("migrate=9",), "arrivals": "closed"}, "--phase-rate"),
+        ({"phase_rates": ("drain=9",)}, "--phase-rate"),
         ({"target_rate": float("nan")}, "--target-rate"),
         ({"spawn_rate": 0.0}, "--spawn-rate"),
         ({"users": 1000, "spawn_rate": 10.0}, "--warmup-time"),
@@ -226,3 +234,18 @@ def test_a_migration_without_a_database_is_refused_where_the_run_has_none() -> N
     assert plan.service_database_url == one.database_url
     with pytest.raises(UsageError, match="database"):
         Plan(**{**own, "migrations": (one, MigrationPlan("billing", alembic_config="b.ini"))}).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"arrivals": "open"}, 800),
+        ({"arrivals": "open", "max_in_flight": 40}, 40),
+        ({"arrivals": "open", "target_rate": 1.0}, 30),
+        ({"arrivals": "poisson", "phase_rates": ("migrate=200",)}, 2_000),
+        ({"arrivals": "open", "target_rate": 9_000.0}, 5_000),
+    ],
+)
+def test_open_arrivals_may_pile_up_for_ten_seconds(changes: dict[str, Any], expected: int | None) -> None:
+    assert Plan(**changes).in_flight == expected

@@ -429,6 +429,8 @@ def _verdict(
             "arrivals": "scheduled",
             "due": 4712,
             "begun": 4712,
+            "shed": 0,
+            "late": [],
             "target_rate": 80.0,
             "achieved_rate": 79.6,
             "hub_late_p99_s": 0.0042,

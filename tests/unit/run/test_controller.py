@@ -113,6 +113,24 @@ def test_it_walks_the_phases_in_order(stage: Callable[..., Stage], clock: FakeCl
     assert found.events("run_end")[0]["complete"] is True
 
 
+def test_the_rate_changes_with_the_phases_that_have_their_own(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    plan = replace(PLAN, target_rate=80.0, phase_rates=("warmup=80 over 2s", "migrate=20", "recover=20"))
+    found = stage(plan=plan)
+    found.controller.run([FakeEpisode(clock)])
+    assert found.load.rates == [(80.0, 2.0), (20.0, 0.0), (80.0, 0.0)]
+
+
+@pytest.mark.parametrize("changes", [{"target_rate": None}, {"arrivals": "closed"}])
+def test_users_with_a_pace_of_their_own_are_told_no_rate(
+    stage: Callable[..., Stage], clock: FakeClock, changes: dict[str, Any]
+) -> None:
+    found = stage(plan=replace(PLAN, **changes))
+    found.controller.run([FakeEpisode(clock)])
+    assert found.load.rates == []
+
+
 def test_a_rollback_has_phases_of_its_own(stage: Callable[..., Stage], clock: FakeClock) -> None:
     found = stage()
     found.controller.run([FakeEpisode(clock), FakeEpisode(clock, direction="downgrade")])
