@@ -57,7 +57,8 @@ def parse(text: str) -> Tie | None:
 
 def packed_start(intended_s: float) -> int:
     """The tick that `pack_samples` packs for a sample intended for `intended_s` after its worker's zero."""
-    return min(max(int(intended_s * 1e5 + 0.5), 0), U32)
+    tick = int(intended_s * 1e5 + 0.5)
+    return tick if 0 <= tick <= U32 else min(max(tick, 0), U32)
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,8 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import time
 from typing import Any
@@ -75,6 +76,8 @@ class MeasuredSession:
         self.user = user
         self.due: float | None = None
         self.number = 0
+        self.request_name: str | None = None
+        """What requests are called that are given no name."""
 
     @property
     def base_url(self) -> str:
@@ -111,15 +114,16 @@ class MeasuredSession:
         context: Mapping[str, Any] | None = None,
         **payload: Any,
     ) -> Response:
-        """Send one request and record it under `name` (the URL without one) as intended for `due`.
+        """Send one request and record it as intended for `due`, under `name`, `request_name`, or its URL.
 
         `payload` is any of `headers`, `params`, `data` (bytes, text, or a mapping that is sent as a form),
-        `json` and `allow_redirects`. Returns the response whatever became of it; `status_code` is 0 when
-        there was none. With `catch_response` it is a CaughtResponse: in its `with` block the task decides.
+        `json`, `auth` (a name and a password) and `allow_redirects`. Returns the response whatever became of
+        it; `status_code` is 0 when there was none. With `catch_response` it is a CaughtResponse: in its
+        `with` block the task decides.
         """
         intended, self.due = self.due, None
         flight, response, cause = self._recorded(
-            method, url, name or url, expect, reader, context, intended, payload
+            method, url, name or self.request_name or url, expect, reader, context, intended, payload
         )
         self.due = flight.ended
         if catch_response:
@@ -154,6 +158,15 @@ class MeasuredSession:
     def patch(self, url: str, data: Any = None, **options: Any) -> Any:
         """Send a PATCH."""
         return self.request("PATCH", url, data=data, **options)
+
+    @contextmanager
+    def rename_request(self, name: str) -> Generator[None]:
+        """Call the requests of a `with` block by this name, those that are given none."""
+        before, self.request_name = self.request_name, name
+        try:
+            yield
+        finally:
+            self.request_name = before
 
     def request_now(
         self,
@@ -204,7 +217,8 @@ class MeasuredSession:
                 method, url, traceparent=recorder.traceparent(token, self.number), **payload
             )
             ended = monotonic()
-            cause = failure_cause(response, expect)
+            as_expected = response.error is None and response.status_code in expect
+            cause = "" if as_expected else failure_cause(response, expect)
             if reader is not None and not cause and response.status_code in _SUCCESS:
                 cause = _misread(reader, response)
         except Exception as error:
@@ -264,7 +278,7 @@ class _Flight:
             context=context,
             exception=RequestError(cause) if cause else None,
             start_time=time() - latency,
-            url=session.http.url_of(self.url),
+            url=response.url,
             service_time=(latency - lag) * 1e3,
             lag=lag * 1e3,
             intended_at=self.intended,

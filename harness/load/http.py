@@ -22,7 +22,17 @@ from harness.clock import monotonic
 from harness.load.http_answer import Answer, AnswerError
 from harness.load.http_connection import PORTS, Connection, NotSentError, Origin, connect
 from harness.load.http_cookies import Cookies
-from harness.load.http_request import Fields, body_of, message, prepared, target_of
+from harness.load.http_request import (
+    Fields,
+    basic_auth,
+    body_of,
+    is_target,
+    message,
+    prepared,
+    refuse,
+    target_of,
+    without_account,
+)
 from harness.load.http_response import ENCODINGS, Response, decoded
 
 __all__ = ["CONNECT_S", "DEADLINE_S", "LONGEST_ANSWER", "HttpClient"]
@@ -48,7 +58,8 @@ class HttpClient:
     """Requests to one service, and the connections they go over.
 
     One connection is kept (`kept`); requests that overlap get connections of their own meanwhile. `headers`
-    go with every request. A client belongs to one user, whose cookies it keeps.
+    go with every request, a name and password in `base_url` with those to the service. A client belongs to
+    one user, whose cookies it keeps.
     """
 
     def __init__(
@@ -63,7 +74,7 @@ class HttpClient:
         verified: bool = True,
         reopened: Callable[[], object] = lambda: None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        self.base_url, self._authorization = without_account(base_url.rstrip("/"))
         self.cookiejar = Cookies()
         self.deadline_s = deadline_s
         self._connect_s = connect_s
@@ -85,18 +96,29 @@ class HttpClient:
         params: Any = None,
         data: Any = None,
         json: Any = None,
+        auth: tuple[str | bytes, str | bytes] | None = None,
         allow_redirects: bool = False,
         traceparent: str | None = None,
+        **refused: Any,
     ) -> Response:
         """Send a request and return what came of it, an error too; `http_request` says what it takes.
 
-        `url` is a path of the service, or absolute. Raises ValueError or TypeError for what is no request.
-        The end of the calling greenlet, or a deadline of its own, passes through.
+        `url` is a path of the service, or absolute; `auth` a name and a password. Raises ValueError or
+        TypeError for what is no request, and TypeError for the options that are `refused`. The end of the
+        calling greenlet, or a deadline of its own, passes through.
         """
+        if refused:
+            refuse(refused)
+        if auth is not None:
+            headers = {"Authorization": basic_auth(*auth), **(headers or {})}
         body, kind = body_of(data, json)
         asked = _Asked(method.upper(), headers, body, kind, traceparent, monotonic())
-        service, path = self._place(url)
-        response = self._answered(service, target_of(path, params), asked)
+        if self._home is not None and params is None and is_target(url):
+            service, target = self._home, f"{self._prefix}{url}"
+        else:
+            service, path = self._place(url)
+            target = target_of(path, params)
+        response = self._answered(service, target, asked)
         for _ in range(_MOST_REDIRECTS if allow_redirects else 0):
             location = response.headers.get("Location") if response.status_code in _REDIRECTS else None
             onward = _within(service.base, response.url, location)
@@ -128,8 +150,6 @@ class HttpClient:
 
     def _place(self, url: str) -> tuple[_Service, str]:
         """The service that an URL leads to, and the path there. Raises ValueError."""
-        if self._home is not None and url.startswith("/"):
-            return self._home, f"{self._prefix}{url}"
         absolute = self.url_of(url)
         parts = urlsplit(absolute)
         base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -138,10 +158,12 @@ class HttpClient:
             if parts.scheme not in PORTS or not parts.hostname:
                 raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is no http:// or https:// address")
             origin = Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
-            lines = prepared({"Host": origin.authority, **_DEFAULTS, **self._headers})
+            own = self._authorization if f"{self.base_url}/".startswith(f"{base}/") else None
+            lines = prepared({"Host": origin.authority, "Authorization": own, **_DEFAULTS, **self._headers})
             service = self._services[base] = _Service(base, origin, lines)
-        if absolute is not url:
-            self._home, self._prefix = service, urlsplit(self.base_url).path
+        prefix = urlsplit(self.base_url).path
+        if absolute is not url and is_target(prefix or "/"):
+            self._home, self._prefix = service, prefix
         return service, f"{parts.path}?{parts.query}" if parts.query else parts.path
 
     def _answered(self, service: _Service, target: str, asked: _Asked) -> Response:

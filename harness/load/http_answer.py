@@ -85,7 +85,7 @@ class Answer:
     @property
     def body(self) -> bytes:
         """The body as it was sent: still encoded."""
-        return bytes(self._body)
+        return self._body if type(self._body) is bytes else bytes(self._body)
 
     def feed(self, data: bytes) -> None:
         """Take what was received next."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json as encoder
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-__all__ = ["body_of", "message", "prepared", "target_of"]
+__all__ = [
+    "basic_auth",
+    "body_of",
+    "is_target",
+    "message",
+    "prepared",
+    "refuse",
+    "target_of",
+    "without_account",
+]
 
 Fields = Mapping[str, str | int | None]
 """Header fields by name. One that is None is not sent, even where it is a default."""
 
+_encoded = encoder.JSONEncoder().encode
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 _UNSAFE = re.compile(r"[^!-~]")
@@ -20,6 +31,10 @@ _RESERVED = "!#$%&'()*+,/:;=?@[]~"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _KNOWN = _WITH_BODY | {"GET", "HEAD", "DELETE", "OPTIONS"}
+
+
+is_target = re.compile(r"/[!\"$-~]*").fullmatch
+"""Whether a path goes over the wire as it is."""
 
 
 def prepared(fields: Fields) -> dict[str, str]:
@@ -86,6 +101,42 @@ def target_of(path: str, params: Mapping[str, Any] | Iterable[tuple[str, Any]] |
     return quote(path, safe=_RESERVED) if _UNSAFE.search(path) else path
 
 
+def basic_auth(name: str | bytes, password: str | bytes) -> str:
+    """The field `Authorization` of an account with a password (RFC 7617)."""
+    given = (part.encode() if isinstance(part, str) else part for part in (name, password))
+    return f"Basic {b64encode(b':'.join(given)).decode()}"
+
+
+def without_account(url: str) -> tuple[str, str | None]:
+    """An URL without the name and password in it, and the field `Authorization` that they make, if any."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return plain, basic_auth(unquote(parts.username), unquote(parts.password or ""))
+
+
+def refuse(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for options that other clients take and that ask for something; it says what to do."""
+    for name, value in options.items():
+        if name not in _INSTEAD:
+            raise TypeError(f"{name}= is no option of a request")
+        if value is not None and value is not (name == "verify"):
+            raise TypeError(f"{name}= is not taken: {_INSTEAD[name]}")
+
+
+_INSTEAD = {
+    "cert": "the client shows no certificate of its own",
+    "cookies": "the client keeps those that the service sets; give others as headers={'Cookie': …}",
+    "files": "give the encoded body as data=, and its Content-Type in headers=",
+    "hooks": "look at the response that is returned",
+    "proxies": "requests go to the service directly",
+    "stream": "answers are read to their end, which is what is measured; FastHttpUser reads them in parts",
+    "timeout": "set `self.client.http.deadline_s`, which is for each request as a whole",
+    "verify": "set `insecure = True` in the class, for any certificate",
+}
+
+
 def body_of(data: Any, json: Any) -> tuple[bytes | None, str | None]:
     """The body, None for none, and its media type where the way it is given says so.
 
@@ -95,7 +146,7 @@ def body_of(data: Any, json: Any) -> tuple[bytes | None, str | None]:
     if json is not None:
         if data:
             raise TypeError("a request takes data= or json=, not both")
-        return encoder.dumps(json).encode(), _JSON
+        return _encoded(json).encode(), _JSON
     if data is None:
         return None, None
     if isinstance(data, str):

@@ -54,7 +54,7 @@ class PlainWire:
     def send(self, data: Any, deadline: float) -> int:
         """As `Wire` says."""
         try:
-            return int(self._wire.send(data))
+            return self._wire.send(data)  # type: ignore[no-any-return]
         except BlockingIOError:
             writable = self._hub.loop.io(self._wire.fileno(), _WRITE)
             try:
@@ -68,7 +68,7 @@ class PlainWire:
         while True:
             self._wait(self._readable, deadline)
             try:
-                return bytes(self._wire.recv(_CHUNK))
+                return self._wire.recv(_CHUNK)  # type: ignore[no-any-return]
             except BlockingIOError:
                 continue  # woken for nothing
 
@@ -78,7 +78,8 @@ class PlainWire:
         self._wire.close()
 
     def _wait(self, watcher: Any, deadline: float) -> None:
-        left(deadline)
+        if deadline <= monotonic():
+            raise TimeoutError("timed out")
         _watch.waits[watcher] = deadline
         if not _watch.goes_on:
             _watch.start()

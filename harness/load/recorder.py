@@ -35,6 +35,8 @@ from harness.load.messages import RunSettings, final_read_line
 __all__ = ["Batch", "Recorder", "recorder"]
 
 _OK = Outcome.OK
+_Booked = tuple[int, int, int, int, float, float, uuid.UUID, int]
+"""An operation as `pack_operation` takes it."""
 _OTHER = "other"
 _EVER = float("inf")
 _NAME_LENGTH = 200
@@ -123,7 +125,7 @@ class Recorder:
         self._samples = _Stream(worker, {"endpoints": self._endpoints, "causes": self._causes})
         self._operations = _Stream(worker, {"accounts": self._accounts})
         self._rows: list[float] = []  # of samples, as `pack_samples` takes them
-        self._booked: list[bytes] = []
+        self._booked: list[_Booked] = []
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
         self.websockets = Deliveries(worker, self.line)
@@ -311,17 +313,9 @@ class Recorder:
         """
         if self.settings is None:
             return
+        zero = self._zero
         self._booked.append(
-            pack_operation(
-                self._accounts[account],
-                kind,
-                outcome,
-                version,
-                max(invoked - self._zero, 0.0),
-                max(ended - self._zero, 0.0),
-                key,
-                shown,
-            )
+            (self._accounts[account], kind, outcome, version, invoked - zero, ended - zero, key, shown)
         )
 
     def logged_in(self) -> None:
@@ -368,7 +362,8 @@ class Recorder:
         if rows:
             blocks.append(("samples", self._samples.block(len(outcomes), pack_samples(rows))))
         if booked:
-            blocks.append(("operations", self._operations.block(len(booked), b"".join(booked))))
+            packed = b"".join([pack_operation(*one) for one in booked])
+            blocks.append(("operations", self._operations.block(len(booked), packed)))
         sent, self._taken_started = self.started - self._taken_started, self.started
         seconds, self._taken_at = now - self._taken_at, now
         lines, self._lines = self._lines, []

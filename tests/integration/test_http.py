@@ -478,6 +478,25 @@ def test_service_may_have_an_ipv6_address() -> None:
 # redirects and cookies
 
 
+def test_account_in_the_address_goes_to_that_service_alone() -> None:
+    heads: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        heads.append(request_of(connection))
+        connection.sendall(OK)
+
+    with server(listen) as (base, _), server(listen) as (other, _):
+        client = Client(base.replace("http://", "http://Aladdin:open%20sesame@") + "/api")
+        client.send("GET", "/a")
+        client.send("GET", "/b", auth=("test", "123£"))
+        client.send("GET", f"{other}/c")
+    assert client.base_url == f"{base}/api"
+    assert [head.split()[1] for head in heads] == [b"/api/a", b"/api/b", b"/c"]
+    assert b"Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n" in heads[0]
+    assert b"Authorization: Basic dGVzdDoxMjPCow==\r\n" in heads[1]
+    assert b"Authorization" not in heads[2]
+
+
 def test_redirect_is_an_answer_unless_it_is_asked_for() -> None:
     def lead(connection: socket.socket) -> None:
         while request := request_of(connection):

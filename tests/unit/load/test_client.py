@@ -122,6 +122,18 @@ def test_recorded_request_names_its_sample_and_its_user(wire: Wire) -> None:
     ]
 
 
+def test_requests_without_a_name_have_that_of_their_block(wire: Wire) -> None:
+    with wire.session.rename_request("outer"):
+        wire.session.get("/a")
+        with wire.session.rename_request("inner"):
+            wire.session.get("/b")
+            wire.session.get("/c", name="own")
+        wire.session.get("/d")
+    wire.session.get("/e")
+    names = [endpoint for endpoint, _, _ in wire.flights.sent_]
+    assert names == ["GET outer", "GET inner", "GET own", "GET outer", "GET /e"]
+
+
 def test_request_event_fires_once_with_latency_service_time_and_lag(wire: Wire) -> None:
     wire.session.due = 98.0
     wire.session.request("GET", "/documents/7", "/documents/{id}")

@@ -2,7 +2,16 @@ from typing import Any
 
 import pytest
 
-from harness.load.http_request import body_of, message, prepared, target_of
+from harness.load.http_request import (
+    basic_auth,
+    body_of,
+    is_target,
+    message,
+    prepared,
+    refuse,
+    target_of,
+    without_account,
+)
 
 
 def test_a_message_has_its_defaults_its_headers_and_its_body() -> None:
@@ -98,6 +107,64 @@ def test_a_traceparent_is_sent_unless_the_headers_have_one(
 )
 def test_a_target_is_a_path_with_its_query(path: str, params: Any, target: str) -> None:
     assert target_of(path, params) == target
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a?b=c&d=%20", "/~a!*'();:@&=+$,/?[]", "/a//b"])
+def test_a_path_that_needs_nothing_is_its_own_target(path: str) -> None:
+    assert is_target(path)
+    assert target_of(path) == path
+
+
+@pytest.mark.parametrize("path", ["", "a", "http://h/a", "/a b", "/ü", "/a#b", "/a\r\nX: y", "/a\n", "/\x7f"])
+def test_any_other_path_is_none(path: str) -> None:
+    assert not is_target(path)
+
+
+def test_a_name_and_a_password_are_basic_authentication() -> None:
+    """The examples of RFC 7617, §2 and §2.1."""
+    assert basic_auth("Aladdin", b"open sesame") == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert basic_auth("test", "123£") == "Basic dGVzdDoxMjPCow=="
+
+
+@pytest.mark.parametrize(
+    ("url", "plain", "authorization"),
+    [
+        ("http://h:1/a", "http://h:1/a", None),
+        ("http://Aladdin:open%20sesame@h:1/a", "http://h:1/a", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ("https://name@[::1]", "https://[::1]", "Basic bmFtZTo="),
+    ],
+)
+def test_an_url_is_parted_from_its_account(url: str, plain: str, authorization: str | None) -> None:
+    assert without_account(url) == (plain, authorization)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stream", True),
+        ("timeout", 5),
+        ("timeout", 0),
+        ("verify", False),
+        ("verify", "authorities.pem"),
+        ("files", {"a": b"b"}),
+        ("cert", "own.pem"),
+        ("cookies", {}),
+        ("hooks", {}),
+        ("proxies", {}),
+    ],
+)
+def test_what_other_clients_take_is_refused_by_name_with_what_to_do(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"^{name}= is not taken: .{{10}}"):
+        refuse({name: value})
+
+
+def test_what_asks_for_nothing_is_taken() -> None:
+    refuse({"stream": False, "timeout": None, "verify": True, "files": None})
+
+
+def test_an_option_that_nobody_knows_is_refused_whatever_its_value() -> None:
+    with pytest.raises(TypeError, match="jsn= is no option"):
+        refuse({"stream": False, "jsn": None})
 
 
 @pytest.mark.parametrize(
