@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 __all__ = ["LiveNumbers", "live_numbers", "points_of"]
 
 _POINTS = 20  # of each worker, a second: one in twenty is beyond the 95th percentile
@@ -27,8 +25,8 @@ def points_of(latencies: Sequence[float]) -> list[float]:
     """A few points of the distribution, each for an equal share of the latencies; all where they are few."""
     if len(latencies) <= _POINTS:
         return list(latencies)
-    shares = (np.arange(_POINTS) + 0.5) / _POINTS
-    return [round(float(point), 6) for point in np.quantile(latencies, shares)]
+    ordered, share = sorted(latencies), len(latencies) / _POINTS
+    return [round(ordered[int((number + 0.5) * share)], 6) for number in range(_POINTS)]
 
 
 def live_numbers(told: Iterable[Mapping[str, Any]], requests: int) -> LiveNumbers:
@@ -47,5 +45,9 @@ def live_numbers(told: Iterable[Mapping[str, Any]], requests: int) -> LiveNumber
 
 def _weighted_p95(points: Sequence[tuple[float, float]]) -> float:
     """The first point that 95 % of the weight is at or below."""
-    weights = np.cumsum([weight for _, weight in points])
-    return points[int(np.searchsorted(weights, 0.95 * weights[-1] - 1e-9))][0]
+    beyond = 0.05 * sum(weight for _, weight in points) + 1e-9
+    for point, weight in reversed(points):
+        beyond -= weight
+        if beyond < 0.0:
+            return point
+    return points[0][0]

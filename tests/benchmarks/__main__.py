@@ -22,7 +22,18 @@ from typing import Any
 from harness.run.machine import describe
 from tests.benchmarks.table import Line, Row, lines, show
 
-BENCHMARKS = ("http", "recorder", "costs", "websocket", "users", "ledger", "analysis", "startup", "fidelity")
+BENCHMARKS = (
+    "http",
+    "recorder",
+    "costs",
+    "websocket",
+    "users",
+    "ledger",
+    "intake",
+    "analysis",
+    "startup",
+    "fidelity",
+)
 PEERS = ("aiohttp", "requests", "uvloop", "websocket-client", "websockets")
 DEADLINE_S = 600.0
 PATIENCE_S = 20.0

@@ -78,6 +78,24 @@ def test_a_worker_that_dies_makes_the_verdict_say_so(
     assert 0.3 < load["lost_ratio"] <= 0.5  # half of the users, from early in the baseline on
 
 
+@pytest.mark.slow
+def test_four_workers_and_one_process_agree(runs: Runs) -> None:
+    """The same plan: the same verdict of each gate, and the same arrivals due in the baseline."""
+    found = []
+    for workers, flags in ((1, ()), (4, ("--processes", "4"))):
+        run = runs(*flags, *SHORT, *UNTIMED)
+        verdict, load = run.verdict, run.verdict["load"]
+        assert (load["workers"], load["workers_lost"], load["lost_ratio"]) == (workers, 0, 0.0)
+        assert load["started"] == load["finished"] + load["unfinished"]
+        baseline = next(phase for phase in verdict["phases"] if phase["name"] == "baseline")
+        gates = {(gate["name"], gate["expression"]): gate["status"] for gate in verdict["gates"]}
+        found.append((run.process.returncode, gates, baseline["requests"]))
+    (code, gates, due), (code_of_4, gates_of_4, due_of_4) = found
+    assert (code, gates) == (code_of_4, gates_of_4)
+    assert due_of_4 == pytest.approx(due, rel=0.05)
+    assert due == pytest.approx(120 * 7, rel=0.05)
+
+
 def test_a_refusal_leaves_no_process_behind(runs: Runs) -> None:
     run = runs.start("--processes", "2", "--gate", "p59 < 1s")
     assert run.wait(within_s=30) == 2, run.output

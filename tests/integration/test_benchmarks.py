@@ -15,7 +15,7 @@ from tests.benchmarks.__main__ import BENCHMARKS
 pytestmark = pytest.mark.integration
 
 
-LONG = {"fidelity", "startup", "users"}
+LONG = {"fidelity", "intake", "startup", "users"}
 """Those whose smallest size is whole runs, or many processes."""
 
 

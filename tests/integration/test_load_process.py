@@ -11,9 +11,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -35,6 +37,8 @@ LOCUSTFILE = '''
 from locust import HttpUser, User, constant_pacing, events, task
 
 import gevent
+import os
+import signal
 from pathlib import Path
 
 from harness.clock import monotonic, utc_now
@@ -128,6 +132,15 @@ class Run:
         self.end()
         self.runner.quit()
 
+    def interrupted(self):
+        """As the harness takes it: the run ends in order, and what has no run ends as Locust ends it."""
+        if self.directory is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+        self.end()
+        self.runner.quit()
+
     def end(self, **_):
         directory, self.directory = self.directory, None
         if directory is None:
@@ -147,6 +160,7 @@ def on_init(environment, **_):
     control = hooks.install(environment)
     if control is not None:
         environment.run = Run(environment, control)
+        gevent.signal_handler(signal.SIGINT, environment.run.interrupted)
 
 
 @events.quitting.add_listener
@@ -253,10 +267,10 @@ def output_of(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def forked() -> tuple[str, ...]:
-    """The arguments of a master with two workers of its own."""
+def forked(workers: int = 2) -> tuple[str, ...]:
+    """The arguments of a master with workers of its own."""
     port = free_port()
-    return ("--processes", "2", "--master-port", port, "--master-bind-port", port)
+    return ("--processes", str(workers), "--master-port", port, "--master-bind-port", port)
 
 
 def free_port() -> str:
@@ -371,6 +385,31 @@ def test_a_worker_with_another_locustfile_is_refused(load: Load) -> None:
     assert "its locustfile has another Plain. Start every process with the same locustfile" in output
     output_of(worker)
     assert _App.hits == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("workers", [0, 4], ids=["one process", "four workers"])
+def test_stopped_at_any_moment_every_request_is_accounted_for(load: Load, workers: int, seed: int) -> None:
+    """Started = finished + counted in flight, whether all processes are told to stop or the first alone."""
+    random = Random(seed)
+    load.write(lasts=60, slow=random.randrange(2), drain=random.choice([0.2, 1.0]))
+    process = load.start(*(forked(workers) if workers else ()))
+    load.wait_for(lambda record: len(of_kind(record, Kind.WORKER_JOINED)) == max(workers, 1), within=60)
+    time.sleep(random.uniform(0.0, 3.0))
+    stop = random.choice([os.killpg, os.kill])
+    stop(process.pid, signal.SIGINT)
+    output = output_of(process)
+    record = load.record()
+    finals = of_kind(record, Kind.WORKER_FINAL)
+    started, finished, unfinished = (
+        sum(final.data[key] for final in finals) for key in ("started", "finished", "unfinished")
+    )
+    assert record.missing == (), output
+    assert len(finals) == max(workers, 1)
+    assert started == finished + unfinished == len(record.samples)
+    assert int((record.samples.outcome == Outcome.UNFINISHED).sum()) == unfinished
+    assert finished <= _App.hits <= started
 
 
 def test_a_killed_worker_is_named(load: Load) -> None:
