@@ -26,6 +26,7 @@ import locust.stats
 from locust import events
 from locust.env import Environment
 from locust.event import EventHook
+from locust.runners import LocalRunner
 
 import harness.load.isolation  # noqa: F401 - it registers what it does
 from harness.clock import Sleep
@@ -43,6 +44,7 @@ from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registratio
 from harness.load.collector import LoadControl
 from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
+from harness.load.descriptors import check_descriptors, needed
 from harness.load.host import service_of
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
@@ -260,6 +262,8 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
             return
         plan = _checked_plan(environment, _plan_file or NO_FILE)
         strip_secrets(options)
+        if isinstance(environment.runner, LocalRunner):  # else the workers check, each its own
+            check_descriptors(needed(plan.users, plan.in_flight, plan.websocket))
         if options.dry_run:
             sys.stdout.write(plan.text() + "\n")
             raise SystemExit(0)
