@@ -171,10 +171,9 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         """Start one more session of this account, which takes its turns from `turns`."""
         other = type(self)(self.environment)
         other._first, other._turns = self, turns
-        other.start(valve.sessions)
+        other.start(valve.sessions).link(other._leave)
 
     def _join_beside(self, first: MigrationUser) -> None:
-        gevent.getcurrent().link(self._leave)
         self.run_settings, self.account, self.account_login = (
             first.run_settings,
             first.account,

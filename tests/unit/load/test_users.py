@@ -7,7 +7,7 @@ import gevent
 import pytest
 from locust import constant, task
 from locust.env import Environment
-from locust.exception import RescheduleTask
+from locust.exception import RescheduleTask, StopUser
 from locust.user.task import DefaultTaskSet
 
 from harness.clock import monotonic
@@ -18,12 +18,14 @@ from harness.core.pacing import Closed, Rates, Schedule
 from harness.core.record import Total
 from harness.errors import SetupError
 from harness.load import users
+from harness.load.arrivals import arrivals
 from harness.load.auth import Auth, Credentials, LoginError
 from harness.load.deliveries import Deliveries
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.totals import Totals
 from harness.load.users import MigrationUser, _DeclaredTask
+from harness.load.valve import valve
 from tests.unit.load.test_client import Answer
 
 SETTINGS = RunSettings("run-1", "run-1", 1, 30, 80.0, 0, 1, 1000)
@@ -116,6 +118,11 @@ class _Person(MigrationUser):
     documents = Resource("/documents", create={"id": new_id, "title": canary})
 
 
+class _Broken(_Person):
+    def on_start(self) -> None:
+        raise StopUser
+
+
 class _Pausing(_Person):
     wait_time = constant(0)
 
@@ -161,6 +168,33 @@ def test_what_an_answer_left_due_ends_with_its_task(desk: Desk) -> None:
 def test_a_user_that_left_out_the_start_is_told_so(desk: Desk) -> None:
     with pytest.raises(SetupError, match=r"super\(\).on_start\(\)"):
         desk.user.wait_time()
+
+
+def test_a_further_session_is_the_same_account_with_a_connection_and_records_of_its_own(desk: Desk) -> None:
+    desk.user.open_session(turns := Schedule(Rates.start(0.0, 0.0), users=1, start=0.0, phase=0.5))
+    (greenlet,) = valve.sessions
+    other = greenlet.args[0]
+    gevent.sleep(0)
+    try:
+        assert (other.account, other.account_login) == (desk.user.account, desk.user.account_login)
+        assert other.client is not desk.user.client
+        assert other.documents is not desk.user.documents
+        assert other._turns is turns
+    finally:
+        greenlet.kill()
+        gevent.sleep(0)  # those linked to it are told
+
+
+def test_a_session_that_cannot_start_makes_room_for_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[object] = []
+    monkeypatch.setattr(arrivals, "leave", left.append)
+    turns = Closed(1.0, 0.0)
+    _Broken(Environment(user_classes=[_Broken])).open_session(turns)
+    assert valve.sessions.join(5)
+    gevent.sleep(0)
+    assert left == [turns]
 
 
 def test_host_may_end_in_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
