@@ -37,7 +37,7 @@ class Leftovers:
     def of(self, run_id: str) -> list[str]:
         """The names of what is there of that run, and of every volume that was not there at first."""
         filters = {"label": f"{LABEL}={run_id}"}
-        found = self._client.containers.list(all=True, filters=filters)
+        found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
         found += self._client.networks.list(filters=filters)
         return sorted([thing.name for thing in found] + list(self._all_volumes() - self._volumes))
 

@@ -100,10 +100,10 @@ class Engine:
 
     def _remove(self, filters: Mapping[str, str], dead: bool) -> list[str]:
         """Containers before networks: a network in use cannot be removed."""
-        found = [(c, c.labels) for c in self._client.containers.list(all=True, filters=filters, sparse=False)]
         removed = []
-        for container, labels in found:
-            if not (dead and lives(labels[OWNER])):
+        # The SDK looks at one after the other; another run may end and remove its own meanwhile.
+        for container in self._client.containers.list(all=True, filters=filters, ignore_removed=True):
+            if not (dead and lives(container.labels[OWNER])):
                 with _gone_already():
                     container.remove(force=True, v=True)
                 removed.append(str(container.name))
