@@ -1,10 +1,15 @@
 """Options, markers and the list of fixture plug-ins; nothing else."""
 
 import os
+import sys
 
 # Locust patches the standard library at import; the tests' own process stays unpatched, and a real Locust
 # always runs in a process of its own.
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+
+# Tests start several hundred processes, and each would compile the harness anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest_plugins: list[str] = [
     "pytester",
