@@ -1,5 +1,5 @@
 """Shares the machine between test workers: a test marked `quiet` has it to itself, and each worker its own
-port for Locust's masters.
+port for Locust's masters. What takes longest begins first.
 
 The marked ones judge latencies of a real run, which another test's work would spoil.
 """
@@ -9,22 +9,76 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _share_of_the_machine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        yield
-        return
-    alone = request.node.get_closest_marker("quiet") is not None
-    with (tmp_path_factory.getbasetemp().parent / "machine").open("a") as lock:  # above the workers' own
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        yield
+class Machine:
+    """What each worker takes a share of, or all of it, to run a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._door, self._room = (os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("door", "room"))
+        self._alone = False
+
+    def enter(self, alone: bool) -> None:
+        """Wait for a share, or for all of it; who has all of it already keeps it.
+
+        Who waits holds the door, so that no others' shares keep one from ever having all of it.
+        """
+        if alone and self._alone:
+            return
+        fcntl.flock(self._door, fcntl.LOCK_EX)
+        fcntl.flock(self._room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(self._door, fcntl.LOCK_UN)
+        self._alone = alone
+
+    def leave(self) -> None:
+        """Give back what was taken."""
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+        self._alone = False
+
+
+MACHINE = pytest.StashKey[Machine]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _on_a_worker():
+        config.stash[MACHINE] = Machine(Path(config.getoption("basetemp")).parent)  # above the workers' own
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Around a whole test with its fixtures, and outside its timeout. From one quiet test to the next the
+    machine is kept: another's long test in between would be waited for.
+    """
+    machine = item.config.stash.get(MACHINE, None)
+    if machine is None:
+        return (yield)
+    machine.enter(alone=_is_quiet(item))
+    try:
+        return (yield)
+    finally:
+        if not (_is_quiet(item) and nextitem is not None and _is_quiet(nextitem)):
+            machine.leave()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first, so that no worker is left alone with them at the end."""
+    if _on_a_worker():
+        items.sort(key=lambda item: ("e2e" not in item.keywords, "unit" in item.path.parts))
+
+
+def _is_quiet(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quiet") is not None
+
+
+def _on_a_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session", autouse=True)

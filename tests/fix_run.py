@@ -22,6 +22,15 @@ SHORT = (
 )
 """Flags of the shortest run whose windows still hold enough samples to judge."""
 
+LIGHT = ("--target-rate", "60", "--rows", "5000")
+"""Flags of a load that a busy machine serves beside other tests."""
+
+BRIEF = (
+    *("--warmup-time", "1s", "--baseline-time", "6s", "--recover-time", "6s", "--probe-time", "1s"),
+    *LIGHT,
+)
+"""Flags of the shortest run of which nothing is judged by time; half the work of a `SHORT` one."""
+
 UNTIMED = tuple(
     flag
     for gate in ("throughput", "latency", "stall", "recovery", "ws_delivery", "ws_status", "generator")

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness.target.faults import FAULTS
-from tests.fix_run import UNTIMED, Run, Runs
+from tests.fix_run import BRIEF, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
@@ -27,11 +27,6 @@ BROKEN = {
 
 JUDGED = (*BROKEN.values(), "unexpected_writes", "continuity", "migration", "catalog", "deadlocks")
 """Gates that no busy machine turns red."""
-
-BRIEF = (
-    *("--warmup-time", "1s", "--baseline-time", "6s", "--recover-time", "6s", "--probe-time", "1s"),
-    *("--target-rate", "60", "--rows", "5000"),
-)
 
 AT_ONCE = 3
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.clock import wait_until
 from harness.store import read_record
-from tests.fix_run import LOCUSTFILE, SHORT, UNTIMED, Runs, without_test_settings
+from tests.fix_run import BRIEF, LOCUSTFILE, SHORT, UNTIMED, Runs, without_test_settings
 from tests.fix_target import PASSWORD
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -46,7 +46,7 @@ def test_two_processes_of_one_machine(runs: Runs) -> None:
     accounts = runs.root / "accounts.csv"
     names = [f"account-{number:04}" for number in range(101, 141)]
     accounts.write_text("username,password\n" + "".join(f"{name},{PASSWORD}\n" for name in names))
-    run = runs.start("--processes", "2", "--accounts", str(accounts), *SHORT, *UNTIMED)
+    run = runs.start("--processes", "2", "--accounts", str(accounts), *BRIEF, *UNTIMED)
     assert wait_until(lambda: "baseline" in run.phases(), within=60)
     children = psutil.Process(run.process.pid).children(recursive=True)
     run.wait()

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fix_run import SHORT, UNTIMED, Run
+from tests.fix_run import BRIEF, UNTIMED, Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-KILLED = ("--drill", "kill-migrator", *SHORT, *UNTIMED)
-EACH = ("--drill", "kill-migrator@each", "--upgrade", "safe1", *SHORT, "--rows", "2000", *UNTIMED)
+KILLED = ("--drill", "kill-migrator", *BRIEF, "--rows", "30000", *UNTIMED)
+EACH = ("--drill", "kill-migrator@each", "--upgrade", "safe1", *BRIEF, "--rows", "2000", *UNTIMED)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
-from tests.fix_run import SHORT, Run, Runs
+from tests.fix_run import BRIEF, LIGHT, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-LONG_PHASES = ("--warmup-time", "2s", "--baseline-time", "60s", "--rows", "20000")
+LONG_PHASES = ("--warmup-time", "2s", "--baseline-time", "60s", *LIGHT)
 FAULTS = Path(__file__).parent.parent / "migrations"
 
 
@@ -49,7 +49,7 @@ def test_a_signal_in_the_baseline_ends_the_run_with_a_verdict(runs: Runs, number
 
 
 def test_ctrl_c_in_the_migration_stops_it(runs: Runs) -> None:
-    run = runs.start(*SHORT[:-1], "150000")
+    run = runs.start(*BRIEF[:-1], "150000")
     _in_phase(run, "migrate")
     children = _started(run)
     os.kill(run.process.pid, signal.SIGINT)
@@ -84,7 +84,7 @@ def test_a_service_that_dies_ends_the_run_and_is_named(runs: Runs, what: str) ->
 
 def test_a_migration_that_raises_fails_the_run_and_names_the_statement(runs: Runs) -> None:
     run = runs(
-        *SHORT, "--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "failing"
+        *BRIEF, "--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "failing"
     )
     assert run.process.returncode == 1, run.output
     assert run.gate("migration")["status"] == "fail"
@@ -96,7 +96,7 @@ def test_a_migration_that_raises_fails_the_run_and_names_the_statement(runs: Run
 
 def test_a_migration_that_hangs_is_stopped_at_its_deadline(runs: Runs) -> None:
     run = runs(
-        *SHORT,
+        *BRIEF,
         *("--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "hanging"),
         *("--migration-deadline", "4s"),
     )
@@ -116,6 +116,6 @@ def test_no_answer_at_all_is_inconclusive(runs: Runs, tmp_path: Path) -> None:
         "    def nothing(self):\n"
         "        return None\n"
     )
-    run = runs("-f", str(silent), "--placebo", *SHORT)
+    run = runs("-f", str(silent), "--placebo", *BRIEF)
     assert run.process.returncode == 4, run.output
     assert run.verdict["status"] == "inconclusive"

@@ -17,7 +17,7 @@ from harness.db.binaries import find_binaries
 from harness.db.url import DatabaseUrl
 from harness.run.services import REFERENCE_ALEMBIC, Services, start_demo
 from harness.store import RunDirectory
-from tests.fix_run import SHORT, UNTIMED, Run, Runs
+from tests.fix_run import BRIEF, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
@@ -54,7 +54,7 @@ def test_an_own_service_is_judged_and_left_running(runs: Runs, own: Services) ->
         *("--host", own.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", "safe@head"),
         *("--allow-database", "shop", "--prepare", f"{sys.executable} {prepare}"),
         *("--migration-command", f"sh -c '{command}'", "--migration-env", "MUL_TARGET_DATABASE_URL"),
-        *("--expect-from", "v1", *SHORT[:-2], *UNTIMED),
+        *("--expect-from", "v1", *BRIEF[:-2], *UNTIMED),
         environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
     )
     assert run.process.returncode == 0, run.output
@@ -100,7 +100,7 @@ def test_two_migrations_run_one_after_the_other_from_a_dump(runs: Runs, own: Ser
     plan.write_text(TWO_MIGRATIONS.format(shop=REFERENCE_ALEMBIC, billing=SAFE))
     urls = {"MUL_DATABASE_URL": own.database_url, "BILLING_DATABASE_URL": billing}
     run = runs(
-        *("--host", own.host, "--from-dump", str(dump), "--recreate-database", *SHORT[:-2]),
+        *("--host", own.host, "--from-dump", str(dump), "--recreate-database", *BRIEF[:-2]),
         *("--probe-time", "0s", *UNTIMED),
         environment={**own.environment, **urls, "TEST_DATABASE_URL": DatabaseUrl.parse(billing).sqlalchemy()},
     )

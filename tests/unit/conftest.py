@@ -1,4 +1,4 @@
-"""How hypothesis tries examples in all unit tests: `HYPOTHESIS_PROFILE=thorough pytest tests/unit` tries many."""
+"""How hypothesis tries examples in all unit tests; `HYPOTHESIS_PROFILE=thorough` tries many."""
 
 import os
 
