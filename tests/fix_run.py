@@ -22,14 +22,14 @@ SHORT = (
 )
 """Flags of the shortest run whose windows still hold enough samples to judge."""
 
-LIGHT = ("--target-rate", "60", "--rows", "5000")
+LIGHT = ("--target-rate", "80", "--rows", "5000")
 """Flags of a load that a busy machine serves beside other tests."""
 
 BRIEF = (
-    *("--warmup-time", "1s", "--baseline-time", "6s", "--recover-time", "6s", "--probe-time", "1s"),
+    *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "6s", "--probe-time", "1s"),
     *LIGHT,
 )
-"""Flags of the shortest run of which nothing is judged by time; half the work of a `SHORT` one."""
+"""Flags of a run of which nothing is judged by time: less work than a `SHORT` one."""
 
 UNTIMED = tuple(
     flag
