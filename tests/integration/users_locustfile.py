@@ -38,7 +38,7 @@ PEOPLE: list[MigrationUser] = []
 
 class Person(MigrationUser):
     auth = PasswordGrant("/token", refresh="/token/refresh", scope="read write")
-    stream = Stream("/ws", record="document")
+    stream = Stream("/ws", record="document", ends_with_token=True)
     foreign_read_ratio = 0.2
     wallets = Totals("/wallets", amount="balance")
     documents = Resource(
