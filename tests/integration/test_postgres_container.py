@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from harness.clock import wait_until
+from harness.core.backend import POSTGRES_VERSIONS
 from harness.db.local_server import SETTINGS
 from harness.errors import SetupError
 from harness.run.docker_engine import LABEL, Engine
@@ -26,10 +27,20 @@ pytestmark = [pytest.mark.docker, pytest.mark.integration]
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from harness.run.postgres_container import ContainerServer
-ContainerServer.start(sys.argv[1], run_id=sys.argv[2], log=Path(sys.argv[3]))
-os.kill(os.getpid(), signal.SIGKILL)
+from harness.run import docker_engine, postgres_container
+
+image, run_id, log, kind, step = sys.argv[1:]
+kind = getattr(docker_engine, kind, None) or getattr(postgres_container, kind)
+act = getattr(kind, step)
+
+def die_after(*given, **named):
+    act(*given, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(kind, step, die_after)
+postgres_container.ContainerServer.start(image, run_id=run_id, log=Path(log)).settle()
 """
+"""A run that is killed right after one step: a method of a class."""
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +132,29 @@ def test_nothing_is_left_of_it(postgres_image: str, tmp_path: Path, leftovers: L
     server.stop()  # does nothing
 
 
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [("Engine.network", 1), ("Engine.container", 3), ("Container.start", 3), ("ContainerServer.settle", 3)],
+)
 def test_what_a_killed_run_left_is_removed_at_the_next_start_and_a_living_ones_is_not(
-    postgres_image: str, server: ContainerServer, tmp_path: Path, leftovers: Leftovers
+    step: str, left: int, postgres_image: str, server: ContainerServer, tmp_path: Path, leftovers: Leftovers
 ) -> None:
     command = [sys.executable, "-c", DIES, postgres_image, "killed", str(tmp_path / "killed.log")]
-    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
-    assert len(leftovers.of("killed")) == 3
+    assert subprocess.run([*command, *step.split(".")], timeout=120).returncode == -signal.SIGKILL
+    assert len(leftovers.of("killed")) == left
     with ContainerServer.start(postgres_image, run_id="next", log=tmp_path / "next.log"):
         assert not [name for name in leftovers.of("killed") if "killed" in name]
     assert leftovers.of("killed") == []
     assert server.answers()
+
+
+@pytest.mark.parametrize("major", POSTGRES_VERSIONS)
+def test_every_supported_version(major: str, engine: Any, tmp_path: Path, leftovers: Leftovers) -> None:
+    image = stand_ins.postgres(engine, major)
+    with ContainerServer.start(image, run_id="version", log=tmp_path / "postgres.log") as server:
+        assert int(ask(server, "SHOW server_version_num")) // 10000 == int(major)
+        server.settle()
+    assert leftovers.of("version") == []
 
 
 def test_kept_it_runs_on_after_its_process_and_the_command_opens_it(
