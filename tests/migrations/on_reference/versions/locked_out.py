@@ -10,8 +10,9 @@ down_revision = "v1"
 
 
 def upgrade() -> None:
-    op.execute("UPDATE accounts SET password_hash = 'md5' || md5(name)")
+    # The table's lock first: asked for once rows are locked, it deadlocks with a client that waits for one.
     op.execute("ALTER TABLE accounts ADD CONSTRAINT hashed CHECK (password_hash <> '') NOT VALID")
+    op.execute("UPDATE accounts SET password_hash = 'md5' || md5(name)")
 
 
 def downgrade() -> None:
