@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import cache
 from random import Random
 
@@ -232,17 +232,40 @@ class Subscription:
         return self._stream.greeting is not None
 
     def settle(self) -> None:
-        """Ask a second connection for the last number, and see whether the first has brought it, or does."""
-        last = self._last_number() if self in _open.values() else None
-        until = monotonic() + _SETTLE_WITHIN_S
-        while last is not None and self._is_behind(last) and monotonic() < until:
-            gevent.sleep(0.02)
-        if last is None or self._numbers.last is None or self not in _open.values():
+        """Ask a second connection for the last number, and see whether the first has brought it, or does.
+
+        A first one that ended with the load, as one does with its token, is made anew for what is missing.
+        """
+        last = self._last_number()
+        if last is None or self._numbers.last is None:
             recorder.websockets.count.unsettled += 1
             return
+        with self._connected_again() if self._is_behind(last) else nullcontext():
+            until = monotonic() + _SETTLE_WITHIN_S
+            while self._is_behind(last) and monotonic() < until:
+                gevent.sleep(0.02)
+            if self._is_behind(last) and self not in _open.values():
+                recorder.websockets.count.unsettled += 1
+                return
         self._numbers.end(last)
         recorder.websockets.count.missed += self._numbers.give_up()
         recorder.websockets.count.settled += 1
+
+    @contextmanager
+    def _connected_again(self) -> Iterator[None]:
+        """See to a connection that resumes, unless there is one or the service cannot resume."""
+        if self in _open.values() or self._stream.resume is None:
+            yield
+            return
+        again = gevent.spawn(self._come_back)
+        try:
+            yield
+        finally:
+            again.kill()
+
+    def _come_back(self) -> None:
+        with suppress(Refused, LoginError):
+            self._live(self._connect(self._numbers.last, self._login.session.unrecorded, _SETTLE_WITHIN_S))
 
     def _is_behind(self, last: int) -> bool:
         return self._numbers.last is None or self._numbers.last < last

@@ -482,8 +482,9 @@ def test_account_in_the_address_goes_to_that_service_alone() -> None:
     heads: list[bytes] = []
 
     def listen(connection: socket.socket) -> None:
-        heads.append(request_of(connection))
-        connection.sendall(OK)
+        while request := request_of(connection):
+            heads.append(request)
+            connection.sendall(OK)
 
     with server(listen) as (base, _), server(listen) as (other, _):
         client = Client(base.replace("http://", "http://Aladdin:open%20sesame@") + "/api")
