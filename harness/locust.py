@@ -276,7 +276,6 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
             web.install(environment, _composition.status, _composition.report)
         if _composition.automatic:
             _composition.prepare(partial(interruption.sleep, of=gevent.sleep))
-        interruption.check()
     _install_signals(_composition)
     environment.events.quitting.add_listener(_on_quitting_early)
     _have_the_last_word(environment.events.quitting)

@@ -27,10 +27,11 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Have SIGINT and SIGTERM interrupt, for as long as this lasts. Main thread only."""
+        """Have SIGINT and SIGTERM interrupt, for as long as this lasts, or at its end. Main thread only."""
         previous = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
         try:
             yield
+            self.check()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -38,6 +39,7 @@ class Interruption:
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has asked for it, unless something is being undone already."""
         if self.asked and sys.exception() is None:
+            self.asked = False
             raise KeyboardInterrupt
 
     def sleep(self, seconds: float, of: Sleep) -> None:

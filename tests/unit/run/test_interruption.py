@@ -57,6 +57,12 @@ def test_one_that_python_drops_interrupts_the_next_step(number: signal.Signals, 
     assert slept == [0.5]
 
 
+def test_one_that_python_drops_in_the_last_step_interrupts_at_the_end(dropped: list[Any]) -> None:
+    with pytest.raises(KeyboardInterrupt), Interruption().watching():
+        Forgotten(signal.SIGTERM)
+    assert dropped == [KeyboardInterrupt]
+
+
 def test_what_is_undone_is_not_interrupted_again(dropped: list[Any]) -> None:
     undone: list[float] = []
     interruption = Interruption()
