@@ -41,7 +41,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_interrupts_where_it_arrives(number: signal.Signals) -> None:
     interruption = Interruption()
-    with interruption.watching(), pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), interruption.watching():
         signal.raise_signal(number)
 
 
