@@ -39,10 +39,11 @@ from harness.load.auth import Credentials, LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
 from harness.load.client import MeasuredSession
 from harness.load.signer import Signer
+from harness.load.stream_connection import open_stream
 from harness.load.token_auth import BearerAuth
 from harness.load.token_probes import Outliving
 from harness.load.valve import valve
-from harness.load.websocket import Refused, WebSocket, WebSocketEnded, connect
+from harness.load.websocket import Refused, WebSocket, WebSocketEnded
 
 __all__ = ["Listener", "open_for_later", "opened", "probe_stream"]
 
@@ -77,18 +78,15 @@ class Listener:
         self.ended_at: float | None = None
         """When the connection ended, None while it is open."""
         self._connection: WebSocket | None = None
-        headers = credentials.headers_for("GET")
-        token = headers.get("Authorization", "").removeprefix("Bearer ")
         try:
-            self._connection = connect(
-                f"ws{session.base_url.removeprefix('http')}{stream.target(None, token)}",
-                {"Origin": session.base_url, **headers},
-                subprotocol=stream.subprotocol,
+            self._connection = open_stream(
+                stream,
+                session.base_url,
+                name,
+                credentials,
                 within_s=_CONNECTED_WITHIN_S,
                 verified=session.verified,
             )
-            for words in stream.first_words(name, token):
-                self._connection.say(words)
         except Refused as refused:
             self.refused, self.status, self.ended_at = refused.cause, refused.status, monotonic()
         except WebSocketEnded:

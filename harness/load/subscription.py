@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, suppress
 from functools import cache
 from random import Random
 
@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Pool
 
-from harness.clock import monotonic
+from harness.clock import monotonic, wait_until
 from harness.core.bodies import ShapeError
 from harness.core.canary import foreign, told
 from harness.core.numbering import Arrival, Numbering
@@ -26,8 +26,9 @@ from harness.core.stream import Message, Stream
 from harness.load.auth import Login, LoginError, Send
 from harness.load.hooks import on_drop, on_final_read
 from harness.load.recorder import recorder
+from harness.load.stream_connection import open_stream
 from harness.load.valve import valve
-from harness.load.websocket import CONNECT_WITHIN_S, Refused, WebSocket, WebSocketEnded, connect
+from harness.load.websocket import CONNECT_WITHIN_S, Refused, WebSocket, WebSocketEnded
 
 __all__ = ["Subscription", "drop_connections"]
 
@@ -53,8 +54,7 @@ class Subscription:
     """One account's stream of changes. `run` goes on until its greenlet is killed or the valve is closed."""
 
     def __init__(self, host: str, stream: Stream, login: Login, random: Random) -> None:
-        self._origin = host
-        self._base = f"ws{host.removeprefix('http')}"
+        self._host = host
         self._stream = stream
         self._login = login
         self._account = login.account.name
@@ -89,7 +89,7 @@ class Subscription:
                 cause = str(error) if isinstance(error, Refused) else f"no login: {error.cause}"
                 recorder.websockets.refused(cause)
                 if self._number == 0:
-                    _warn(f"{self._base}{self._stream.path}", cause)
+                    _warn(f"ws{self._host.removeprefix('http')}{self._stream.path}", cause)
             else:
                 self._live(connection)
             self._pause()
@@ -100,28 +100,23 @@ class Subscription:
 
     def _connect(self, last: int | None, send: Send, within_s: float = CONNECT_WITHIN_S) -> WebSocket:
         """A connection on which all is said that the service wants to hear."""
-        stream, credentials = self._stream, self._login.credentials(send)
-        own = credentials.headers_for("GET")
-        token = own.get("Authorization", "").removeprefix("Bearer ")
+        credentials, session = self._login.credentials(send), self._login.session
         try:
-            connection = connect(
-                f"{self._base}{stream.target(last, token)}",
-                {"Origin": self._origin, **own},
-                subprotocol=stream.subprotocol,
+            return open_stream(
+                self._stream,
+                self._host,
+                self._account,
+                credentials,
+                last=last,
                 within_s=within_s,
-                verified=self._login.session.verified,
+                verified=session.verified,
             )
         except Refused as refused:
             if refused.status in self._login.auth.refusals:
                 self._login.refused(credentials)
             raise
-        try:
-            for words in stream.first_words(self._account, token):
-                connection.say(words)
         except WebSocketEnded as end:
-            connection.close()
             raise Refused(end.cause) from end
-        return connection
 
     def _live(self, connection: WebSocket) -> None:
         """Receive until the connection ends, however it does."""
@@ -237,38 +232,36 @@ class Subscription:
         A first one that ended with the load, as one does with its token, is made anew for what is missing.
         """
         last = self._last_number()
-        if last is None or self._numbers.last is None:
+        if last is None or self._numbers.last is None or not self._brings(last):
             recorder.websockets.count.unsettled += 1
             return
-        with self._connected_again() if self._is_behind(last) else nullcontext():
-            until = monotonic() + _SETTLE_WITHIN_S
-            while self._is_behind(last) and monotonic() < until:
-                gevent.sleep(0.02)
-            if self._is_behind(last) and self not in _open.values():
-                recorder.websockets.count.unsettled += 1
-                return
         self._numbers.end(last)
         recorder.websockets.count.missed += self._numbers.give_up()
         recorder.websockets.count.settled += 1
 
-    @contextmanager
-    def _connected_again(self) -> Iterator[None]:
-        """See to a connection that resumes, unless there is one or the service cannot resume."""
-        if self in _open.values() or self._stream.resume is None:
-            yield
-            return
-        again = gevent.spawn(self._come_back)
+    def _brings(self, last: int) -> bool:
+        """Wait for the change of that number; False where it is missing and no connection could bring it."""
+
+        def came() -> bool:
+            return self._numbers.last is not None and self._numbers.last >= last
+
+        again = gevent.spawn(self._come_back) if not came() and not self._is_open else None
         try:
-            yield
+            return wait_until(came, _SETTLE_WITHIN_S, gevent.sleep) or self._is_open
         finally:
-            again.kill()
+            if again is not None:
+                again.kill()
 
     def _come_back(self) -> None:
-        with suppress(Refused, LoginError):
-            self._live(self._connect(self._numbers.last, self._login.session.unrecorded, _SETTLE_WITHIN_S))
+        """Resume on a connection of its own, where the service can."""
+        if self._stream.resume is not None:
+            with suppress(Refused, LoginError):
+                send = self._login.session.unrecorded
+                self._live(self._connect(self._numbers.last, send, _SETTLE_WITHIN_S))
 
-    def _is_behind(self, last: int) -> bool:
-        return self._numbers.last is None or self._numbers.last < last
+    @property
+    def _is_open(self) -> bool:
+        return self in _open.values()
 
     def _last_number(self) -> int | None:
         """The number of the account's latest change, None where the service does not tell it."""

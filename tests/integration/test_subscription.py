@@ -389,23 +389,9 @@ def test_a_service_that_does_not_tell_its_last_number_leaves_it_unsettled(theatr
     assert (theatre.sum("settled"), theatre.sum("unsettled"), theatre.sum("missed")) == (0, 1, 0)
 
 
-@pytest.mark.parametrize("last", [2, 4])
-def test_a_connection_that_ended_with_the_load_is_settled_all_the_same(theatre: Theatre, last: int) -> None:
-    def first(connection: socket.socket) -> None:
-        accept(connection, told(welcome(0)), told(change(1)), told(change(2)))
-        connection.sendall(close_frame(4401))
-        until_gone(connection)
-
-    def asked(connection: socket.socket) -> None:
-        accept(connection, told(welcome(last)))
-        until_gone(connection)
-
-    def again(connection: socket.socket) -> None:
-        theatre._note(accept(connection))
-        connection.sendall(b"".join(map(told, (welcome(last), change(3), change(4)))))
-        until_gone(connection)
-
-    with on_stage(first, asked, *([again] if last > 2 else [])) as stage:
+def settled_after_the_end(theatre: Theatre, *scenes: Callable[[Any], None]) -> None:
+    """Settle a subscription whose connection, the first of the scenes, ended with the load."""
+    with on_stage(*scenes) as stage:
         one = Subscription(stage.host, OURS, Numbered(), Random(1))
         running = gevent.spawn(one.run)
         assert one.subscribed.wait(WITHIN_S)
@@ -413,9 +399,17 @@ def test_a_connection_that_ended_with_the_load_is_settled_all_the_same(theatre: 
         running.join(WITHIN_S)
         assert list(subscription._settle_all()) == []
     theatre.take()
+
+
+@pytest.mark.parametrize("last", [2, 4])
+def test_a_connection_that_ended_with_the_load_is_settled_all_the_same(theatre: Theatre, last: int) -> None:
+    first = theatre.scene(welcome(0), change(1), change(2), end=close_frame(4401))
+    asked = theatre.scene(welcome(last), end=b"")
+    again = theatre.scene(welcome(last), change(3), change(4), end=b"")
+    settled_after_the_end(theatre, first, asked, *([again] if last > 2 else []))
     assert (theatre.sum("settled"), theatre.sum("unsettled"), theatre.sum("missed")) == (1, 0, 0)
     assert theatre.sum("delivered") == last
-    assert theatre.targets == ([] if last == 2 else ["/ws?after=2"])
+    assert theatre.targets == ["/ws", "/ws", *([] if last == 2 else ["/ws?after=2"])]
     assert subscription._open == {}
 
 
@@ -423,24 +417,8 @@ def test_one_that_cannot_come_back_is_unsettled_not_missed(
     theatre: Theatre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscription, "_SETTLE_WITHIN_S", 0.3)
-
-    def first(connection: socket.socket) -> None:
-        accept(connection, told(welcome(0)), told(change(1)))
-        connection.sendall(close_frame(4401))
-        until_gone(connection)
-
-    def asked(connection: socket.socket) -> None:
-        accept(connection, told(welcome(3)))
-        until_gone(connection)
-
-    with on_stage(first, asked, theatre.refusal(401)) as stage:
-        one = Subscription(stage.host, OURS, Numbered(), Random(1))
-        running = gevent.spawn(one.run)
-        assert one.subscribed.wait(WITHIN_S)
-        theatre.valve.closed = True
-        running.join(WITHIN_S)
-        assert list(subscription._settle_all()) == []
-    theatre.take()
+    first = theatre.scene(welcome(0), change(1), end=close_frame(4401))
+    settled_after_the_end(theatre, first, theatre.scene(welcome(3), end=b""), theatre.refusal(401))
     assert (theatre.sum("settled"), theatre.sum("unsettled"), theatre.sum("missed")) == (0, 1, 0)
 
 

@@ -14,7 +14,7 @@ from harness.core.bodies import canary
 from harness.core.declaration import Declaration
 from harness.core.isolation import RECORD_PROBES, STREAM_PROBES, TOKEN_PROBES
 from harness.core.stream import Stream
-from harness.load import isolation, stream_probes
+from harness.load import isolation, stream_connection, stream_probes
 from harness.load.accounts import AccountPool, Actor, RunAccounts
 from harness.load.auth import NoAuth
 from harness.load.isolation import probe_isolation
@@ -154,7 +154,7 @@ def test_probes_end_with_the_load(shop: Shop, recorder: Recorder, monkeypatch: p
 
 def streaming(shop: Shop, names: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> RunAccounts:
     """Accounts that are told of their changes, over connections that end with their tokens."""
-    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    monkeypatch.setattr(stream_connection, "connect", shop.connect)
     for name, seconds in (("_TOLD_WITHIN_S", 0.2), ("_LATER_S", 0.02), ("_OVER_S", 0.01)):
         monkeypatch.setattr(stream_probes, name, seconds)
     return accounts(*(replace(actor(shop, name), user=Listening()) for name in names))

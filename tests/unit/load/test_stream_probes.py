@@ -12,7 +12,7 @@ import pytest
 from harness.clock import monotonic
 from harness.core.record import Said
 from harness.core.stream import Stream
-from harness.load import stream_probes
+from harness.load import stream_connection, stream_probes
 from harness.load.accounts import Actor
 from harness.load.stream_probes import open_for_later, opened, probe_stream
 from harness.load.token_probes import Outliving
@@ -43,7 +43,7 @@ def an_actor(shop: Shop, name: str, stream: Stream) -> Actor:
 def probed(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, stream: Stream = OWN, kept: Outliving | None = None
 ) -> list[Said]:
-    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    monkeypatch.setattr(stream_connection, "connect", shop.connect)
     owner, stranger = an_actor(shop, "ann", stream), an_actor(shop, "bob", stream)
     open_for_later(owner, "run-1", lambda: None)
     return list(probe_stream(owner, stranger, DOCUMENTS, kept or Outliving(), "run-1", lambda: None))
@@ -196,7 +196,7 @@ def test_every_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_stranger_tokens_are_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop()
-    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    monkeypatch.setattr(stream_connection, "connect", shop.connect)
     owner = an_actor(shop, "ann", OWN)
     found = outcomes(list(probe_stream(owner, None, DOCUMENTS, Outliving(), "run-1", lambda: None)))
     assert {kind for _, kind, _ in found} == {"valid_token", "stream_forged_token", "stream_outlived_token"}
@@ -206,7 +206,7 @@ def test_a_connection_that_was_not_judged_yet_stays_for_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shop, stream = Shop(), Stream("/ws", resume=None, ends_with_token=True)
-    monkeypatch.setattr(stream_probes, "connect", shop.connect)
+    monkeypatch.setattr(stream_connection, "connect", shop.connect)
     owner = an_actor(shop, "ann", stream)
     open_for_later(owner, "run-1", lambda: None)
     before = opened("run-1")["ann"]
