@@ -69,8 +69,8 @@ def judge(record: Record, parse: Parse = _unparsed) -> Verdict:
     facts = facts_of(record)
     results = _doubted(gates, [gate.result(facts) for gate in gates], facts)
     results = with_equal_crowds(gates, results, facts)
-    results = _without_shed(gates, results, shed(facts))
-    results = _without_samples(gates, results, facts.record.incomplete_samples)
+    for missing in (shed(facts), _missing_samples(facts)):
+        results = _no_pass(gates, results, missing)
     results = [_blamed(result, facts) for result in results]
     advice, unadvised = _advice(facts, parse)
     complete = facts.complete
@@ -139,27 +139,22 @@ def _in_doubt(result: GateResult, why: str, late_s: float | None) -> GateResult:
     return replace(result, status="inconclusive", why=f"{told}; {result.why}" if result.why else told)
 
 
-def _without_samples(
-    gates: Sequence[Gate], results: Sequence[GateResult], workers: Sequence[str]
-) -> list[GateResult]:
-    """The results, no pass among those of the clients whose samples are not all there."""
-    why = f"it passed, but samples of {', '.join(workers)} are missing"
+def _no_pass(gates: Sequence[Gate], results: Sequence[GateResult], missing: str) -> list[GateResult]:
+    """The results, no pass among those of the clients when something is `missing` from what they are judged
+    by.
+    """
+    why = f"it passed, but {missing}"
     return [
         replace(result, status="inconclusive", why=f"{why}; {result.why}" if result.why else why)
-        if workers and gate.family == "client" and result.status == "pass"
+        if missing and gate.family == "client" and result.status == "pass"
         else result
         for gate, result in zip(gates, results, strict=True)
     ]
 
 
-def _without_shed(gates: Sequence[Gate], results: Sequence[GateResult], why: str) -> list[GateResult]:
-    """The results, no pass among those of the clients where too many arrivals were shed."""
-    return [
-        replace(result, status="inconclusive", why=f"it passed, but {why}")
-        if why and gate.family == "client" and result.status == "pass"
-        else result
-        for gate, result in zip(gates, results, strict=True)
-    ]
+def _missing_samples(facts: Facts) -> str:
+    workers = facts.record.incomplete_samples
+    return f"samples of {', '.join(workers)} are missing" if workers else ""
 
 
 def _red_anyway(result: GateResult, late_s: float | None) -> bool:
