@@ -188,7 +188,7 @@ class LoadControl:
                 within_s=within_s,
             )
             self._tell(Message.PROBE, order.as_message(), worker.id)
-        return lambda: all(worker.probed for worker in self._still_there(workers))
+        return lambda: all(worker.probed for worker in self._present(workers))
 
     def isolate(self, per_second: float, within_s: float, own_accounts: bool) -> Callable[[], bool]:
         """Have one worker set its accounts on each other's records, and try what is no token (see
@@ -201,7 +201,7 @@ class LoadControl:
             worker.isolating = True
             order = IsolationOrder(per_second, within_s, own_accounts)
             self._tell(Message.ISOLATE, order.as_message(), worker.id)
-        return lambda: not any(worker.isolating for worker in self._still_there(told))
+        return lambda: not any(worker.isolating for worker in self._present(told))
 
     def drop_websockets(self) -> Callable[[], int | None]:
         """Have the workers drop the connections of all WebSockets. Returns at once; what it returns says how
@@ -359,14 +359,10 @@ class LoadControl:
                 " the harness.",
             )
 
-    def _present(self) -> list[_Worker]:
-        """The workers whose answers can still come."""
-        return [worker for worker in self._workers.values() if not worker.lost and not worker.final]
-
-    @staticmethod
-    def _still_there(told: Sequence[_Worker]) -> list[_Worker]:
-        """Those that were told something and can still answer."""
-        return [worker for worker in told if not worker.lost and not worker.final]
+    def _present(self, of: Sequence[_Worker] | None = None) -> list[_Worker]:
+        """The workers whose answers can still come, of all or of those that were told something."""
+        workers = self._workers.values() if of is None else of
+        return [worker for worker in workers if not worker.lost and not worker.final]
 
     def _base_at(self, worker: _Worker) -> float:
         """The worker's zero in run time."""
