@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -163,17 +163,15 @@ def steady(
         ("w1",),
         (0.0,),
     )
-    for column in (
-        table.at,
-        table.latency,
-        table.service,
-        table.endpoint,
-        table.outcome,
-        table.cause,
-        table.worker,
-    ):
+    for column in columns(table):
         column.setflags(write=False)
     return table
+
+
+def columns(table: SampleTable) -> list[np.ndarray[Any, Any]]:
+    """What a table holds for each sample."""
+    values = (getattr(table, field.name) for field in fields(table))
+    return [value for value in values if isinstance(value, np.ndarray)]
 
 
 def joined(*tables: SampleTable) -> SampleTable:

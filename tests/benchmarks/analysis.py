@@ -25,6 +25,7 @@ from harness.core.events import Event, Kind
 from harness.core.samples import SAMPLE_TYPE
 from harness.run.analysis import analyze
 from harness.store import RunDirectory
+from tests.benchmarks.memory import peak_mb
 from tests.benchmarks.table import ANY, Row, program
 from tests.fix_record import a_plan, events, healthy, trace_records
 
@@ -132,16 +133,11 @@ WAYS = {"harness": harness, LEAST: least}
 
 
 def measure(way: str, path: Path) -> None:
-    """In the child: print the requests, the seconds, those on a processor, and the most megabytes resident.
-
-    `VmHWM` is of this program alone; `ru_maxrss` also counts whoever started it.
-    """
+    """In the child: print the requests, the seconds, those on a processor, and the peak of megabytes."""
     begun, begun_cpu = time.perf_counter(), time.process_time()
     requests = WAYS[way](path)
     seconds, cpu_s = time.perf_counter() - begun, time.process_time() - begun_cpu
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    resident_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    print(requests, seconds, cpu_s, resident_kb / 1024)  # noqa: T201
+    print(requests, seconds, cpu_s, peak_mb())  # noqa: T201
 
 
 def rows(quick: bool) -> list[Row]:

@@ -7,7 +7,6 @@ the plain way: a dataclass for each operation, and a pass over them with a dicti
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.ledger import judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome, OperationTable, pack_operation
 from harness.core.record import FinalRead, Found
+from tests.benchmarks.memory import peak_mb
 from tests.benchmarks.table import ANY, Row, program
 
 OPERATIONS = 1_000_000
@@ -133,12 +133,11 @@ WAYS = {"columns": in_columns, PLAIN: in_dataclasses}
 
 def measure(way: str, file: Path) -> None:
     """In the child: print the findings, the megabytes over what the imports took, and the seconds."""
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before_mb = peak_mb()
     begun = time.perf_counter()
     findings = WAYS[way](file)
     seconds = time.perf_counter() - begun
-    megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
-    print(findings, megabytes, seconds)  # noqa: T201
+    print(findings, peak_mb() - before_mb, seconds)  # noqa: T201
 
 
 def rows(quick: bool) -> list[Row]:

@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,23 @@ class Row:
         known = {name: read[name] for name in cls.__dataclass_fields__}
         of_many = {name: tuple(known[name]) for name in ("rounds", "bounds", "ratio_bounds")}
         return cls(**{**known, **of_many})
+
+
+def rows_of(
+    work: str,
+    found: Mapping[str, Sequence[Mapping[str, float]]],
+    units: Iterable[str],
+    peer: str,
+    bounds: Mapping[tuple[str, str], Bounds],
+) -> list[Row]:
+    """The rows of contenders that each tell several values a round; `found` has them by contender and unit,
+    `bounds` those that some of them have to keep.
+    """
+    return [
+        Row(work, name, unit, tuple(told[unit] for told in rounds), peer, bounds.get((name, unit), ANY))
+        for unit in units
+        for name, rounds in found.items()
+    ]
 
 
 @dataclass(frozen=True)

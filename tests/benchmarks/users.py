@@ -37,7 +37,7 @@ from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.users import MigrationUser
 from tests.benchmarks.pushing_server import PER_SECOND
-from tests.benchmarks.table import ANY, Bounds, Row, program
+from tests.benchmarks.table import ANY, Bounds, Row, program, rows_of
 
 SPAWNED_PER_SECOND = 400
 LIMIT_KIB = 64.0
@@ -196,18 +196,8 @@ def rows(quick: bool) -> list[Row]:
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found[kind].append(json.loads(said.splitlines()[-1]))
     work = f"{size.users:,} users, {PER_SECOND * size.users // Size.users} requests/s"
-    return [
-        Row(
-            work,
-            kind,
-            unit,
-            tuple(told[unit] for told in found[kind]),
-            PEER,
-            bounds if kind == LISTENING else ANY,
-        )
-        for unit, bounds in UNITS.items()
-        for kind in KINDS
-    ]
+    bounds = {(LISTENING, unit): kept for unit, kept in UNITS.items()}
+    return rows_of(work, found, UNITS, PEER, bounds)
 
 
 def role(words: list[str]) -> None:

@@ -23,7 +23,7 @@ from functools import cache
 from random import Random
 from typing import Any, cast
 
-from tests.benchmarks.table import ANY, Bounds, Row, program
+from tests.benchmarks.table import Bounds, Row, program, rows_of
 
 LIMIT_KIB = 16.0
 PER_SECOND = 2_000
@@ -217,19 +217,8 @@ def rows(quick: bool) -> list[Row]:
             found[client].append(_turn(client, server, port, size))
         server.kill()
     work = f"{size.connections:,} connections"
-    bounds: dict[str, Bounds] = dict.fromkeys(OURS, (None, LIMIT_KIB))
-    return [
-        Row(
-            work,
-            client,
-            unit,
-            tuple(told[unit] for told in found[client]),
-            PEER,
-            bounds.get(client, ANY) if unit == "KiB/connection" else ANY,
-        )
-        for unit in ("KiB/connection", "connections/CPU-s", "messages/CPU-s")
-        for client in CLIENTS
-    ]
+    bounds: dict[tuple[str, str], Bounds] = {(client, "KiB/connection"): (None, LIMIT_KIB) for client in OURS}
+    return rows_of(work, found, ("KiB/connection", "connections/CPU-s", "messages/CPU-s"), PEER, bounds)
 
 
 def role(words: list[str]) -> None:

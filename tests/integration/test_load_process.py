@@ -236,6 +236,14 @@ class Load:
         self.processes.append(process)
         return process
 
+    def start_two_workers(self) -> tuple[subprocess.Popen[str], list[subprocess.Popen[str]]]:
+        """A master and two workers, which are at work."""
+        port = free_port()
+        master = self.start("--master", "--expect-workers", "2", "--master-bind-port", port)
+        workers = [self.start("--worker", "--master-port", port) for _ in range(2)]
+        self.wait_for(lambda record: len(record.samples) > 50)
+        return master, workers
+
     def record(self) -> Record:
         return read_record(self.folder / "runs" / "latest")
 
@@ -358,10 +366,7 @@ def test_forked_workers_do_not_outlive_their_master(load: Load) -> None:
 
 def test_a_paused_worker_is_missed_comes_back_and_delivers_all(load: Load) -> None:
     load.write(lasts=60)
-    port = free_port()
-    master = load.start("--master", "--expect-workers", "2", "--master-bind-port", port)
-    workers = [load.start("--worker", "--master-port", port) for _ in range(2)]
-    load.wait_for(lambda record: len(record.samples) > 50)
+    master, workers = load.start_two_workers()
     workers[0].send_signal(signal.SIGSTOP)
     load.wait_for(lambda record: bool(of_kind(record, Kind.WORKER_LOST)))
     workers[0].send_signal(signal.SIGCONT)
@@ -414,10 +419,7 @@ def test_stopped_at_any_moment_every_request_is_accounted_for(load: Load, worker
 
 def test_a_killed_worker_is_named(load: Load) -> None:
     load.write(lasts=8)
-    port = free_port()
-    master = load.start("--master", "--expect-workers", "2", "--master-bind-port", port)
-    workers = [load.start("--worker", "--master-port", port) for _ in range(2)]
-    load.wait_for(lambda record: len(record.samples) > 50)
+    master, workers = load.start_two_workers()
     workers[0].kill()
     output = output_of(master)
     record = load.record()

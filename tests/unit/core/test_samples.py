@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness.core.blocks import BlockStream
 from harness.core.samples import SAMPLE, Outcome, SampleTable, pack_samples
+from tests.fix_record import columns
 
 
 def a_stream(worker: str, *records: bytes, endpoints: dict[int, str], missing: int = 0) -> BlockStream:
@@ -82,16 +83,7 @@ def test_a_sample_is_found_by_its_worker_and_its_tick() -> None:
 
 def test_a_sample_takes_no_more_memory_than_its_numbers_need() -> None:
     table = SampleTable.join({}, [a_stream("w1", pack_samples([1, 1, 1, 0, 0, 1]), endpoints={0: "GET /"})])
-    columns = (
-        table.at,
-        table.latency,
-        table.service,
-        table.endpoint,
-        table.outcome,
-        table.cause,
-        table.worker,
-    )
-    assert sum(column.itemsize for column in columns) == 31
+    assert sum(column.itemsize for column in columns(table)) == 31
 
 
 def test_more_endpoints_over_all_workers_than_one_worker_can_number() -> None:
