@@ -23,7 +23,7 @@ from harness.core.contents import Contents, contents
 from harness.core.events import Event, Kind
 from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
-from harness.core.operations import OPERATION, OperationTable
+from harness.core.operations import OperationTable
 from harness.core.plan import Plan
 from harness.core.record import (
     FinalRead,
@@ -38,7 +38,7 @@ from harness.core.record import (
     Watch,
     WebSocketPoint,
 )
-from harness.core.samples import SAMPLE, SampleTable
+from harness.core.samples import SampleTable
 from harness.core.schema_state import SchemaState, schema_state
 from harness.core.secrets import mask_known, mask_texts
 from harness.core.waits import Wait
@@ -59,8 +59,8 @@ DERIVED = ("verdict.json", "report.html", "junit.xml", "summary.md", PERCENTILES
 BASELINE = "baseline_run"
 """The folder of that copy."""
 
-STREAMS = {"samples": SAMPLE.size, "operations": OPERATION.size}
-"""The streams of packed blocks, each in `<stream>.blocks`, and the bytes of one record."""
+STREAMS = ("samples", "operations")
+"""The streams of packed blocks, each in `<stream>.blocks`."""
 
 STATEMENTS = ("sql", "key")
 """Keys of the tracer's records with the text of a statement, which is parsed when the run is judged. The

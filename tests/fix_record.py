@@ -21,6 +21,7 @@ from harness.core.contents import Contents, TableChange
 from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed
 from harness.core.operations import (
+    KeyNumbers,
     Operation,
     OperationKind,
     OperationOutcome,
@@ -517,11 +518,16 @@ def operations_of(*operations: Operation) -> OperationTable:
     names = {name: n for n, name in enumerate(dict.fromkeys(one.account for one in operations))}
     tables = {"accounts": {number: name for name, number in names.items()}}
     packed: dict[str, bytes] = {}
+    numbers: dict[str, KeyNumbers] = {}
     for one in operations:
+        own = numbers.setdefault(one.worker, KeyNumbers())
         what = (names[one.account], one.kind, one.outcome, one.version, one.invoked, one.ended)
-        record = pack_operation(*what, uuid.UUID(one.key), one.shown)
+        record = pack_operation(*what, own[uuid.UUID(one.key)], one.shown)
         packed[one.worker] = packed.get(one.worker, b"") + record
-    streams = [BlockStream(worker, payload, tables, ()) for worker, payload in packed.items()]
+    streams = [
+        BlockStream(worker, payload, tables, (), (numbers[worker].take(),))
+        for worker, payload in packed.items()
+    ]
     return OperationTable.join({}, streams)
 
 

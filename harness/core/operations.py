@@ -1,8 +1,9 @@
-"""Operations: what the ledger holds. One attempted write, or one record that a read showed, in 36 bytes.
+"""Operations: what the ledger holds. One attempted write, or one record that a read showed, in 24 bytes.
 
 Record layout (little endian): account id u32, kind u8, outcome u8, shown u8, an unused byte, version u32 (the
 version that the write would leave behind, or the read showed), invoked u32 and ended u32 in 10 µs since the
-worker's zero, key 16 bytes.
+worker's zero, the number of the record's key u32. A worker tells each key once, in the block in which its
+number first occurs. A record of 36 bytes has the key itself, 16 bytes, in place of its number.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "OPERATION",
     "Bools",
     "Column",
+    "KeyNumbers",
     "Operation",
     "OperationKind",
     "OperationOutcome",
@@ -32,21 +34,21 @@ __all__ = [
     "pack_operation",
 ]
 
-OPERATION = struct.Struct("<IBBBxIII16s")
-_DTYPE = np.dtype(
-    [
-        ("account", "<u4"),
-        ("kind", "u1"),
-        ("outcome", "u1"),
-        ("shown", "u1"),
-        ("unused", "u1"),
-        ("version", "<u4"),
-        ("invoked", "<u4"),
-        ("ended", "<u4"),
-        ("key", "S16"),
-    ]
-)
+OPERATION = struct.Struct("<IBBBxIIII")
+_FIELDS = [
+    ("account", "<u4"),
+    ("kind", "u1"),
+    ("outcome", "u1"),
+    ("shown", "u1"),
+    ("unused", "u1"),
+    ("version", "<u4"),
+    ("invoked", "<u4"),
+    ("ended", "<u4"),
+]
+_NUMBERED = np.dtype([*_FIELDS, ("key", "<u4")])
+_WITH_KEY = np.dtype([*_FIELDS, ("key", "S16")])
 _KEY_BYTES = 16
+_MOST_NUMBERED = 100_000
 
 Bools = npt.NDArray[np.bool_]
 Column = npt.NDArray[np.integer[Any]]
@@ -88,6 +90,32 @@ class Operation:
     shown: int = 0
 
 
+class KeyNumbers:
+    """The numbers of a worker's keys, from 0 as they are asked for. A key may get another one later on: only so
+    many are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[uuid.UUID, int] = {}
+        self._told = 0
+        self._new: list[bytes] = []
+
+    def __getitem__(self, key: uuid.UUID) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            if len(self._numbers) == _MOST_NUMBERED:
+                self._numbers.clear()
+            number = self._numbers[key] = self._told + len(self._new)
+            self._new.append(key.bytes)
+        return number
+
+    def take(self) -> tuple[int, bytes]:
+        """The number of the first key that is new since they were last taken, and the bytes of all."""
+        first, new = self._told, self._new
+        self._told, self._new = first + len(new), []
+        return first, b"".join(new)
+
+
 def pack_operation(
     account: int,
     kind: int,
@@ -95,17 +123,19 @@ def pack_operation(
     version: int,
     invoked_s: float,
     ended_s: float,
-    key: uuid.UUID,
+    key: int,
     shown: int = 0,
 ) -> bytes:
-    """One record; what does not fit is clamped. Instants are seconds since the worker's zero."""
+    """One record; what does not fit is clamped. Instants are seconds since the worker's zero; `key` is the
+    number of the record's key (`KeyNumbers`).
+    """
     invoked, ended = int(invoked_s * 1e5 + 0.5), int(ended_s * 1e5 + 0.5)
     try:  # clamping first would cost more than all the rest
-        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key.bytes)
+        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key)
     except struct.error:
         invoked, ended = (min(max(tick, 0), U32) for tick in (invoked, ended))
         shown, version = min(shown, 0xFF), min(version, U32)
-        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key.bytes)
+        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +220,8 @@ class OperationTable:
     @classmethod
     def join(cls, base_at: Mapping[str, float], streams: Sequence[BlockStream]) -> OperationTable:
         """Unpack the streams of all workers; `base_at` is each worker's zero in run time (0 when unknown)."""
-        rows = np.concatenate([np.frombuffer(s.payload, _DTYPE) for s in streams] or [np.empty(0, _DTYPE)])
-        lengths = [len(stream.payload) // OPERATION.size for stream in streams]
+        rows = np.concatenate([_rows(s) for s in streams] or [np.empty(0, _WITH_KEY)])
+        lengths = [len(stream.payload) // _layout(stream).itemsize for stream in streams]
         worker = np.repeat(np.arange(len(streams), dtype=np.int16), lengths)
         bases = np.array([base_at.get(stream.worker, 0.0) for stream in streams])
         base = bases[worker] if len(streams) else np.empty(0)
@@ -211,6 +241,35 @@ class OperationTable:
             keys=keys,
             workers=tuple(stream.worker for stream in streams),
         )
+
+
+def _layout(stream: BlockStream) -> np.dtype[np.void]:
+    return _WITH_KEY if stream.size == _WITH_KEY.itemsize else _NUMBERED
+
+
+def _rows(stream: BlockStream) -> npt.NDArray[np.void]:
+    """A worker's records, each with its key."""
+    rows = np.frombuffer(stream.payload, _layout(stream))
+    if rows.dtype == _WITH_KEY:
+        return rows
+    whole = np.empty(len(rows), _WITH_KEY)
+    for name, _ in _FIELDS:
+        whole[name] = rows[name]
+    whole["key"] = _keys(stream, rows["key"])[rows["key"]]
+    return whole
+
+
+def _keys(stream: BlockStream, numbers: Column) -> npt.NDArray[np.bytes_]:
+    """A worker's keys by their numbers; one that never arrived is made of the worker's name and number."""
+    ends = [first + len(told) // _KEY_BYTES for first, told in stream.keys]
+    keys = np.zeros(max([*ends, int(numbers.max(initial=0)) + 1]), "S16")
+    arrived = np.zeros(len(keys), np.bool_)
+    for (first, told), end in zip(stream.keys, ends, strict=True):
+        keys[first:end] = np.frombuffer(told, "S16")
+        arrived[first:end] = True
+    for number in np.unique(numbers[~arrived[numbers]]).tolist():
+        keys[number] = uuid.uuid5(uuid.NAMESPACE_OID, f"{stream.worker} {number}").bytes
+    return keys
 
 
 def _bytes_of(key: str) -> bytes | None:

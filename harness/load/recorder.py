@@ -23,7 +23,7 @@ from locust.user import User
 from harness.clock import monotonic
 from harness.core.blocks import Block
 from harness.core.client_limits import BY_HAND, Use
-from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
 from harness.core.record import FinalRead
 from harness.core.samples import ROW, Outcome, pack_samples
 from harness.core.secrets import mask
@@ -36,7 +36,7 @@ __all__ = ["Batch", "Recorder", "recorder"]
 
 _OK = Outcome.OK
 _Booked = tuple[int, int, int, int, float, float, uuid.UUID, int]
-"""An operation as `pack_operation` takes it."""
+"""An operation as `pack_operation` takes it, but for the key, which has no number yet."""
 _OTHER = "other"
 _EVER = float("inf")
 _NAME_LENGTH = 200
@@ -85,11 +85,11 @@ class _Stream:
         self._worker = worker
         self._tables = tables
 
-    def block(self, count: int, records: bytes) -> Block:
-        """The next block, of so many packed records."""
+    def block(self, count: int, records: bytes, keys: tuple[int, bytes] = (0, b"")) -> Block:
+        """The next block, of so many packed records, with the keys that are new."""
         new = {name: table.take() for name, table in self._tables.items()}
         tables = {name: names for name, names in new.items() if names}
-        block = Block(self._worker, self.sequence, count, records, tables)
+        block = Block(self._worker, self.sequence, count, records, tables, keys)
         self.sequence += 1
         return block
 
@@ -126,6 +126,7 @@ class Recorder:
         self._operations = _Stream(worker, {"accounts": self._accounts})
         self._rows: list[float] = []  # of samples, as `pack_samples` takes them
         self._booked: list[_Booked] = []
+        self._keys = KeyNumbers()
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
         self.websockets = Deliveries(worker, self.line)
@@ -362,8 +363,13 @@ class Recorder:
         if rows:
             blocks.append(("samples", self._samples.block(len(outcomes), pack_samples(rows))))
         if booked:
-            packed = b"".join([pack_operation(*one) for one in booked])
-            blocks.append(("operations", self._operations.block(len(booked), packed)))
+            numbers = self._keys
+            packed = [
+                pack_operation(account, kind, outcome, version, invoked, ended, numbers[key], shown)
+                for account, kind, outcome, version, invoked, ended, key, shown in booked
+            ]
+            block = self._operations.block(len(booked), b"".join(packed), numbers.take())
+            blocks.append(("operations", block))
         sent, self._taken_started = self.started - self._taken_started, self.started
         seconds, self._taken_at = now - self._taken_at, now
         lines, self._lines = self._lines, []

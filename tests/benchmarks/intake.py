@@ -44,8 +44,8 @@ ENDPOINTS = 8
 CORE_LIMIT = 0.20
 SECONDS, ROUNDS = 12, 5
 PEER = "Locust's own statistics"
-PLAIN, LEDGER = "samples", "samples and a write each"
-BYTES: dict[str, Bounds] = {PLAIN: (None, 16.0)}
+PLAIN, LEDGER = "samples", "samples and an operation each"
+BYTES: dict[str, Bounds] = {PLAIN: (None, 16.0), LEDGER: (None, 16.0)}
 SETTINGS = RunSettings("run", "canary", 1, WORKERS * 40, float(WORKERS * RATE), 0, 1, 10_000)
 
 
@@ -54,6 +54,16 @@ def requests(random: Random, second: int) -> Iterator[tuple[str, float, float]]:
     for number in range(RATE):
         at = second + (number + random.random()) / RATE
         yield f"GET /endpoint/{random.randrange(ENDPOINTS)}", at, random.lognormvariate(-5.3, 0.6)
+
+
+def operation(random: Random, keys: list[uuid.UUID]) -> tuple[OperationKind, int, uuid.UUID]:
+    """What an account does next to its records: of a hundred, 10 create, 12 update, the others are reads."""
+    what = random.random()
+    if not keys or what < 0.10:
+        keys.append(uuid.UUID(int=random.getrandbits(128)))
+        return OperationKind.CREATE, 1, keys[-1]
+    kind = OperationKind.UPDATE if what < 0.22 else OperationKind.READ
+    return kind, random.randrange(1, 20), random.choice(keys)
 
 
 class Played:
@@ -82,21 +92,16 @@ def recorded(played: Played, seconds: int, ledger: bool) -> None:
     environment: Any = None
     worker, random = LoadWorker(environment, runner), Random(played.name)
     recorder.begin(played.name, SETTINGS, 0.0)
+    keys: list[list[uuid.UUID]] = [[] for _ in range(40)]
     for second in range(seconds):
         for endpoint, at, latency in requests(random, second):
             lag = random.expovariate(1 / 0.0002)
             recorder.sample(endpoint, at, at + lag, at + lag + latency, Outcome.OK)
             if ledger:
-                account = f"account-{random.randrange(40):04}"
-                recorder.operation(
-                    account,
-                    uuid.UUID(int=random.getrandbits(128)),
-                    OperationKind.CREATE,
-                    1,
-                    at,
-                    at + latency,
-                    OperationOutcome.OK,
-                )
+                account = random.randrange(40)
+                kind, version, key = operation(random, keys[account])
+                name, ended = f"account-{account:04}", at + latency
+                recorder.operation(name, key, kind, version, at, ended, OperationOutcome.OK)
         worker._ship()
 
 

@@ -19,7 +19,14 @@ from random import Random
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.ledger import judge_ledger
-from harness.core.operations import Operation, OperationKind, OperationOutcome, OperationTable, pack_operation
+from harness.core.operations import (
+    KeyNumbers,
+    Operation,
+    OperationKind,
+    OperationOutcome,
+    OperationTable,
+    pack_operation,
+)
 from harness.core.record import FinalRead, Found
 from tests.benchmarks.memory import peak_mb
 from tests.benchmarks.table import ANY, Row, program
@@ -65,16 +72,19 @@ def make(file: Path, size: int) -> None:
     names = {"accounts": {str(number): f"account-{number:04}" for number in range(ACCOUNTS)}}
     left: dict[uuid.UUID, tuple[int, int]] = {}
     packed: list[bytes] = []
+    numbers = KeyNumbers()
     with file.open("wb") as blocks:
         for sequence, (account, kind, version, begun, ended, key, shown) in enumerate(history(size), 1):
-            packed.append(pack_operation(account, kind, 0, version, begun, ended, key, shown))
+            packed.append(pack_operation(account, kind, 0, version, begun, ended, numbers[key], shown))
             if kind == OperationKind.DELETE:
                 del left[key]
             else:
                 left[key] = account, version
             if sequence % BLOCK == 0 or sequence == size:
                 number = (sequence - 1) // BLOCK
-                blocks.write(Block("w1", number, len(packed), b"".join(packed), names).encode())
+                blocks.write(
+                    Block("w1", number, len(packed), b"".join(packed), names, numbers.take()).encode()
+                )
                 packed = []
     lines = (f"{account} {key} {version}\n" for key, (account, version) in left.items())
     file.with_suffix(".left").write_text("".join(lines))

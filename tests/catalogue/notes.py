@@ -14,7 +14,7 @@ from harness.clock import monotonic
 from harness.core.blocks import Block
 from harness.core.canary import make_text, read_text
 from harness.core.events import Kind
-from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
 from harness.core.record import FinalRead, Found
 from harness.load.messages import final_read_line
 from harness.run.episode import MigrationEpisode
@@ -115,8 +115,9 @@ class Notes:
         """Write down every operation, and what the service shows at the end."""
         upgrade = self._upgrade
         upgrade.note(Kind.WORKER_JOINED, 0.0, worker="w1", base_at=0.0)
-        packed = b"".join(map(self._packed, self._sent))
-        block = Block("w1", 0, len(self._sent), packed, {"accounts": {"0": ACCOUNT}})
+        keys = KeyNumbers()
+        packed = b"".join(self._packed(sent, keys[sent.key]) for sent in self._sent)
+        block = Block("w1", 0, len(self._sent), packed, {"accounts": {"0": ACCOUNT}}, keys.take())
         upgrade.directory.append_block("operations", block.encode())
         upgrade.note(Kind.WORKER_FINAL, worker="w1", operations=1, samples=0)
         upgrade.directory.append_line("final_read.ndjson.gz", final_read_line(self._read_back()))
@@ -126,11 +127,11 @@ class Notes:
     def _run(self) -> str:
         return self._upgrade.directory.run_id
 
-    def _packed(self, sent: Writer | Reader) -> bytes:
+    def _packed(self, sent: Writer | Reader, key: int) -> bytes:
         zero = self._upgrade.zero
         shown = sent.shown if isinstance(sent, Reader) else 0
         instants = sent.invoked - zero, sent.ended - zero
-        return pack_operation(0, sent.kind, sent.outcome, sent.version, *instants, sent.key, shown)
+        return pack_operation(0, sent.kind, sent.outcome, sent.version, *instants, key, shown)
 
     def _read_back(self) -> FinalRead:
         with psycopg.connect(self._upgrade.database) as connection:

@@ -15,7 +15,7 @@ import pytest
 
 from harness.core.blocks import Block
 from harness.core.events import Event, Kind
-from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
 from harness.core.record import FinalRead, Found, Total
 from harness.core.samples import Outcome
 from harness.load.messages import final_read_line
@@ -44,20 +44,21 @@ def _key(account: int, number: int) -> uuid.UUID:
     return uuid.UUID(int=account * 100 + number)
 
 
-def _operations() -> Iterator[bytes]:
+def _operations(keys: KeyNumbers) -> Iterator[bytes]:
     """Each account creates five records, changes one and deletes one; one write has no clear end. A read
     shows an older version than the one before it.
     """
     for account in range(len(ACCOUNTS)):
+        key = [keys[_key(account, number)] for number in range(7)]
         for number in range(5):
-            yield pack_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, _key(account, number))
-        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 9, 9.1, _key(account, 1))
-        yield pack_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, _key(account, 2))
+            yield pack_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, key[number])
+        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 9, 9.1, key[1])
+        yield pack_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, key[2])
         unsure = OperationOutcome.INDETERMINATE
-        yield pack_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, _key(account, 5))
-        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 13, 13.1, _key(account, 6))
+        yield pack_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, key[5])
+        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 13, 13.1, key[6])
         for at, version in ((14, 2), (15, 1), (16, 2)):
-            yield pack_operation(account, OperationKind.READ, OK, version, at, at + 0.1, _key(account, 6), 1)
+            yield pack_operation(account, OperationKind.READ, OK, version, at, at + 0.1, key[6], 1)
 
 
 def _final_reads() -> Iterator[FinalRead]:
@@ -78,10 +79,11 @@ def a_bad_run(root: Path) -> Path:
     plan = a_plan(drills=("kill-migrator@statement=1",), totals=True, tokens=True)
     path = on_disk(root, plan, joined(*fine, *slow, *failed))
     directory = RunDirectory(path)
-    packed = list(_operations())
+    keys = KeyNumbers()
+    packed = list(_operations(keys))
     names = {str(number): name for number, name in enumerate(ACCOUNTS)}
     directory.append_block(
-        "operations", Block("w1", 0, len(packed), b"".join(packed), {"accounts": names}).encode()
+        "operations", Block("w1", 0, len(packed), b"".join(packed), {"accounts": names}, keys.take()).encode()
     )
     counts = {"samples": 1, "operations": 1, "started": 1, "finished": 1, "unfinished": 0}
     directory.append_event(Event(53.6, Kind.WORKER_FINAL, {"worker": "w1", **counts}))

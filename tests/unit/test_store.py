@@ -41,8 +41,8 @@ def a_block(sequence: int) -> bytes:
 
 
 def an_operation_block(sequence: int = 0) -> bytes:
-    payload = pack_operation(0, OperationKind.CREATE, OperationOutcome.OK, 1, 1.0, 1.1, KEY)
-    return Block("w1", sequence, 1, payload, {"accounts": {"0": "ada"}}).encode()
+    payload = pack_operation(0, OperationKind.CREATE, OperationOutcome.OK, 1, 1.0, 1.1, 0)
+    return Block("w1", sequence, 1, payload, {"accounts": {"0": "ada"}}, (0, KEY.bytes)).encode()
 
 
 def tell(directory: RunDirectory, samples: int = 1, operations: int = 1) -> None:

@@ -31,6 +31,11 @@ def test_records_of_any_number_and_size_read_back(count: int, size: int, odd: in
     assert read_blocks(block.encode()) == ([block], None)
 
 
+def test_keys_read_back_as_written() -> None:
+    block = Block("w1", 0, 2, b"onetwo", {}, (7, bytes(range(48))))
+    assert read_blocks(block.encode() + a_block(1).encode()) == ([block, a_block(1)], None)
+
+
 def test_a_block_in_rows_is_read() -> None:
     """As a record holds it that was made when payloads were compressed in rows."""
     header = b'{"count":2,"sequence":0,"tables":{},"worker":"w1"}'
