@@ -91,8 +91,8 @@ class Operation:
 
 
 class KeyNumbers:
-    """The numbers of a worker's keys, from 0 as they are asked for. A key may get another one later on: only so
-    many are remembered.
+    """The numbers of a worker's keys, from 0 as they are asked for. Only so many are remembered, so a key may
+    get another one later on.
     """
 
     def __init__(self) -> None:

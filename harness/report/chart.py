@@ -12,7 +12,7 @@ from harness.core.timeline import Timeline, Window
 from harness.report.statements import EFFECTS, Span
 from harness.report.words import byte_unit, clean, count, seconds, shorten, size
 
-__all__ = ["Bar", "Chart", "Lane", "Line", "Panel", "boundaries", "chart_of"]
+__all__ = ["Bar", "Chart", "Lane", "Line", "Panel", "boundaries", "chart_of", "lateness"]
 
 Values = Sequence[float | None]
 
@@ -74,6 +74,7 @@ class Chart:
     impact: tuple[Bar, ...]
     end: float
     migrations: tuple[Bar, ...] = ()  # of several, where each begins and ends
+    late: tuple[Bar, ...] = ()  # when the generator itself was late
 
 
 def chart_of(
@@ -82,6 +83,7 @@ def chart_of(
     executed: Sequence[Span],
     waits: Lane,
     migrations: tuple[Bar, ...] = (),
+    late: tuple[Bar, ...] = (),
 ) -> Chart:
     """Lay out the series and what happened meanwhile."""
     return Chart(
@@ -93,6 +95,7 @@ def chart_of(
         impact=tuple(_impact(timeline)),
         end=round(timeline.end_at, 3),
         migrations=migrations,
+        late=late,
     )
 
 
@@ -105,6 +108,21 @@ def boundaries(migrations: Iterable[Mapping[str, Any]]) -> Iterator[Bar]:
             start = begin if first is None else first
             end = start if process is None else begin + process
             yield Bar("migration", clean(migration["name"]), round(start, 3), round(end, 3), "boundary")
+
+
+def lateness(stretches: Iterable[Mapping[str, Any]]) -> Iterator[Bar]:
+    """When the generator itself was late: the verdict's stretches, in their order; those of several workers
+    that touch are one.
+    """
+    merged: list[tuple[float, float, float]] = []
+    for one in stretches:
+        start, end, late_s = one["start_at"], one["end_at"], one["late_s"]
+        if merged and start <= merged[-1][1]:
+            start, before_end, before_s = merged.pop()
+            end, late_s = max(end, before_end), max(late_s, before_s)
+        merged.append((start, end, late_s))
+    for start, end, late_s in merged:
+        yield Bar("late", f"generator late by {seconds(late_s)}", round(start, 3), round(end, 3), "late")
 
 
 def _panels(series: Series) -> Iterator[Panel]:

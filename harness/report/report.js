@@ -184,9 +184,10 @@ for (const button of document.querySelectorAll("button.copy")) {
   function shading(data) {
     const across = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
     const windows = data.impact.map((bar) => ({ ...across, type: "rect", x0: bar.start, x1: bar.end, fillcolor: color("impact"), line: { width: 0 } }));
+    const late = data.late.map((bar) => ({ ...across, type: "rect", x0: bar.start, x1: bar.end, fillcolor: color("late"), line: { width: 0 } }));
     const borders = data.phases.slice(1).map((bar) => ({ ...across, type: "line", x0: bar.start, x1: bar.start, line: { color: color("rule"), width: 1, dash: "dot" } }));
     const starts = data.migrations.map((bar) => ({ ...across, type: "line", x0: bar.start, x1: bar.start, line: { color: color("muted"), width: 1.5 } }));
-    return [...windows, ...borders, ...starts];
+    return [...windows, ...late, ...borders, ...starts];
   }
 
   // Of several migrations the name of each, over the line at which it begins, on three levels in turn.

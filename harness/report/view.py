@@ -14,7 +14,7 @@ from harness.core.series import Series
 from harness.core.timeline import Timeline
 from harness.report.advice import Advice, advised
 from harness.report.blame import Blame, blamed
-from harness.report.chart import Chart, boundaries, chart_of
+from harness.report.chart import Chart, boundaries, chart_of, lateness
 from harness.report.drills import Drill, drills_of
 from harness.report.evidence import (
     Claim,
@@ -134,7 +134,12 @@ def build(
         environment=tuple(settings(environment or verdict.get("environment") or {})),
         limits=tuple(clean(limit) for limit in verdict.get("limits") or ()),
         chart=chart_of(
-            series, timeline, [span for own in executed for span in own], waits, tuple(boundaries(told))
+            series,
+            timeline,
+            [span for own in executed for span in own],
+            waits,
+            tuple(boundaries(told)),
+            tuple(lateness((verdict.get("load") or {}).get("late") or ())),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.report.chart import Lane, chart_of
+from harness.report.chart import Lane, chart_of, lateness
 from tests.unit.report import sample
 
 
@@ -58,3 +58,12 @@ def test_a_line_and_a_name_stand_where_each_of_several_begins() -> None:
 def test_a_wait_names_the_migration_that_made_it() -> None:
     (bar,) = sample.several().chart.waits.bars
     assert bar.label.endswith("statement 1 in billing")
+
+
+def test_stretches_in_which_the_generator_was_late_are_shaded_touching_ones_as_one() -> None:
+    told = [(1.0, 3.0, 0.07), (2.0, 2.5, 0.2), (3.0, 4.0, 0.1), (8.0, 9.0, 0.06)]
+    bars = list(lateness({"start_at": start, "end_at": end, "late_s": by} for start, end, by in told))
+    assert [(bar.start, bar.end, bar.label) for bar in bars] == [
+        (1.0, 4.0, "generator late by 200 ms"),
+        (8.0, 9.0, "generator late by 60 ms"),
+    ]

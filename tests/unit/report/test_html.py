@@ -153,3 +153,12 @@ def test_each_of_several_migrations_has_a_section() -> None:
     headings = [word for word in words if word.startswith(("Migration of ", "Rollback of "))]
     there, back = ["Migration of shop", "Migration of billing"], ["Rollback of billing", "Rollback of shop"]
     assert headings == [*there, *back]
+
+
+def test_the_legend_tells_of_a_late_generator_only_where_it_was_late(red: str) -> None:
+    verdict = sample.red_verdict()
+    verdict["load"] = {**verdict["load"], "late": [{"start_at": 31.0, "end_at": 32.0, "late_s": 0.2}]}
+    late = html.render(sample.view_of(verdict))
+    assert "the generator itself was late" in late
+    assert "generator late by 200 ms" in late
+    assert "the generator itself was late" not in red
