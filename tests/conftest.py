@@ -16,6 +16,7 @@ pytest_plugins: list[str] = [
     "tests.fix_controller",
     "tests.fix_docker",
     "tests.fix_machine",
+    "tests.fix_pooler",
     "tests.fix_postgres",
     "tests.fix_run",
     "tests.fix_target",

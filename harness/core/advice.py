@@ -17,6 +17,7 @@ from harness.core import (
     rules_data,
     rules_indexes,
     rules_objects,
+    rules_sessions,
     rules_tables,
     rules_transactions,
     rules_types,
@@ -39,6 +40,7 @@ _SPECIFIC = (
     *rules_objects.RULES,
     *rules_data.RULES,
     *rules_transactions.RULES,
+    *rules_sessions.RULES,
 )
 RULES: tuple[Rule, ...] = (*_SPECIFIC, *rules_transactions.LEFT_OVER)
 """Every rule. Their ids are a public contract."""

@@ -1,7 +1,6 @@
 """Error classes: what went wrong for clients that no lock explains, by phase and statement.
 
-Seen in the server's log and in the causes that clients gave. Which class is which was tried on PostgreSQL 15
-and 18; the codes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+Seen in the server's log and in the causes that clients gave.
 """
 
 from __future__ import annotations
@@ -15,6 +14,17 @@ import numpy as np
 
 from harness.core.affected import Requests, in_any, share_in
 from harness.core.attribution import OURS, Attribution, Charge
+from harness.core.error_kinds import (
+    CONSEQUENCE,
+    MEANWHILE,
+    POOL_EXHAUSTED,
+    POOLED,
+    REFUSED,
+    REPLAYED,
+    Kind,
+    kind_of,
+    said,
+)
 from harness.core.migrations import Migration
 from harness.core.names import last_part
 from harness.core.observation import LogEntry, ObserverLine
@@ -24,8 +34,6 @@ from harness.core.timeline import Timeline
 from harness.core.trace import Statement
 
 __all__ = ["POOL_EXHAUSTED", "ErrorClass", "error_classes"]
-
-POOL_EXHAUSTED = "pool exhausted"
 
 POOL_SESSIONS = 5
 """Sessions that must be waiting at once before requests that wait for none of them are the pool's."""
@@ -40,10 +48,6 @@ POOL_REQUESTS = 5
 
 COMMIT_SLACK_S = 0.05
 """A client may meet the new schema so long before the migration's process is told of its commit."""
-
-AFTER_COMMIT, MEANWHILE, CONSEQUENCE = "after commit", "meanwhile", "consequence"
-REFUSED = "refused"
-"""By the service, for asking too often; no statement does that."""
 
 
 @dataclass(frozen=True)
@@ -79,50 +83,6 @@ class _Guilty:
         return self.revision, self.n
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """`begins`: how errors of this class are brought about by a migration."""
-
-    name: str
-    sqlstate: str | None
-    begins: str
-    says: str = r"(?!)"
-
-
-_KINDS = (
-    _Kind("cached plan must not change result type", "0A000", AFTER_COMMIT, r"cached (plan|statement)"),
-    _Kind("undefined column", "42703", AFTER_COMMIT, r"UndefinedColumn|column \S+ does not exist"),
-    _Kind("undefined table", "42P01", AFTER_COMMIT, r"UndefinedTable|relation \S+ does not exist"),
-    _Kind("not-null violation", "23502", AFTER_COMMIT, r"NotNullViolation|violates not-null"),
-    _Kind("value too long", "22001", AFTER_COMMIT, r"StringDataRightTruncation|value too long"),
-    _Kind("check violation", "23514", AFTER_COMMIT, r"CheckViolation|violates check constraint"),
-    _Kind("unique violation", "23505", AFTER_COMMIT, r"UniqueViolation|violates unique constraint"),
-    _Kind(
-        "undefined function or operator", "42883", AFTER_COMMIT, r"UndefinedFunction|operator does not exist"
-    ),
-    _Kind("invalid text representation", "22P02", AFTER_COMMIT, r"InvalidTextRepresentation|invalid input"),
-    _Kind("datatype mismatch", "42804", AFTER_COMMIT, r"DatatypeMismatch"),
-    _Kind("permission denied", "42501", AFTER_COMMIT, r"InsufficientPrivilege|permission denied"),
-    _Kind("sequence exhausted", "2200H", AFTER_COMMIT, r"reached maximum value of sequence"),
-    _Kind("deadlock", "40P01", MEANWHILE, r"DeadlockDetected|deadlock detected"),
-    _Kind("lock not available", "55P03", MEANWHILE, r"LockNotAvailable|due to lock timeout"),
-    _Kind("query canceled", "57014", MEANWHILE, r"QueryCanceled|due to statement timeout"),
-    _Kind("admin shutdown", "57P01", MEANWHILE, r"AdminShutdown|due to administrator command"),
-    _Kind(
-        "too many clients", "53300", MEANWHILE, r"TooManyConnections|too many clients|remaining connection"
-    ),
-    _Kind(
-        POOL_EXHAUSTED,
-        None,
-        MEANWHILE,
-        r"PoolTimeout|QueuePool limit|pool exhausted|no free database connection",
-    ),
-    _Kind("rate limiting", None, REFUSED, r"^HTTP 429"),
-    _Kind("transaction aborted", "25P02", CONSEQUENCE, r"InFailedSqlTransaction|transaction is aborted"),
-)
-_BY_SQLSTATE = {kind.sqlstate: kind for kind in _KINDS if kind.sqlstate}
-_CODE = re.compile(rf"\b({'|'.join(_BY_SQLSTATE)})\b")
-_SAYS = tuple((re.compile(kind.says, re.IGNORECASE), kind) for kind in _KINDS)
 _NAMED = re.compile(r'"([^"]+)"|\bcolumn ([\w.]+) does')
 
 
@@ -133,7 +93,7 @@ class _Error:
     """
 
     at: float
-    kind: _Kind
+    kind: Kind
     endpoint: str | None = None
     text: str = ""
     query: str = ""
@@ -173,8 +133,8 @@ def _laid_to(guilty: _Guilty | None, one: ErrorClass) -> ErrorClass:
     return replace(one, statement=guilty.statement, migration=guilty.migration)
 
 
-def _grouped(errors: Iterable[_Error], timeline: Timeline) -> dict[tuple[_Kind, str | None], list[_Error]]:
-    groups: dict[tuple[_Kind, str | None], list[_Error]] = defaultdict(list)
+def _grouped(errors: Iterable[_Error], timeline: Timeline) -> dict[tuple[Kind, str | None], list[_Error]]:
+    groups: dict[tuple[Kind, str | None], list[_Error]] = defaultdict(list)
     for error in sorted(errors, key=lambda error: error.at):
         groups[error.kind, timeline.phase_at(error.at)].append(error)
     return dict(groups)
@@ -201,7 +161,7 @@ def _logged_by(lines: Iterable[ObserverLine], own: frozenset[int], requests: Req
         if not isinstance(entry, LogEntry) or entry.application.startswith(OURS):
             continue
         pid = entry.pids[0] if entry.kind == "deadlock" and entry.pids else entry.pid
-        kind = _kind_of(entry)
+        kind = kind_of(entry)
         if kind is not None and pid not in own:
             query = entry.query or (entry.queries[0] if entry.queries else "")
             sample = requests.tied_to(query)
@@ -209,32 +169,12 @@ def _logged_by(lines: Iterable[ObserverLine], own: frozenset[int], requests: Req
             yield _Error(entry.at, kind, endpoint, entry.message, query, entry.count)
 
 
-def _kind_of(entry: LogEntry) -> _Kind | None:
-    if entry.kind == "deadlock":
-        return _BY_SQLSTATE["40P01"]
-    if entry.kind not in ("error", "fatal"):
-        return None
-    if entry.sqlstate == "0A000" and "cached plan" not in entry.message:
-        return _Kind("SQLSTATE 0A000", "0A000", AFTER_COMMIT)
-    if entry.sqlstate is None:
-        return _said(entry.message)
-    return _BY_SQLSTATE.get(entry.sqlstate) or _Kind(f"SQLSTATE {entry.sqlstate}", entry.sqlstate, MEANWHILE)
-
-
-def _said(text: str) -> _Kind | None:
-    """The class that a text speaks of, by its SQLSTATE or in its words."""
-    code = _CODE.search(text)
-    if code is not None:
-        return _BY_SQLSTATE[code[1]]
-    return next((kind for says, kind in _SAYS if says.search(text)), None)
-
-
 def _told(requests: Requests, edges: Floats) -> Iterator[_Error]:
     """Errors whose class the clients' causes tell: those of one cause and endpoint between two `edges` are
     one, told by its first.
     """
     samples = requests.samples
-    kinds = [_said(cause) for cause in samples.causes]
+    kinds = [said(cause) for cause in samples.causes]
     telling = [number for number, kind in enumerate(kinds) if kind is not None]
     failed = np.flatnonzero(np.isin(samples.cause, telling) & (samples.outcome == Outcome.ERROR))
     found = samples.where(failed)
@@ -263,7 +203,7 @@ class _Cause:
     that are `alike` in any phase.
     """
 
-    kind: _Kind
+    kind: Kind
     first: _Error
     alike: Sequence[_Error]
     migrations: Sequence[Migration]
@@ -275,6 +215,10 @@ class _Cause:
             return None, "a consequence of an earlier error in the same transaction"
         if self.kind.begins == REFUSED:
             return None, "the service refused them for coming too often"
+        if self.kind.begins == POOLED:
+            return None, "another process of PostgreSQL had them: a pooler in transaction mode changes it"
+        if self.kind.begins == REPLAYED:
+            return None, "a replica canceled them to go on with what the primary had done"
         migration = self._migration(self.first)
         if migration is None:
             return None, ""

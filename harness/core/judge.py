@@ -259,6 +259,14 @@ def _limits_of_migrations(facts: Facts) -> Iterator[str]:
                 f"The {which} went to {len(names)} databases ({', '.join(sorted(filter(None, names)))}): who"
                 " waits, and what becomes of the schema, is seen in the one that it is guarded for."
             )
+        if migration.trace.pooled_by:
+            served = ", ".join(str(pid) for pid in sorted(migration.trace.pooled_by))
+            yield (
+                f"The {which} went through a connection pooler, by PostgreSQL's processes {served}, which may"
+                " have served others, too: waits behind these are charged to it, and the timeouts of its"
+                " statements outside transactions are not known. Give migrations a direct connection"
+                " (harness help poolers)."
+            )
         if migration.trace.blind:
             yield (
                 f"Locks and rewrites of some statements of the {which} are not known:"

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.core.session_settings import LostSetting
+
 __all__ = [
     "Context",
     "Lock",
@@ -72,7 +74,8 @@ class Statement:
     upper bound that includes what users wrote (PostgreSQL 18 counts by backend, but only when a transaction
     ends); None where a statement about which we did not ask came between. `tracer_s` is our own time on its
     connection after it, a part of the hold of its locks. `attempt_of` is the number of the statement that
-    this one runs again, see `harness.core.attempts`.
+    this one runs again, see `harness.core.attempts`. `lost` are timeouts that its session had set and that a
+    connection pooler took away.
     """
 
     n: int | None
@@ -101,6 +104,7 @@ class Statement:
     idle_timeout_s: float | None = None
     attempt_of: int | None = None
     context: int | None = None
+    lost: tuple[LostSetting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,8 @@ class Trace:
     missing.
 
     `blind` holds the reasons for which locks and rewrites are missing from some statements, `slow` those for
-    which scans may be: the first snapshot of a connection that took more than 5 ms.
+    which scans may be: the first snapshot of a connection that took more than 5 ms. `pooled_by` are the pids
+    of PostgreSQL's processes that were seen to serve a connection through a pooler.
     """
 
     statements: tuple[Statement, ...]
@@ -192,6 +197,7 @@ class Trace:
     blind: tuple[str, ...]
     slow: tuple[str, ...] = ()
     contexts: tuple[Context, ...] = ()
+    pooled_by: frozenset[int] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -9,17 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from harness.core.trace import Lock, Now, Record, Statement, StatementKind, Trace, Transaction
+from harness.core.trace import Now, Record, StatementKind, Trace, Transaction
 from harness.core.trace_contexts import Contexts
-from harness.core.trace_locks import (
-    Backend,
-    Database,
-    OpenStatement,
-    OpenTransaction,
-    Timeouts,
-    take_relations,
-    take_snapshot,
-)
+from harness.core.trace_locks import Backend, Database, take_relations, take_snapshot
+from harness.core.trace_open import OpenStatement, OpenTransaction, Timeouts
 
 __all__ = ["TraceFold", "build"]
 
@@ -61,6 +54,7 @@ class TraceFold:
         self._transactions: list[OpenTransaction] = []
         self._contexts = Contexts()
         self._announced: set[int] = set()
+        self._pooled_by: set[int] = set()
         self._hello = self._hooked_alembic = False
         self._finished: set[int] = set()
         self._gaps: list[str] = []
@@ -107,7 +101,7 @@ class TraceFold:
         """`seen_backends`: pids of the migration's backends somebody else saw in the server; one that did not
         announce itself makes the trace incomplete, as does an `unreadable` line."""
         return Trace(
-            statements=tuple(_frozen(statement) for statement in self._statements),
+            statements=tuple(statement.frozen() for statement in self._statements),
             revisions=tuple(self._contexts.steps),
             transactions=tuple(
                 Transaction(found.id, found.backend_pid, found.started, found.ended, found.outcome)
@@ -116,12 +110,17 @@ class TraceFold:
             backends=self.backends,
             hello=self._hello,
             hooked_alembic=self._hooked_alembic,
-            why_incomplete=self._why_incomplete(set(seen_backends) - self._announced, unreadable),
+            why_incomplete=self._why_incomplete(self._strangers(seen_backends), unreadable),
             wrong_database=self._wrong_database,
             blind=tuple(self._blind),
             slow=tuple(self._slow),
             contexts=self._contexts.all(),
+            pooled_by=frozenset(self._pooled_by),
         )
+
+    def _strangers(self, seen_backends: Iterable[int]) -> set[int]:
+        """Behind a pooler any of the server's processes may be seen under the migration's name."""
+        return set() if self._pooled_by else set(seen_backends) - self._announced
 
     def _why_incomplete(self, strangers: set[int], unreadable: int) -> str | None:
         if not self._hello:
@@ -163,11 +162,20 @@ class TraceFold:
 
     def _on_conn(self, record: Record) -> None:
         self._announced.add(record["backend"])
-        self._announced.add(record.get("server_pid") or record["backend"])
         database = self._database(record.get("system_identifier"), record.get("database_oid"))
         database.label = record.get("database")
-        found = Backend(database, record.get("server_version"), Timeouts.of(record))
+        pooled = record.get("server_pid") not in (None, record["backend"])
+        timeouts = Timeouts() if pooled else Timeouts.of(record)
+        found = Backend(database, record.get("server_version"), timeouts, pooled=pooled)
         self._backends[record["process"], record["backend"]] = found
+        self._served(record, found)
+
+    def _served(self, record: Record, backend: Backend) -> None:
+        """The pooler's client is told a pid of the pooler's own, so PostgreSQL's must be asked for."""
+        pid = record.get("server_pid")
+        if backend.pooled and pid is not None:
+            self._announced.add(pid)
+            self._pooled_by.add(pid)
 
     def _on_unidentified(self, record: Record) -> None:
         self._announced.add(record["backend"])
@@ -256,7 +264,10 @@ class TraceFold:
         statement.sqlstate = record["sqlstate"]
         statement.error = record["error"]
         self._ended[key] = statement
-        self._place(statement, self._backend(record), record["status"])
+        backend = self._backend(record)
+        self._place(statement, backend, record["status"])
+        if statement.error is None:
+            backend.session.take(statement.sql, statement.n, backend.transaction is not None)
 
     def _place(self, statement: OpenStatement, backend: Backend, status: str | None) -> None:
         """Put the statement into its transaction; one that leaves the connection idle had none, or ended
@@ -311,6 +322,7 @@ class TraceFold:
         what, ended = record["what"], record["mono"]
         if what == "rollback_to":
             backend.rolled_back_to = ended
+            backend.session.rolled_back_to()
         elif what == "savepoint" and backend.transaction is not None:
             backend.transaction.has_savepoints = True
         elif what in ("commit", "rollback") and record["status"] != "error":
@@ -334,11 +346,24 @@ class TraceFold:
 
     def _on_settings(self, record: Record) -> None:
         backend = self._backend(record)
-        backend.timeouts = Timeouts.of(record)
+        timeouts = Timeouts.of(record)
+        if not backend.pooled or backend.transaction is not None:
+            backend.timeouts = timeouts
+        self._served(record, backend)
+        self._look_for_lost(record, backend, timeouts)
         self._charge(record, backend)
+
+    def _look_for_lost(self, record: Record, backend: Backend, timeouts: Timeouts) -> None:
+        statement = self._ended.get((record["process"], record.get("k") or 0))
+        if backend.pooled and statement is not None:
+            beside = backend.transaction is None
+            statement.lost = statement.lost or backend.session.lost(timeouts.by_name(), beside)
 
     def _on_relations(self, record: Record) -> None:
         backend = self._backend(record)
+        self._served(record, backend)
+        if "lock_timeout_s" in record:
+            self._look_for_lost(record, backend, Timeouts.of(record))
         take_relations(record, backend.database, self._ended.get((record["process"], record["k"])))
         self._charge(record, backend)
 
@@ -365,36 +390,3 @@ def _kind(record: Record) -> StatementKind:
     if record["step"] != "migration" or record["sql"].strip().lower() in _PROBES:
         return "driver"
     return "migration"
-
-
-def _frozen(found: OpenStatement) -> Statement:
-    return Statement(
-        n=found.n,
-        kind=found.kind,
-        revision=found.revision,
-        sql=found.sql,
-        process=found.process,
-        backend_pid=found.backend_pid,
-        transaction=found.transaction.id if found.transaction else None,
-        started_mono=found.started,
-        ended_mono=found.ended,
-        duration_s=found.duration,
-        rows=found.rows,
-        sqlstate=found.sqlstate,
-        error=found.error,
-        lock_timeout_s=found.timeouts.lock,
-        statement_timeout_s=found.timeouts.statement,
-        locks=tuple(
-            Lock(lock.relation, lock.kind, lock.mode, lock.granted, lock.released, lock.of, lock.oid)
-            for lock in found.locks
-        ),
-        rewrites=tuple(found.rewrites),
-        executions=found.executions,
-        committed_mono=found.committed(),
-        scans=tuple(found.scans),
-        rebuilt=tuple(found.rebuilt),
-        wal_bytes=found.wal_bytes,
-        tracer_s=found.tracer_s,
-        idle_timeout_s=found.timeouts.idle,
-        context=found.context,
-    )

@@ -12,107 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from harness.core.locks import MODES
-from harness.core.trace import Record, StatementKind
+from harness.core.session_settings import SessionSettings
+from harness.core.trace import Record
+from harness.core.trace_open import OpenLock, OpenStatement, OpenTransaction, Timeouts
 
-__all__ = [
-    "Backend",
-    "Database",
-    "OpenLock",
-    "OpenStatement",
-    "OpenTransaction",
-    "Timeouts",
-    "take_relations",
-    "take_snapshot",
-]
+__all__ = ["Backend", "Database", "take_relations", "take_snapshot"]
 
 _TABLES = ("r", "m", "p")
 _INDEX = "i"
 _TOAST = re.compile(r"pg_toast(?:_temp_\d+)?\.pg_toast_(\d+)(?:_index)?$")
 _FLUSHES_SINCE = 150_000  # server_version_num from which a snapshot has the counters of scans flushed
-
-
-@dataclass(eq=False)
-class OpenLock:
-    """A lock as `trace.Lock` has it, `released` still to come."""
-
-    relation: str
-    kind: str | None
-    mode: str
-    granted: float
-    of: str | None
-    oid: int
-    released: float | None = None
-
-
-@dataclass(eq=False)
-class OpenTransaction:
-    """A transaction block, its end still to come. `failed` is when a statement's error aborted it: its locks
-    are released then, unless a savepoint keeps some."""
-
-    id: int
-    backend_pid: int
-    started: float
-    ended: float | None = None
-    outcome: Literal["commit", "rollback"] | None = None
-    failed: float | None = None
-    has_savepoints: bool = False
-
-    def fail(self, statement: OpenStatement) -> None:
-        """The statement's error aborted it, back to the last savepoint at least."""
-        self.failed = self.failed or statement.ended
-        self.has_savepoints = self.has_savepoints or "savepoint" in statement.sql.lower()
-
-    @property
-    def released(self) -> float | None:
-        return self.ended if self.has_savepoints or self.failed is None else self.failed
-
-
-@dataclass(eq=False)
-class OpenStatement:
-    """A statement as `trace.Statement` has it, most of it still to come."""
-
-    n: int | None
-    kind: StatementKind
-    revision: str | None
-    sql: str
-    process: int
-    backend_pid: int
-    started: float
-    timeouts: Timeouts
-    context: int | None = None
-    transaction: OpenTransaction | None = None
-    ended: float | None = None
-    duration: float | None = None
-    rows: int | None = None
-    sqlstate: str | None = None
-    error: str | None = None
-    locks: list[OpenLock] = field(default_factory=list)
-    rewrites: list[str] = field(default_factory=list)
-    rebuilt: list[str] = field(default_factory=list)
-    scans: list[str] = field(default_factory=list)
-    wal_bytes: int | None = None
-    tracer_s: float = 0.0
-    executions: int = 1
-
-    def committed(self) -> float | None:
-        if self.error is not None:
-            return None
-        if self.transaction is None:
-            return self.ended
-        return self.transaction.ended if self.transaction.outcome == "commit" else None
-
-
-class Timeouts(NamedTuple):
-    """In seconds; 0 is none, None unknown."""
-
-    lock: float | None = None
-    statement: float | None = None
-    idle: float | None = None
-
-    @classmethod
-    def of(cls, record: Record) -> Timeouts:
-        idle = record.get("idle_in_transaction_session_timeout_s")
-        return cls(record["lock_timeout_s"], record["statement_timeout_s"], idle)
 
 
 @dataclass(eq=False)
@@ -178,7 +87,8 @@ class Database:
 
 @dataclass(eq=False)
 class Backend:
-    """One connection: its timeouts, its transaction and what it holds."""
+    """One connection: its timeouts, its transaction and what it holds. `pooled` says that a pooler is
+    between: what was seen of its settings in one transaction then says nothing of the next."""
 
     database: Database
     version: int | None = None
@@ -194,6 +104,8 @@ class Backend:
     """Relations its open transaction made, by oid."""
     renamed: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     """Names of relations before its open transaction renamed them, by oid."""
+    pooled: bool = False
+    session: SessionSettings = field(default_factory=SessionSettings)
 
     def close_transaction(self, ended: float, outcome: Literal["commit", "rollback"]) -> None:
         """The transaction is over, and its locks are released."""
@@ -204,6 +116,9 @@ class Backend:
         for lock in self.held.values():
             lock.released = released
         self._settle(outcome)
+        self.session.transaction_over(committed=outcome == "commit")
+        if self.pooled:
+            self.timeouts = Timeouts()
         self.transaction = None
         self.held.clear()
         self.unseen.clear()

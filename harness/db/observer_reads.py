@@ -267,11 +267,14 @@ def _since(sight: Sight) -> float:
 def _pooler(connection: psycopg.Connection, another: Callable[[], psycopg.Connection]) -> str:
     """What stands between, told by the pid: a pooler makes one up when a client connects.
 
-    Two clients that are open at once and yet are served by one backend share it, transaction by transaction.
+    A client whose backend changes shares it with others, transaction by transaction, as do two clients that
+    are open at once and yet are served by one.
     """
     serving = _backend(connection)
     if serving == connection.info.backend_pid:
         return ""
+    if _backend(connection) != serving:
+        return TRANSACTION_POOLER
     with another() as second:
         shared = _backend(second) == serving or _backend(connection) != serving
     return TRANSACTION_POOLER if shared else SESSION_POOLER

@@ -26,6 +26,7 @@ ORDER = (
     "migration-command",
     "several-services",
     "plan-file",
+    "poolers",
     "same-start",
     "gates",
     "reading-a-report",

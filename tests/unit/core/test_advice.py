@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.advice import RULES, Advice, Traced, advise, explain_rules, rules_table
 from harness.core.schema_state import IndexState, TableState
+from harness.core.session_settings import LostSetting
 from harness.core.trace import Lock, Statement
 from harness.db.parsing import parse
 from harness.errors import UsageError
@@ -214,6 +215,10 @@ BAD: dict[str, tuple[Done, ...]] = {
     "no-lock-timeout": (busy("ADD COLUMN c int", lock_timeout_s=0.0),),
     "lock-timeout-reached": (busy("ADD COLUMN c int", sqlstate="55P03", duration_s=2.0),),
     "set-local-outside-transaction": (done("SET LOCAL lock_timeout = '2s'", transaction=None),),
+    "setting-lost-in-pooler": (
+        done("SET lock_timeout = '2s'"),
+        busy("ADD COLUMN c int", lost=(LostSetting("lock_timeout", 2.0, 0.0, 1),), transaction=2),
+    ),
     "lock-table": (done("LOCK TABLE busy IN SHARE MODE", ("busy", S)),),
     "backfill-with-ddl": (
         busy("ADD COLUMN c int", hold_s=5.0),
@@ -333,6 +338,7 @@ GOOD: dict[str, tuple[Done, ...]] = {
     "no-lock-timeout": (busy("ADD COLUMN c int"),),
     "lock-timeout-reached": (busy("ADD COLUMN c int"),),
     "set-local-outside-transaction": (done("SET LOCAL lock_timeout = '2s'"),),
+    "setting-lost-in-pooler": (done("SET lock_timeout = '2s'"), busy("ADD COLUMN c int", transaction=2)),
     "lock-table": (done("LOCK TABLE busy IN ACCESS SHARE MODE", ("busy", "AccessShareLock")),),
     "backfill-with-ddl": (
         busy("ADD COLUMN c int"),
@@ -401,7 +407,7 @@ def test_the_safe_form_has_the_names_of_the_statement(rule: str) -> None:
 CERTAIN = {
     *("add-column-not-null", "concurrently-in-transaction", "invalid-index", "if-not-exists-invalid-index"),
     *("enable-row-security", "enum-value-same-transaction", "rename-enum-value", "deadlock"),
-    *("set-local-outside-transaction", "check-on-new-column"),
+    *("set-local-outside-transaction", "check-on-new-column", "setting-lost-in-pooler"),
 }
 LASTED = {
     "vacuum-full",
@@ -564,6 +570,26 @@ def test_a_timeout_that_a_commit_took_away_is_missed_outside_a_transaction_too()
 
 def test_an_unknown_timeout_is_not_zero() -> None:
     assert fired(busy("ADD COLUMN c int", lock_timeout_s=None)) == set()
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (LostSetting("lock_timeout", 0.5, 0.0, 3), "was set to 500 ms by statement 3; it ran with none"),
+        (LostSetting("lock_timeout", 2.0, 5.0, None), "2.00 s before the revisions; it ran with 5.00 s"),
+        (LostSetting("lock_timeout", 2.0, 0.0, 1, True), "asked right after it, the session had none"),
+    ],
+)
+def test_the_evidence_of_a_lost_setting_is_where_it_was_looked_for(lost: LostSetting, said: str) -> None:
+    (found,) = advice(done("SELECT 1", lost=(lost,)))
+    assert (found.rule, found.severity) == ("setting-lost-in-pooler", "finding")
+    assert said in found.evidence
+
+
+def test_a_lost_setting_is_told_once_per_transaction() -> None:
+    lost = (LostSetting("lock_timeout", 2.0, 0.0, 1),)
+    steps = [done(f"SELECT {n}", lost=lost, transaction=n // 2 + 1) for n in range(4)]
+    assert [found.statement for found in advice(*steps)] == [1, 3]
 
 
 def test_an_ignored_rule_stays_to_be_seen_and_comes_last() -> None:

@@ -155,6 +155,29 @@ def test_other_codes_are_called_by_their_number() -> None:
     assert the_class(logged(30.0, "0A000", "cannot alter type")).name == "SQLSTATE 0A000"
 
 
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (
+            logged(30.0, "40001", "canceling statement due to conflict with recovery"),
+            "conflict with recovery",
+        ),
+        (
+            logged(30.0, "40P01", "canceling statement due to conflict with recovery"),
+            "conflict with recovery",
+        ),
+        (logged(30.0, "40001", "could not serialize access"), "SQLSTATE 40001"),
+        (logged(30.0, "26000", 'prepared statement "_pg3_0" does not exist'), "prepared statement lost"),
+        (logged(30.0, "42P05", 'prepared statement "a" already exists'), "prepared statement of another"),
+    ],
+)
+def test_what_replicas_and_poolers_do_is_no_statements(entry: LogEntry, name: str) -> None:
+    found = the_class(entry, waits=[a_wait(29.5, 30.5)])
+    assert found.name == name
+    assert (found.statement is None) == (name != "SQLSTATE 40001")
+    assert found.why
+
+
 def test_a_refused_connection_has_no_code_but_says_so() -> None:
     refused = logged(30.0, None, "sorry, too many clients already", kind="fatal", query="")
     assert the_class(refused).name == "too many clients"
@@ -169,6 +192,9 @@ def test_a_refused_connection_has_no_code_but_says_so() -> None:
             "cached plan must not change result type",
         ),
         ("psycopg.errors.DeadlockDetected", "deadlock"),
+        ("SerializationFailure: canceling statement due to conflict with recovery", "conflict with recovery"),
+        ('InvalidSqlStatementName: prepared statement "_pg3_0" does not exist', "prepared statement lost"),
+        ("HTTP 500: SQLSTATE 42P05", "prepared statement of another"),
         ("QueuePool limit of size 5 overflow 0 reached", POOL_EXHAUSTED),
     ],
 )

@@ -485,6 +485,16 @@ def test_how_badly_the_database_was_watched_is_a_limit(changes: dict[str, Any], 
     assert any(said in limit for limit in judge(a_record(**changes)).limits)
 
 
+def test_a_migration_through_a_pooler_is_traced_and_says_so() -> None:
+    pooled = [
+        {**one, "server_pid": MIGRATION_PID + 1} if one["kind"] == "conn" else one for one in trace_records()
+    ]
+    record = a_record(observed=watched(backends=(501,)), events=events(trace=pooled))
+    verdict = judge(record)
+    assert verdict.as_json()["migration"]["traced"]
+    assert any(f"pooler, by PostgreSQL's processes {MIGRATION_PID + 1}," in limit for limit in verdict.limits)
+
+
 def test_a_session_of_the_migration_that_did_not_announce_itself_is_untraced() -> None:
     verdict = judge(a_record(observed=watched(backends=(MIGRATION_PID, 501))))
     assert not verdict.as_json()["migration"]["traced"]

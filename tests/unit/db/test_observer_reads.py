@@ -36,6 +36,7 @@ class Client:
         (Client(7, 7), Client(8, 8), ""),
         (Client(901, 7), Client(902, 7), "transaction mode"),  # both are served by one backend
         (Client(901, 7, 9), Client(902, 8), "transaction mode"),  # it was served by two
+        (Client(901, 7, 7, 9), Client(902, 8), "transaction mode"),
         (Client(901, 7), Client(902, 8), "a connection pooler or proxy"),
     ],
 )

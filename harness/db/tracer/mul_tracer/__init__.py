@@ -28,14 +28,16 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     more            backend, sql, key, revision, step, run, prepare, count, rows, duration_s (sum),
                     ended, status: repeats
     txn             backend, what, ok, started, status
-    snapshot        k (null after ROLLBACK TO), backend, timeouts, wal [before, now], unflushed, cost_s,
-                    locks [oid, name, kind, mode, relfilenode, full name, made in this transaction, oid of
-                    the index's or sequence's table, rows read by sequential scans]; a lean one ends
-                    with `made`
-    relations       k (null at the connection's start), backend, wal, cost_s, relations [oid, name,
-                    kind, relfilenode, full name, oid of the table]: those that are new or changed
+    snapshot        k (null after ROLLBACK TO), backend, server_pid, timeouts, wal [before, now], unflushed,
+                    cost_s, locks [oid, name, kind, mode, relfilenode, full name, made in this
+                    transaction, oid of the index's or sequence's table, rows read by sequential scans]; a
+                    lean one ends with `made`
+    relations       k (null at the connection's start), backend, server_pid, timeouts, wal, cost_s,
+                    relations [oid, name, kind, relfilenode, full name, oid of the table]: those that are
+                    new or changed
     unlisted        k, backend: a statement outside a transaction after which relations were not listed
-    settings        k, backend, timeouts, cost_s; null when they could not be read
+    settings        k, backend, timeouts, cost_s, server_pid (null in a transaction); null when they could
+                    not be read
     blind           backend, reason: no more snapshots on this connection, none while its lock_timeout is
                     below 100 ms, or none in the rest of a transaction whose snapshots took a second
     slow            backend, cost_s: its first snapshot that took more than 5 ms

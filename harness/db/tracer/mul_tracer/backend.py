@@ -86,9 +86,6 @@ class Backend:
             server_pid=found["pid"],
             **self.questions.identified(found),
         )
-        if found["pid"] != self.pid:
-            reason = f"a pooler is between: PostgreSQL's own process was {found['pid']}, and may change"
-            emit("blind", backend=self.pid, reason=reason)
         guard.check(f"{found.get('system')}:{found['oid']}", found["database"])
 
     def _unidentified(self, error: Exception) -> None:

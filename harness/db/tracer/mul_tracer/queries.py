@@ -12,12 +12,14 @@ FLUSHES_SINCE = 150_000
 
 _SELECT = "/* migrate-under-load tracer */ SELECT "
 """Others see it as the last query of a migration that is idle in its transaction."""
-_SETTINGS = ", ".join(f"'{name}', pg_catalog.current_setting('{name}')" for name in TIMEOUTS)
+_SETTINGS = "'pid', pg_catalog.pg_backend_pid(), " + ", ".join(
+    f"'{name}', pg_catalog.current_setting('{name}')" for name in TIMEOUTS
+)
 _SYSTEM_IDENTIFIER = (
     ", 'system', (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system())"
 )
 _IDENTITY = (
-    _SELECT + "pg_catalog.json_build_object('pid', pg_catalog.pg_backend_pid(), {settings},"
+    _SELECT + "pg_catalog.json_build_object({settings},"
     " 'version', pg_catalog.current_setting('server_version_num'),"
     " 'database', d.datname, 'oid', d.oid::pg_catalog.int8{system})::pg_catalog.text"
     " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"

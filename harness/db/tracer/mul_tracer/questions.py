@@ -220,7 +220,14 @@ class Questions:
             self._touched = self._touched or self._status() != "idle"
         cost = time.monotonic() - question.asked
         if question.kind == "settings":
-            emit("settings", backend=self._pid, k=k, cost_s=cost, **self._fields())
+            emit(
+                "settings",
+                backend=self._pid,
+                k=k,
+                server_pid=found.get("pid"),
+                cost_s=cost,
+                **self._fields(),
+            )
         elif question.kind == "relations":
             self._list(answer, k, question.asked)
         else:
@@ -231,6 +238,7 @@ class Questions:
             "snapshot",
             backend=self._pid,
             k=k,
+            server_pid=found["pid"],
             locks=found["locks"] or [],
             wal=self._wal_since(found),
             unflushed=self._unflushed,
@@ -262,9 +270,11 @@ class Questions:
             "relations",
             backend=self._pid,
             k=k,
+            server_pid=found["pid"],
             relations=[row for oid, row in listed.items() if known.get(oid) != row],
             wal=self._wal_since(found),
             cost_s=cost,
+            **self._fields(),
         )
         if len(rows) >= queries.MOST_RELATIONS:
             self._say_blind(f"only the newest {queries.MOST_RELATIONS} relations are known by name")

@@ -1,0 +1,128 @@
+"""A migration and a service's driver through a real PgBouncer in transaction mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from harness.core.error_kinds import kind_of
+from harness.core.session_settings import LostSetting
+from harness.core.trace import Statement, Trace
+from harness.db.observer_reads import Server
+from harness.db.server import EmbeddedServer
+from harness.db.server_log import open_log
+from harness.db.url import DatabaseUrl
+from tests.fix_pooler import Pooled
+from tests.integration.test_migration import DRIVERS, order_for, run
+
+pytestmark = [pytest.mark.integration, pytest.mark.pooler]
+
+REVISIONS = ("b2", "c3", "d4")
+
+
+def truth(database: str) -> dict[str, str]:
+    """Under which lock_timeout each revision says that it ran."""
+    with psycopg.connect(database) as connection:
+        found = {}
+        for name in REVISIONS:
+            table = sql.Identifier(f"truth_{name}")
+            row = connection.execute(sql.SQL("SELECT timeout FROM {}").format(table)).fetchone()
+            assert row is not None
+            found[name] = str(row[0])
+    return found
+
+
+def altering(trace: Trace) -> dict[str, Statement]:
+    found = trace.migration_statements
+    return {str(s.revision): s for s in found if s.sql.startswith("ALTER TABLE notes")}
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_timeout_lost_in_the_pooler_is_seen_where_it_was_lost(
+    database: str, pooled: Pooled, tmp_path: Path, driver: str
+) -> None:
+    url = pooled(database, server_lifetime="0")  # each transaction by a process of its own
+    code, trace = run(order_for(url, tmp_path, "session_setting", driver))
+
+    assert code == 0
+    assert trace.why_incomplete is None
+    assert len(trace.pooled_by) > 2
+    assert truth(database) == dict.fromkeys(REVISIONS, "0")
+    lost = LostSetting("lock_timeout", meant_s=2.0, found_s=0.0, set_by=1)
+    assert {revision: (s.lock_timeout_s, s.lost) for revision, s in altering(trace).items()} == dict.fromkeys(
+        REVISIONS, (0.0, (lost,))
+    )
+
+
+@pytest.mark.parametrize("settings", [{"pool_mode": "session"}, {"default_pool_size": "1"}])
+def test_a_pooler_that_keeps_the_process_loses_nothing(
+    database: str, pooled: Pooled, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    _, trace = run(order_for(pooled(database, **settings), tmp_path, "session_setting"))
+
+    assert set(truth(database).values()) == {"2s"}
+    assert len(trace.pooled_by) == 1
+    assert not any(statement.lost for statement in trace.statements)
+
+
+def test_without_a_pooler_nothing_is_lost(database: str, tmp_path: Path) -> None:
+    _, trace = run(order_for(database, tmp_path, "session_setting"))
+
+    assert set(truth(database).values()) == {"2s"}
+    assert not trace.pooled_by
+    assert not any(statement.lost for statement in trace.statements)
+
+
+@pytest.mark.parametrize(("driver", "ini"), DRIVERS)
+def test_locks_and_rewrites_are_read_through_the_pooler(
+    database: str, pooled: Pooled, tmp_path: Path, driver: str, ini: str
+) -> None:
+    _, trace = run(order_for(pooled(database), tmp_path, "safe", driver, ini))
+
+    assert trace.why_incomplete is None
+    assert trace.blind == ()
+    widen = next(s for s in trace.migration_statements if "TYPE BIGINT" in s.sql)
+    assert ("notes", "AccessExclusiveLock") in [(lock.relation, lock.mode) for lock in widen.locks]
+    assert (widen.rewrites, widen.lock_timeout_s) == (("notes",), 7.0)
+    index = next(s for s in trace.migration_statements if s.sql.startswith("CREATE INDEX CONCURRENTLY"))
+    assert (index.sqlstate, index.transaction, index.lock_timeout_s) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"), [({}, "pooler in transaction mode"), ({"pool_mode": "session"}, "pooler or proxy")]
+)
+def test_the_observer_knows_what_stands_between(
+    database: str, pooled: Pooled, settings: dict[str, str], says: str
+) -> None:
+    with Server.connect(DatabaseUrl.parse(pooled(database, **settings)), "mul-observer") as server:
+        assert says in server.pooler
+        assert server.point(0.0).deadlocks == 0
+
+
+def prepares(url: str) -> str | None:
+    """The SQLSTATE that ends a client that prepares its statement, None when it goes well."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as client:
+        try:
+            for number in range(3):
+                client.execute("SELECT %s::int", [number])
+        except psycopg.Error as error:
+            return error.sqlstate
+    return None
+
+
+def test_what_a_pooler_does_to_prepared_statements_has_a_class_of_its_own(
+    postgres: EmbeddedServer, database: str, pooled: Pooled
+) -> None:
+    changing, one = pooled(database), pooled(database, default_pool_size="1")
+    with psycopg.connect(database) as connection:
+        log, why = open_log(str(postgres.log), connection)
+    assert log is not None, why
+
+    assert prepares(changing) == "26000"
+    assert prepares(one) is None
+    assert prepares(one) == "42P05"
+    kinds = [kind.name for entry in log.last(0.0) if (kind := kind_of(entry))]
+    assert kinds == ["prepared statement lost", "prepared statement of another"]
