@@ -103,32 +103,40 @@ class Service:
         return Tokens(SigningKey(*row), issuer, audience)
 
 
-def run_alembic(database_url: str, *arguments: str) -> None:
+def run_alembic(database_url: str, *arguments: str, role: str = "all") -> None:
     """Alembic as the service's team runs it; fails with its output."""
-    _run([*ALEMBIC, *arguments], database_url)
+    config = INI if role == "all" else INI.with_name(f"alembic-{role}.ini")
+    _run([sys.executable, "-m", "alembic", "-c", str(config), *arguments], database_url)
 
 
 def start_alembic(database_url: str, *arguments: str) -> subprocess.Popen[bytes]:
     """The same, to go on while it runs."""
-    return subprocess.Popen([*ALEMBIC, *arguments], env=_environment(database_url), stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*ALEMBIC, *arguments], env=environment_of(database_url), stderr=subprocess.DEVNULL
+    )
 
 
-def seed(database_url: str, rows: int, accounts: int) -> None:
-    arguments = ["seed", "--rows", str(rows), "--accounts", str(accounts)]
+def seed(database_url: str, rows: int, accounts: int, role: str = "all") -> None:
+    arguments = ["seed", "--rows", str(rows), "--accounts", str(accounts), "--role", role]
     _run([sys.executable, "-m", "harness.target", *arguments], database_url)
 
 
 @contextmanager
 def running_service(
-    database_url: str, log: Path, workers: int = 1, healthy_status: int = 200, **settings: str
+    database_url: str,
+    log: Path,
+    workers: int = 1,
+    healthy_status: int = 200,
+    role: str = "all",
+    **settings: str,
 ) -> Iterator[Service]:
     """A service of `workers` processes whose /health answers `healthy_status`.
 
     `settings` are MUL_TARGET_* variables without the prefix.
     """
     service = Service(_free_port(), database_url)
-    command = [sys.executable, "-m", "harness.target", "serve", "--port", str(service.port)]
-    environment = _environment(database_url, **settings)
+    command = [sys.executable, "-m", "harness.target", "serve", "--port", str(service.port), "--role", role]
+    environment = environment_of(database_url, **settings)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--workers", str(workers)], env=environment, stdout=output, stderr=output
@@ -179,12 +187,13 @@ def _await_health(service: Service, process: subprocess.Popen[bytes], log: Path,
 
 def _run(command: list[str], database_url: str) -> None:
     done = subprocess.run(
-        command, env=_environment(database_url), capture_output=True, text=True, timeout=120
+        command, env=environment_of(database_url), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
 
 
-def _environment(database_url: str, **settings: str) -> dict[str, str]:
+def environment_of(database_url: str, **settings: str) -> dict[str, str]:
+    """`settings` are MUL_TARGET_* variables without the prefix."""
     named = {f"MUL_TARGET_{name}": value for name, value in settings.items()}
     return {**os.environ, "MUL_TARGET_DATABASE_URL": database_url, **named}
 

@@ -11,6 +11,8 @@ import threading
 
 def main() -> None:
     arguments = _parser().parse_args()
+    if arguments.command in ("serve", "seed") and arguments.role:
+        os.environ["MUL_TARGET_ROLE"] = arguments.role  # each of uvicorn's processes reads its settings anew
     # Imported here: serving needs no Alembic and seeding no web framework, and each costs half a second.
     if arguments.command == "serve":
         if arguments.end_with_input:
@@ -57,9 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, required=True)
     serve.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     serve.add_argument("--end-with-input", action="store_true", help="end when standard input is closed")
-    seed = commands.add_parser("seed", help="create the schema v1 and fill an empty database")
+    seed = commands.add_parser("seed", help="create the schema of release N and fill an empty database")
     seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")
     seed.add_argument("--accounts", type=int, default=1_000, help="accounts that share them (default 1,000)")
+    for command in (serve, seed):
+        command.add_argument(
+            "--role",
+            choices=["all", "auth", "api"],
+            help="accounts and tokens, what accounts keep, or both in one database (the default)",
+        )
     commands.add_parser("rotate-keys", help="a new signing key: no token that was issued is good any more")
     return parser
 

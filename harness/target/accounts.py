@@ -15,23 +15,19 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from harness.target.auth import Guard, unauthorized
+from harness.target.auth import OPEN_WALLETS, Guard, unauthorized
+from harness.target.cache import Cache
 from harness.target.passwords import hash_password, password_matches
 from harness.target.settings import Settings
 from harness.target.tokens import InvalidToken, Tokens
 
-__all__ = ["router"]
+__all__ = ["revoke_again", "router"]
 
 router = APIRouter()
 
 _REGISTER = text("""
     INSERT INTO accounts (name, password_hash, scope) VALUES (:name, :password_hash, 'read write')
     ON CONFLICT (name) DO NOTHING RETURNING id
-""")
-_OPEN_WALLETS = text("""
-    INSERT INTO wallets (account_id, name, balance)
-    SELECT :account_id, kind || ' of canary:' || :name, 10000
-    FROM unnest(ARRAY['main', 'savings', 'travel']) kind
 """)
 _ACCOUNT = text("SELECT id, password_hash, scope FROM accounts WHERE name = :name")
 _KEEP_REFRESH = text("""
@@ -49,6 +45,10 @@ _REVOKE_ACCESS = text("""
     ON CONFLICT DO NOTHING
 """)
 _FORGET_EXPIRED = text("DELETE FROM revoked_tokens WHERE expires_at < now()")
+_REVOKED = text("""
+    SELECT token_id, extract(epoch FROM expires_at)::int AS expires_at FROM revoked_tokens
+    WHERE expires_at > now()
+""")
 
 
 class Registration(BaseModel):
@@ -71,6 +71,7 @@ class Desk:
     engine: AsyncEngine
     settings: Settings
     tokens: Tokens
+    cache: Cache | None
 
     async def grant(
         self, connection: AsyncConnection, account_id: int, account: str, scopes: frozenset[str]
@@ -96,8 +97,8 @@ class Desk:
 
 async def _desk(request: Request) -> Desk:
     state = request.app.state
-    guard: Guard = state.guard
-    return Desk(state.engine, state.settings, await guard.tokens())
+    guard: Guard[Tokens] = state.guard
+    return Desk(state.access.engine, state.settings, await guard.tokens(), state.access.cache)
 
 
 AtDesk = Annotated[Desk, Depends(_desk)]
@@ -111,7 +112,8 @@ async def register(registration: Registration, desk: AtDesk) -> dict[str, str]:
         account_id = (await connection.execute(_REGISTER, row)).scalar()
         if account_id is None:
             raise HTTPException(409, "the name is taken")
-        await connection.execute(_OPEN_WALLETS, {"account_id": account_id, "name": registration.name})
+        if desk.settings.role == "all":
+            await connection.execute(OPEN_WALLETS, {"account_id": account_id, "name": registration.name})
     return {"name": registration.name}
 
 
@@ -154,12 +156,22 @@ async def revoke(revocation: Revocation, desk: AtDesk) -> dict[str, str]:
         row = {"token_id": claims.token_id, "expires_at": claims.expires_at}
         await connection.execute(_REVOKE_ACCESS, row)
         await connection.execute(_FORGET_EXPIRED)
+    if desk.cache is not None:
+        await desk.cache.revoke(claims.token_id, claims.expires_at)
     return {}
 
 
 @router.get("/.well-known/jwks.json")
 async def jwks(desk: AtDesk) -> dict[str, Any]:
     return desk.tokens.key.jwks()
+
+
+async def revoke_again(engine: AsyncEngine, cache: Cache) -> None:
+    """Tell a cache that may have lost its memory which tokens are revoked."""
+    async with engine.begin() as connection:
+        rows = (await connection.execute(_REVOKED)).all()
+    for row in rows:
+        await cache.revoke(row.token_id, row.expires_at)
 
 
 def _digest(refresh_token: str) -> bytes:

@@ -2,7 +2,8 @@
 
 The number is taken, the event kept and NOTIFY queued in the transaction of the write itself. Taking the
 number locks the account's row until the commit, so per account the order of numbers is the order of commits,
-and PostgreSQL delivers notifications in the order of commits.
+and PostgreSQL delivers notifications in the order of commits. With a cache what is told is published there
+instead, after the commit and in no order; who listens goes by the numbers.
 """
 
 from __future__ import annotations
@@ -15,20 +16,29 @@ from sqlalchemy import text
 
 from harness.target.auth import Session
 
-__all__ = ["CHANGES", "KEYS", "MIGRATION", "change_message", "changes_after", "last_number", "record_change"]
+__all__ = [
+    "CHANGES",
+    "KEYS",
+    "MIGRATION",
+    "announce",
+    "change_message",
+    "changes_after",
+    "last_number",
+    "record_change",
+]
 
 CHANGES = "target_changes"
-"""The NOTIFY channel of the accounts' own changes."""
+"""The channel of the accounts' own changes."""
 
 MIGRATION = "target_migration"
-"""The NOTIFY channel of the migration's status."""
+"""The channel of the migration's status."""
 
 KEYS = "target_keys"
-"""The NOTIFY channel of the signing key's rotation."""
+"""The channel of the signing key's rotation."""
 
 _FIELDS = "'seq', seq, 'document', document_id, 'version', version, 'op', op, 'committed_at', committed_at"
 
-_RECORD = text(f"""
+_RECORD = """
     WITH numbered AS (
         UPDATE accounts SET last_seq = last_seq + 1 WHERE id = :account_id RETURNING id, name, last_seq
     ), kept AS (
@@ -36,8 +46,12 @@ _RECORD = text(f"""
         SELECT id, last_seq, :document_id, :version, :op, extract(epoch FROM clock_timestamp()) FROM numbered
         RETURNING account_id, seq, document_id, version, op, committed_at
     )
-    SELECT pg_notify('{CHANGES}', json_build_object('account', name, {_FIELDS})::text) FROM kept, numbered
-""")  # noqa: S608 - constants of this module
+    SELECT {told} FROM kept, numbered
+"""
+_TOLD = f"json_build_object('account', name, {_FIELDS})::text"
+_RECORD_AND_NOTIFY = text(_RECORD.format(told=f"pg_notify('{CHANGES}', {_TOLD})"))
+_RECORD_AND_TELL = text(_RECORD.format(told=_TOLD))
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 _AFTER = text(f"""
     SELECT json_build_object('account', accounts.name, {_FIELDS}) FROM events
     JOIN accounts ON accounts.id = account_id
@@ -49,7 +63,20 @@ _LAST = text("SELECT last_seq FROM accounts WHERE id = :account_id")
 async def record_change(session: Session, document: uuid.UUID, version: int, op: str) -> None:
     """The last statement of a write: `committed_at` (server clock) is as near the commit as can be."""
     row = {"account_id": session.account_id, "document_id": document, "version": version, "op": op}
-    await session.connection.execute(_RECORD, row)
+    if session.cache is None:
+        await session.connection.execute(_RECORD_AND_NOTIFY, row)
+        return
+    told = (await session.connection.execute(_RECORD_AND_TELL, row)).scalar_one()
+    session.told.append((CHANGES, told))
+    session.written.append(document)
+
+
+async def announce(session: Session, channel: str, payload: str) -> None:
+    """Have every process hear of something once the transaction is committed."""
+    if session.cache is None:
+        await session.connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+    else:
+        session.told.append((channel, payload))
 
 
 async def last_number(session: Session) -> int:

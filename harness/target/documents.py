@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, text
 from starlette.responses import JSONResponse, Response
 
-from harness.target.auth import Reader, Session, Writer
+from harness.target.auth import Reader, Session, Writer, refused
 from harness.target.changes import record_change
+from harness.target.schema import REVISION, Schema
 from harness.target.settings import Settings
 
 __all__ = ["router"]
@@ -21,17 +22,18 @@ router = APIRouter()
 _COLUMNS = """id, title, body, status, tags, size, version,
     extract(epoch FROM created_at)::float8 AS created_at,
     extract(epoch FROM updated_at)::float8 AS updated_at"""
+_ALL = f"""id, to_jsonb(documents) - 'account_id' AS row, {REVISION} AS revision"""
 
 
-class Statements:
-    """What a release reads and writes of a document: the columns it `shows`, and those it `sets` besides."""
+class Release:
+    """What a release reads and writes of a document: the `columns` it shows, and those it `sets` besides.
 
-    def __init__(self, shows: str = "", sets: str = "") -> None:
-        columns, also, values = (
-            f"{_COLUMNS}{shows}",
-            f", {sets}" if sets else "",
-            f", :{sets}" if sets else "",
-        )
+    The shape of what it shows is known by `revision`; None where it is that of the schema.
+    """
+
+    def __init__(self, revision: str | None, columns: str, sets: str = "") -> None:
+        self.revision = revision
+        also, values = (f", {sets}", f", :{sets}") if sets else ("", "")
         self.create = text(f"""
             INSERT INTO documents (id, account_id, title, body, status, tags, size{also})
             VALUES (:id, :account_id, :title, :body, :status, :tags, octet_length(:body){values})
@@ -45,8 +47,9 @@ class Statements:
 
 
 _RELEASES = {
-    "n": Statements(),
-    "n+1": Statements(shows=", share_id::text AS share_id, category_id", sets="category_id"),
+    "n": Release("n", _COLUMNS),
+    "n+1": Release("n+1", f"{_COLUMNS}, share_id::text AS share_id, category_id", sets="category_id"),
+    "all": Release(None, _ALL),
 }
 _UPDATE = text("""
     UPDATE documents SET title = :title, body = :body, status = coalesce(:status, status),
@@ -79,12 +82,20 @@ class Revision(Content):
     tags: list[Tag] | None = Field(default=None, max_length=20)
 
 
-async def _release(request: Request) -> Statements:
+async def _release(request: Request) -> Release:
     settings: Settings = request.app.state.settings
     return _RELEASES[settings.release]
 
 
-InRelease = Annotated[Statements, Depends(_release)]
+InRelease = Annotated[Release, Depends(_release)]
+
+
+async def _revision(request: Request, release: InRelease) -> str:
+    schema: Schema = request.app.state.schema
+    return release.revision or schema.revision
+
+
+InRevision = Annotated[str, Depends(_revision)]
 
 
 @router.post("/documents")
@@ -114,12 +125,24 @@ async def page(
 
 
 @router.get("/documents/{document_id}")
-async def read(document_id: uuid.UUID, caller: Reader, release: InRelease) -> Response:
+async def read(document_id: uuid.UUID, caller: Reader, release: InRelease, revision: InRevision) -> Response:
+    cache, claims = caller.access.cache, caller.claims
+    found = None
+    if cache is not None:
+        found = await cache.find(claims.token_id, claims.account, document_id, revision)
+        if found.revoked:
+            raise refused()
+        if found.document is not None:
+            return Response(found.document, media_type="application/json")
     async with caller.transaction() as session:
         row = (await session.connection.execute(release.read, _key(session, document_id))).one_or_none()
     if row is None:
         raise _unknown()
-    return JSONResponse(_as_json(row))
+    answer = JSONResponse(_as_json(row))
+    if cache is not None and found is not None:
+        shape, document = release.revision or row.revision, bytes(answer.body).decode()
+        await cache.keep(claims.account, document_id, shape, document, found)
+    return answer
 
 
 @router.put("/documents/{document_id}")
@@ -156,7 +179,8 @@ def _key(session: Session, document_id: uuid.UUID) -> dict[str, Any]:
 
 
 def _as_json(row: Row[Any]) -> dict[str, Any]:
-    return {**row._mapping, "id": str(row.id)}
+    columns = row._mapping.get("row") or row._mapping
+    return {**columns, "id": str(row.id)}
 
 
 def _unknown() -> HTTPException:

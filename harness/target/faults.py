@@ -108,7 +108,7 @@ class _DropWrites(_FaultyAnswer):
     async def _spoil(self, scope: Scope, answer: _Answer) -> None:
         created = scope["method"] == "POST" and scope["path"] == "/documents" and answer.status == 201
         if created and self._strikes():
-            async with scope["app"].state.engine.begin() as connection:
+            async with scope["app"].state.access.engine.begin() as connection:
                 await connection.execute(_DROP, {"id": json.loads(answer.body)["id"]})
 
 
@@ -156,7 +156,7 @@ class _BreakTransfers(_FaultyAnswer):
     async def _spoil(self, scope: Scope, answer: _Answer) -> None:
         moved = scope["method"] == "POST" and scope["path"] == "/transfers" and answer.status == 201
         if moved and self._strikes():
-            async with scope["app"].state.engine.begin() as connection:
+            async with scope["app"].state.access.engine.begin() as connection:
                 await connection.execute(_TAKE_BACK, json.loads(answer.body))
 
 
@@ -213,7 +213,7 @@ def _authorization(scope: Scope) -> bytes:
 
 
 async def _tokens(scope: Scope) -> Tokens:
-    guard: Guard = scope["app"].state.guard
+    guard: Guard[Tokens] = scope["app"].state.guard
     return await guard.tokens()
 
 

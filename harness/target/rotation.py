@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import psycopg
+from redis import Redis
 
 from harness.target.changes import KEYS
 from harness.target.settings import Settings
@@ -19,8 +20,12 @@ _REPLACE = """
 
 
 def rotate_keys() -> None:
-    """One transaction: a new key, no refresh tokens, and word of it to every process of the service."""
-    with psycopg.connect(Settings.from_environment().libpq_url) as connection:
+    """In one transaction a new key, no refresh tokens, and word of it to every process of the service."""
+    settings = Settings.from_environment()
+    with psycopg.connect(settings.libpq_url) as connection:
         connection.execute(_REPLACE, [str(uuid.uuid4()), new_private_pem()])
         connection.execute("DELETE FROM refresh_tokens")
         connection.execute(f"NOTIFY {KEYS}")
+    if settings.cache_url is not None:
+        with Redis.from_url(settings.cache_url) as cache:
+            cache.publish(KEYS, "")

@@ -1,4 +1,4 @@
-"""Fills an empty database: the schema `v1`, accounts that share one password, their wallets and documents.
+"""Fills an empty database: the schema of release N, accounts that share one password, wallets and documents.
 
 Everything is a function of its number. Account n is `account-0001` …; document n belongs to account `(n - 1)
 % accounts + 1` and has the id `00000000-0000-7000-8000-<n in hex>`: ids that grow with time, as UUIDv7 gives,
@@ -7,13 +7,14 @@ so that neighbours by key are neighbours on disk.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 
-from harness.target.migrations.versions.v1 import RELOAD, UNLOAD
+from harness.target.migrations.tables import RELOAD, UNLOAD
 from harness.target.passwords import hash_password
 from harness.target.settings import Settings
 
@@ -24,6 +25,11 @@ _ACCOUNTS = """
     SELECT 'account-' || lpad(n::text, 4, '0'), %(password_hash)s, 'read write'
     FROM generate_series(1, %(accounts)s) n
     UNION ALL SELECT 'operator', %(password_hash)s, 'read write migration_test'
+"""
+_NAMES = """
+    INSERT INTO accounts (name)
+    SELECT 'account-' || lpad(n::text, 4, '0') FROM generate_series(1, %(accounts)s) n
+    UNION ALL SELECT 'operator'
 """
 _WALLETS = """
     INSERT INTO wallets (account_id, name, balance)
@@ -48,21 +54,42 @@ _DOCUMENTS = """
 """
 
 
+_KEPT = (_WALLETS, *UNLOAD, _DOCUMENTS, *RELOAD)
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How the database of a role is filled: its schema of release N, and what goes into it."""
+
+    config: str
+    revision: str
+    statements: tuple[str, ...]
+    tables: str
+
+
+_FILLINGS = {
+    "all": Filling("alembic.ini", "v1", (_ACCOUNTS, *_KEPT), "accounts, wallets, documents"),
+    "auth": Filling("alembic-auth.ini", "auth1", (_ACCOUNTS,), "accounts"),
+    "api": Filling("alembic-api.ini", "api1", (_NAMES, *_KEPT), "accounts, wallets, documents"),
+}
+
+
 def seed(rows: int, accounts: int) -> None:
     """Raises SystemExit when the numbers make no sense or the database already holds accounts."""
     if rows < 0 or accounts < 1:
         raise SystemExit(f"--rows {rows} --accounts {accounts}: rows must be 0 or more, accounts 1 or more.")
     settings = Settings.from_environment()
-    command.upgrade(Config(str(Path(__file__).with_name("alembic.ini"))), "v1")
+    filling = _FILLINGS[settings.role]
+    command.upgrade(Config(str(Path(__file__).with_name(filling.config))), filling.revision)
     with psycopg.connect(settings.libpq_url) as connection:
         _refuse_unless_empty(connection)
         values = {"password_hash": hash_password(settings.seed_password), "rows": rows, "accounts": accounts}
-        for statement in (_ACCOUNTS, _WALLETS, *UNLOAD, _DOCUMENTS, *RELOAD):
+        for statement in filling.statements:
             connection.execute(statement, values)
         connection.commit()
         # As a table that has been in use looks to the planner; without it autovacuum starts in mid-run.
         connection.autocommit = True
-        connection.execute("VACUUM (ANALYZE) accounts, wallets, documents")
+        connection.execute(f"VACUUM (ANALYZE) {filling.tables}")
 
 
 def _refuse_unless_empty(connection: psycopg.Connection) -> None:

@@ -44,12 +44,25 @@ class Settings:
     fault: str | None = None
     """`MUL_TARGET_FAULT`: how the service is broken on purpose, for tests alone (`faults.py`)."""
 
+    role: str = "all"
+    """`MUL_TARGET_ROLE`: `auth` keeps accounts and tokens, `api` what the accounts keep, each in a database
+    of its own; `all` is both in one.
+    """
+
+    cache_url: str | None = field(default=None, repr=False)
+    """`MUL_TARGET_CACHE_URL`: a Valkey or Redis, as `redis://`, `rediss://`, `valkey://` or `valkeys://`."""
+
+    auth_url: str | None = None
+    """`MUL_TARGET_AUTH_URL`: where the role `auth` is served, which publishes the key that `api` goes by."""
+
     signing_key: str | None = field(default=None, repr=False)
     """`MUL_TARGET_SIGNING_KEY`: a P-256 private key as PEM, for a database that holds none yet. Without
     it one is made."""
 
     release: str = "n"
-    """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the migrations add."""
+    """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the migrations add; `all`
+    writes as `n` does and shows every column that there is, as `SELECT *` would.
+    """
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -65,7 +78,10 @@ class Settings:
             sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
             fault=_variable("FAULT"),
             signing_key=_private_key("SIGNING_KEY"),
-            release=_one_of("RELEASE", ("n", "n+1"), cls.release),
+            release=_one_of("RELEASE", ("n", "n+1", "all"), cls.release),
+            role=_one_of("ROLE", ("all", "auth", "api"), cls.role),
+            cache_url=_cache_url("CACHE_URL"),
+            auth_url=_variable("AUTH_URL"),
         )
 
     @property
@@ -77,6 +93,31 @@ class Settings:
     def libpq_url(self) -> str:
         """The database's URL for psycopg itself."""
         return self._with_scheme("postgresql")
+
+    @classmethod
+    def of_migration(cls) -> Settings:
+        """Where the database is, and nothing else: by the service's own variable, else by the one that the
+        harness gives the process of every migration. Raises SystemExit when neither is set.
+        """
+        return cls(
+            _variable("DATABASE_URL") or os.environ.get("MUL_DATABASE_URL", "") or _required("DATABASE_URL")
+        )
+
+    def check_role(self) -> None:
+        """Raises SystemExit when a service that is one of two lacks what joins them."""
+        if self.role != "all" and self.cache_url is None:
+            raise SystemExit(
+                f"MUL_TARGET_CACHE_URL is not set; the role {self.role!r} needs it, as the api hears of"
+                " revoked tokens and of the key's rotation through it."
+            )
+        if self.role == "api" and self.auth_url is None:
+            raise SystemExit(
+                "MUL_TARGET_AUTH_URL is not set; the role 'api' goes by the key that 'auth' publishes."
+            )
+        if self.role != "all" and self.fault is not None:
+            raise SystemExit(
+                f"MUL_TARGET_FAULT is set; only the role 'all' can be broken, not {self.role!r}."
+            )
 
     def _with_scheme(self, scheme: str) -> str:
         return make_url(self.database_url).set(drivername=scheme).render_as_string(hide_password=False)
@@ -119,6 +160,18 @@ def _private_key(name: str) -> str | None:
                 f"MUL_TARGET_{name} holds no key to sign with; it takes a P-256 private key as PEM, in full."
             ) from None
     return value
+
+
+def _cache_url(name: str) -> str | None:
+    """As redis-py takes it, to which Valkey's schemes are unknown."""
+    value = _variable(name)
+    if value is None:
+        return None
+    scheme, separator, rest = value.partition("://")
+    known = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+    if not separator or scheme not in known:
+        raise SystemExit(f"MUL_TARGET_{name} is no URL of a cache; it takes redis://… or valkey://….")
+    return f"{known[scheme]}://{rest}"
 
 
 def _one_of(name: str, known: tuple[str, ...], default: str) -> str:

@@ -8,6 +8,7 @@ keys come from the caller.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm
 
-__all__ = ["ALGORITHM", "Claims", "InvalidToken", "SigningKey", "Tokens", "new_private_pem"]
+__all__ = [
+    "ALGORITHM",
+    "Claims",
+    "InvalidToken",
+    "PublicKey",
+    "SigningKey",
+    "Tokens",
+    "Verifier",
+    "new_private_pem",
+]
 
 ALGORITHM = "ES256"
 _REQUIRED = ["iss", "aud", "sub", "exp", "iat", "jti", "scope"]
@@ -41,42 +51,49 @@ class Claims:
     expires_at: int
 
 
-class SigningKey:
-    """One P-256 key pair; its id is what tokens name in `kid`."""
+class PublicKey:
+    """What tokens are verified by; its id is what they name in `kid`."""
+
+    def __init__(self, key_id: str, public: ec.EllipticCurvePublicKey) -> None:
+        self.key_id = key_id
+        self.public = public
+
+    @classmethod
+    def published(cls, key_set: Mapping[str, Any]) -> PublicKey:
+        """The key of a JSON Web Key Set with one key, as `jwks` makes it; raises ValueError for another."""
+        try:
+            (key,) = key_set["keys"]
+            public = ECAlgorithm.from_jwk(key)
+            if isinstance(public, ec.EllipticCurvePublicKey):
+                return cls(str(key["kid"]), public)
+        except (KeyError, TypeError, ValueError, jwt.InvalidKeyError) as error:
+            raise ValueError(f"no key set with one public key: {type(error).__name__}") from error
+        raise ValueError("the published key is not a public one")
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """It as a JSON Web Key Set (RFC 7517)."""
+        public = ECAlgorithm.to_jwk(self.public, as_dict=True)
+        return {"keys": [{**public, "kid": self.key_id, "use": "sig", "alg": ALGORITHM}]}
+
+
+class SigningKey(PublicKey):
+    """One P-256 key pair."""
 
     def __init__(self, key_id: str, private_pem: str) -> None:
         key = load_pem_private_key(private_pem.encode(), password=None)
         if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
             raise TypeError("the signing key is not on the curve P-256")
-        self.key_id = key_id
+        super().__init__(key_id, key.public_key())
         self.private = key
-        self.public = key.public_key()
-
-    def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public half as a JSON Web Key Set (RFC 7517)."""
-        public = ECAlgorithm.to_jwk(self.public, as_dict=True)
-        return {"keys": [{**public, "kid": self.key_id, "use": "sig", "alg": ALGORITHM}]}
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Signs and verifies for one issuer and one audience."""
+class Verifier:
+    """Verifies for one issuer and one audience."""
 
-    key: SigningKey
+    key: PublicKey
     issuer: str
     audience: str
-
-    def issue(self, account: str, scopes: frozenset[str], now: float, ttl_s: int) -> str:
-        claims = {
-            "iss": self.issuer,
-            "aud": self.audience,
-            "sub": account,
-            "iat": int(now),
-            "exp": int(now) + ttl_s,
-            "jti": str(uuid.uuid4()),
-            "scope": " ".join(sorted(scopes)),
-        }
-        return jwt.encode(claims, self.key.private, ALGORITHM, headers={"kid": self.key.key_id})
 
     def verify(self, token: str) -> Claims:
         """Raises InvalidToken. The algorithm is ours, never the token's: `none` and HS256 cannot pass."""
@@ -92,6 +109,25 @@ class Tokens:
             return _claims(payload)
         except (jwt.InvalidTokenError, ValueError, AttributeError) as error:
             raise InvalidToken(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Tokens(Verifier):
+    """Signs, too."""
+
+    key: SigningKey
+
+    def issue(self, account: str, scopes: frozenset[str], now: float, ttl_s: int) -> str:
+        claims = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": account,
+            "iat": int(now),
+            "exp": int(now) + ttl_s,
+            "jti": str(uuid.uuid4()),
+            "scope": " ".join(sorted(scopes)),
+        }
+        return jwt.encode(claims, self.key.private, ALGORITHM, headers={"kid": self.key.key_id})
 
 
 def new_private_pem() -> str:

@@ -1,7 +1,7 @@
 """`/ws`: an account's own changes and the migration's status, pushed as they are committed.
 
-Each process listens on one connection of its own and hands notifications to the sockets it holds; it hears
-there, too, when the signing key was rotated.
+Each process listens on one connection of its own, to PostgreSQL or to the cache, and hands notifications to
+the sockets it holds; it hears there, too, when the signing key was rotated.
 Notifications are not queued for who is away, so a socket that sees a gap in its numbers, and every socket
 after the listening connection was lost, reads what it missed from the table `events`. A token is checked when
 a socket opens, and the socket is closed when the token ends.
@@ -14,27 +14,35 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated, Any, Literal, Protocol
 
 import psycopg
 from fastapi import APIRouter, HTTPException, Query, WebSocket
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocketDisconnect
 
 from harness.target.auth import Caller, Controller, Guard, bearer_token
-from harness.target.changes import CHANGES, KEYS, MIGRATION, change_message, changes_after, last_number
-from harness.target.tokens import InvalidToken
+from harness.target.cache import CacheError
+from harness.target.changes import (
+    CHANGES,
+    KEYS,
+    MIGRATION,
+    announce,
+    change_message,
+    changes_after,
+    last_number,
+)
+from harness.target.tokens import InvalidToken, Verifier
 
-__all__ = ["Hub", "router"]
+__all__ = ["Hub", "Listen", "router"]
 
 router = APIRouter()
 _log = logging.getLogger(__name__)
 
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 _SQL_CHARACTERS = 1000
 """How much of a statement's text is broadcast: NOTIFY carries less than 8,000 bytes."""
 _QUEUE = 1000
@@ -65,15 +73,41 @@ class Subscriber:
         return self._queue.qsize() > _QUEUE
 
 
+class Channels(Protocol):
+    """What brings a process the word of the others."""
+
+    def listening(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]: ...
+
+
+class Listen:
+    """PostgreSQL's LISTEN, on a connection of its own."""
+
+    def __init__(self, libpq_url: str) -> None:
+        self._url = libpq_url
+
+    @asynccontextmanager
+    async def listening(self, *channels: str) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.execute("; ".join(f"LISTEN {channel}" for channel in channels))
+            yield ((one.channel, one.payload) async for one in connection.notifies())
+
+
 class Hub:
     """This process's sockets, and the connection that listens for all of them.
 
-    `key_rotated` is called whenever the signing key may have been rotated.
+    `connected` is called whenever that connection is made, `key_rotated` whenever the signing key may have
+    been rotated.
     """
 
-    def __init__(self, libpq_url: str, key_rotated: Callable[[], None]) -> None:
-        self._url = libpq_url
+    def __init__(
+        self,
+        channels: Channels,
+        key_rotated: Callable[[], None],
+        connected: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._channels = channels
         self._key_rotated = key_rotated
+        self._connected = connected
         self._subscribers: dict[str, set[Subscriber]] = {}
 
     def subscribe(self, account: str) -> Subscriber:
@@ -92,17 +126,18 @@ class Hub:
         while True:
             try:
                 await self._listen_once()
-            except psycopg.Error as error:
+            except (psycopg.Error, SQLAlchemyError, CacheError) as error:
                 _log.warning("the listening connection was lost (%s); connecting again", type(error).__name__)
             await asyncio.sleep(_RECONNECT_S)
 
     async def _listen_once(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {CHANGES}; LISTEN {MIGRATION}; LISTEN {KEYS}")
+        async with self._channels.listening(CHANGES, MIGRATION, KEYS) as notifications:
+            if self._connected is not None:
+                await self._connected()
             self._key_rotated()
             self._to_all(_CatchUp())
-            async for notification in connection.notifies():
-                self._dispatch(notification.channel, notification.payload)
+            async for channel, payload in notifications:
+                self._dispatch(channel, payload)
 
     def _dispatch(self, channel: str, payload: str) -> None:
         if channel == KEYS:
@@ -181,14 +216,14 @@ class MigrationEvent(BaseModel):
 
 
 @router.post("/migration-events", status_code=202)
-async def announce(event: MigrationEvent, caller: Controller) -> Response:
+async def announce_migration(event: MigrationEvent, caller: Controller) -> Response:
     """Broadcasts the migration's status to every socket of every process."""
     message = {"type": "migration", **event.model_dump(), "server_time": time.time()}
     if event.sql is not None:
         message["sql"] = event.sql[:_SQL_CHARACTERS]
     payload = json.dumps(message, ensure_ascii=False)
     async with caller.transaction() as session:
-        await session.connection.execute(_NOTIFY, {"channel": MIGRATION, "payload": payload})
+        await announce(session, MIGRATION, payload)
     return JSONResponse({}, 202)
 
 
@@ -197,14 +232,18 @@ async def subscribe(
     websocket: WebSocket, token: str | None = None, after: Annotated[int | None, Query(ge=0)] = None
 ) -> None:
     """The token travels in the `Authorization` header or, for browsers, as `?token=`."""
-    guard: Guard = websocket.app.state.guard
+    guard: Guard[Verifier] = websocket.app.state.guard
     hub: Hub = websocket.app.state.hub
     try:
         caller = await guard.caller(token or bearer_token(websocket))
         async with caller.transaction():
             pass
-    except (InvalidToken, HTTPException):
-        await websocket.send_denial_response(JSONResponse({"detail": "invalid token"}, 401))
+    except (InvalidToken, HTTPException) as error:
+        status = error.status_code if isinstance(error, HTTPException) else 401
+        await websocket.send_denial_response(JSONResponse({"detail": "invalid token"}, status))
+        return
+    except CacheError:
+        await websocket.send_denial_response(JSONResponse({"detail": "the cache is away"}, 503))
         return
     if "read" not in caller.claims.scopes:
         await websocket.send_denial_response(
@@ -241,6 +280,6 @@ async def _send(feed: Feed, websocket: WebSocket, after: int | None) -> None:
         await websocket.close(4401, "the token has ended")
     except HTTPException:
         await websocket.close(4401, "the token was revoked")
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, CacheError) as error:
         _log.warning("a socket is closed: its changes could not be read (%s)", type(error).__name__)
         await websocket.close(1011, "database error")

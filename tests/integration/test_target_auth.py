@@ -176,5 +176,9 @@ def test_a_revoked_refresh_token_is_refused(service: Service) -> None:
     assert service.anonymous.post("/token/refresh", {"refresh_token": refresh_token}).status == 401
 
 
+def test_health_says_how_the_processes_hear_of_one_another(service: Service) -> None:
+    assert service.anonymous.get("/health").json["notifications"] == "LISTEN/NOTIFY"
+
+
 def test_revoking_what_is_no_token_is_no_error(service: Service) -> None:
     assert service.anonymous.post("/token/revoke", {"token": "nonsense"}).status == 200

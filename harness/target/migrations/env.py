@@ -18,7 +18,7 @@ if context.is_offline_mode():
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
-engine = create_engine(Settings.from_environment().sqlalchemy_url, poolclass=NullPool)
+engine = create_engine(Settings.of_migration().sqlalchemy_url, poolclass=NullPool)
 with engine.connect() as connection:
     # One transaction per revision: `safe` lets go of its locks between revisions and leaves the transaction
     # for what runs CONCURRENTLY and for the backfill.

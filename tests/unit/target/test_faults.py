@@ -76,7 +76,8 @@ class Service:
         async def begin() -> Any:
             yield SimpleNamespace(execute=execute)
 
-        state = SimpleNamespace(engine=SimpleNamespace(begin=begin), guard=SimpleNamespace(tokens=tokens))
+        access = SimpleNamespace(engine=SimpleNamespace(begin=begin))
+        state = SimpleNamespace(access=access, guard=SimpleNamespace(tokens=tokens))
         whole = {**scope, "headers": [(b"authorization", who)], "app": SimpleNamespace(state=state)}
         asyncio.run(self._behind(whole, receive, send))
         return sent

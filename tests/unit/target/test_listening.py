@@ -10,16 +10,19 @@ import psycopg
 import pytest
 
 from harness.target import app, websocket
-from harness.target.websocket import Hub
+from harness.target.cache import CacheError
+from harness.target.websocket import Hub, Listen
 
 
 def test_any_error_of_the_database_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = iter([psycopg.errors.InsufficientPrivilege("no"), psycopg.OperationalError("gone")])
+    ends = iter(
+        [psycopg.errors.InsufficientPrivilege("no"), psycopg.OperationalError("gone"), CacheError("gone")]
+    )
 
     async def listen_once() -> None:
         raise next(ends, asyncio.CancelledError())
 
-    hub = Hub("postgresql://127.0.0.1:1/none", lambda: None)
+    hub = Hub(Listen("postgresql://127.0.0.1:1/none"), lambda: None)
     monkeypatch.setattr(hub, "_listen_once", listen_once)
     monkeypatch.setattr(websocket, "_RECONNECT_S", 0)
 

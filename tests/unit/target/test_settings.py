@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -97,3 +99,58 @@ def test_a_release_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MUL_TARGET_RELEASE", "n+2")
     with pytest.raises(SystemExit, match="MUL_TARGET_RELEASE"):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"role": "auth"}, "MUL_TARGET_CACHE_URL"),
+        ({"role": "api", "cache_url": "redis://127.0.0.1"}, "MUL_TARGET_AUTH_URL"),
+        ({"role": "auth", "cache_url": "redis://127.0.0.1", "fault": "drop-writes"}, "MUL_TARGET_FAULT"),
+    ],
+)
+def test_a_role_that_lacks_what_joins_it_to_the_other_is_refused(
+    settings: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SystemExit, match=named):
+        Settings(URL, **settings).check_role()
+
+
+def test_roles_that_have_it_are_not() -> None:
+    Settings(URL).check_role()
+    Settings(URL, role="auth", cache_url="redis://127.0.0.1").check_role()
+    Settings(URL, role="api", cache_url="redis://127.0.0.1", auth_url="http://127.0.0.1").check_role()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("valkey://:secret@127.0.0.1:6379/0", "redis://:secret@127.0.0.1:6379/0"),
+        ("valkeys://cache.example", "rediss://cache.example"),
+        ("rediss://cache.example", "rediss://cache.example"),
+    ],
+)
+def test_the_schemes_of_valkey_are_understood(
+    monkeypatch: pytest.MonkeyPatch, given: str, taken: str
+) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_CACHE_URL", given)
+    assert Settings.from_environment().cache_url == taken
+
+
+def test_what_is_no_url_of_a_cache_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    monkeypatch.setenv("MUL_TARGET_CACHE_URL", "memcached://:secret@127.0.0.1")
+    with pytest.raises(SystemExit, match="MUL_TARGET_CACHE_URL") as refused:
+        Settings.from_environment()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_migration_finds_its_database_by_the_services_variable_else_by_the_harnesss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MUL_TARGET_DATABASE_URL", raising=False)
+    monkeypatch.setenv("MUL_DATABASE_URL", URL)
+    assert Settings.of_migration().libpq_url == URL
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL.replace("/db", "/own"))
+    assert Settings.of_migration().libpq_url.endswith("/own")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, create_engine
 
-from harness.target import accounts, auth, changes, documents, transfers, websocket
+from harness.target import accounts, auth, changes, documents, schema, transfers
 from harness.target.sqlcommenter import RequestTrace, commented
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -66,7 +66,7 @@ def test_two_headers_leave_no_comment() -> None:
     assert served("http", TRACEPARENT.encode(), TRACEPARENT.encode()) == "SELECT 1"
 
 
-@pytest.mark.parametrize("module", [accounts, auth, changes, documents, transfers, websocket])
+@pytest.mark.parametrize("module", [accounts, auth, changes, documents, transfers, schema])
 def test_the_comment_is_within_what_pg_stat_activity_keeps(module: ModuleType) -> None:
     statements = [value for value in vars(module).values() if isinstance(value, TextClause)]
     assert statements

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import time
+from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from harness.target.tokens import InvalidToken, SigningKey, Tokens, new_private_pem
+from harness.target.tokens import InvalidToken, PublicKey, SigningKey, Tokens, Verifier, new_private_pem
 
 SCOPES = frozenset({"read", "write"})
 
@@ -113,3 +114,26 @@ def test_the_key_set_verifies_tokens_and_keeps_the_private_half(tokens: Tokens) 
     assert "d" not in key
     token = tokens.issue("alice", SCOPES, time.time(), 60)
     assert jwt.decode(token, jwt.PyJWK(key), algorithms=["ES256"], audience="audience")["sub"] == "alice"
+
+
+def test_who_has_the_key_set_alone_verifies_as_who_has_the_key(tokens: Tokens) -> None:
+    verifier = Verifier(PublicKey.published(tokens.key.jwks()), "issuer", "audience")
+    assert verifier.verify(tokens.issue("alice", SCOPES, time.time(), 60)).account == "alice"
+    stranger = Tokens(SigningKey("k1", new_private_pem()), "issuer", "audience")
+    with pytest.raises(InvalidToken):
+        verifier.verify(stranger.issue("alice", SCOPES, time.time(), 60))
+
+
+@pytest.mark.parametrize(
+    "key_set",
+    [
+        {},
+        [],
+        {"keys": []},
+        {"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "k1"}]},
+        {"keys": [{"kty": "EC", "crv": "P-256"}]},
+    ],
+)
+def test_what_is_no_key_set_is_refused(key_set: Any) -> None:
+    with pytest.raises(ValueError, match="key"):
+        PublicKey.published(key_set)

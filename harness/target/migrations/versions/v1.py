@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from alembic import op
 
+from harness.target.migrations.tables import RECORDS, RELOAD, TOKENS
+
 # A revision id of its own, not a branch label: a label of the base would name all its descendants as well.
 revision = "v1"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-_TABLES = (
-    """
+_ACCOUNTS = """
     CREATE TABLE accounts (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         name text NOT NULL UNIQUE,
@@ -20,91 +21,11 @@ _TABLES = (
         last_seq bigint NOT NULL DEFAULT 0,
         created_at timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 70)
-    """,
-    """
-    CREATE TABLE signing_keys (
-        only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-        key_id text NOT NULL,
-        private_pem text NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE refresh_tokens (
-        digest bytea PRIMARY KEY,
-        account_id integer NOT NULL REFERENCES accounts ON DELETE CASCADE,
-        scope text NOT NULL,
-        expires_at timestamptz NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE revoked_tokens (
-        token_id uuid PRIMARY KEY,
-        expires_at timestamptz NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE documents (
-        id uuid PRIMARY KEY,
-        account_id integer NOT NULL,
-        title text NOT NULL,
-        body text NOT NULL,
-        status text NOT NULL DEFAULT 'active',
-        tags text[] NOT NULL DEFAULT '{}',
-        size integer NOT NULL,
-        version integer NOT NULL DEFAULT 1,
-        created_at timestamptz NOT NULL DEFAULT now(),
-        updated_at timestamptz NOT NULL DEFAULT now()
-    )
-    """,
-    """
-    CREATE TABLE events (
-        account_id integer NOT NULL,
-        seq bigint NOT NULL,
-        document_id uuid NOT NULL,
-        version integer NOT NULL,
-        op text NOT NULL,
-        committed_at double precision NOT NULL,
-        PRIMARY KEY (account_id, seq)
-    )
-    """,
-    """
-    CREATE TABLE wallets (
-        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        account_id integer NOT NULL REFERENCES accounts ON DELETE CASCADE,
-        name text NOT NULL,
-        balance bigint NOT NULL CHECK (balance >= 0)
-    )
-    """,
-    "CREATE INDEX wallets_account_idx ON wallets (account_id)",
-    """
-    CREATE TABLE transfers (
-        id uuid PRIMARY KEY,
-        account_id integer NOT NULL REFERENCES accounts ON DELETE CASCADE,
-        source_id integer NOT NULL REFERENCES wallets,
-        target_id integer NOT NULL REFERENCES wallets,
-        amount bigint NOT NULL CHECK (amount > 0),
-        created_at timestamptz NOT NULL DEFAULT now()
-    )
-    """,
-)
-
-UNLOAD = (
-    "ALTER TABLE documents DROP CONSTRAINT documents_account_id_fkey",
-    "DROP INDEX documents_account_id_idx, documents_updated_idx",
-)
-RELOAD = (
-    """
-    ALTER TABLE documents ADD CONSTRAINT documents_account_id_fkey
-    FOREIGN KEY (account_id) REFERENCES accounts ON DELETE CASCADE
-    """,
-    "CREATE INDEX documents_account_id_idx ON documents (account_id, id)",
-    "CREATE INDEX documents_updated_idx ON documents (account_id, updated_at)",
-)
-"""Cheaper to make over a full table than to keep while it fills: seeding takes it off and puts it back."""
+"""
 
 
 def upgrade() -> None:
-    for statement in _TABLES + RELOAD:
+    for statement in (_ACCOUNTS, *TOKENS, *RECORDS, *RELOAD):
         op.execute(statement)
 
 
