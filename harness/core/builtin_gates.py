@@ -1,7 +1,8 @@
 """The built-in gates: what each is red for, and how it is judged.
 
 Client gates are judged for each migration of the run: the upgrade's over `migrate` and `recover`, the
-rollback's over `rollback` and `rollback_recover`. They compare with the baseline, so without an ok answer
+rollback's over `rollback` and `rollback_recover`; and for a deploy over `deploy` and `deploy_recover`. They
+compare with the baseline, so without an ok answer
 there they decide nothing.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 from harness.core.client import inside, tail_with
 from harness.core.continuity import NO_ACCOUNT, OLD_TOKEN, RIGHTLY_GONE, Continuity
 from harness.core.database_gates import catalog, deadlocks, lock_wait
+from harness.core.deploy import deploy
 from harness.core.drill_grades import drills
 from harness.core.durations import format_duration
 from harness.core.expressions import Expression, parse
@@ -51,9 +53,16 @@ class BuiltIn:
     make: Callable[[Plan], Iterator[Gate]]
 
 
-def _phases(plan: Plan) -> tuple[tuple[str, str], ...]:
+def _migrations(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """The phases of each migration, its own and the one in which everything has to recover."""
     upgrade = (("migrate", "recover"),)
     return (*upgrade, ("rollback", "rollback_recover")) if plan.rolls_back else upgrade
+
+
+def _phases(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Those in which clients must not suffer."""
+    deploy = (("deploy", "deploy_recover"),) if plan.deploys else ()
+    return (*_migrations(plan), *deploy)
 
 
 def _client(name: str, red_when: str, expression: str) -> BuiltIn:
@@ -214,7 +223,7 @@ def _excess_interval(facts: Facts, phase: str, expression: Expression) -> tuple[
 
 
 def _migration(plan: Plan) -> Iterator[Gate]:
-    for phase, _ in _phases(plan):
+    for phase, _ in _migrations(plan):
         limits = {step.deadline_s for step in plan.steps}
         within = f"{limits.pop():g} s" if len(limits) == 1 else "its deadline"
         each = " each" if plan.several else ""
@@ -372,6 +381,12 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         "it failed, did not reach the target revision, or passed its deadline",
         "migration",
         _migration,
+    ),
+    BuiltIn(
+        "deploy",
+        "the deploy's command or a replica failed, or it passed its deadline",
+        "deploy",
+        deploy,
     ),
     BuiltIn("lock_wait", "a client's session waited > 1 s because of the migration", "observer", lock_wait),
     BuiltIn("deadlocks", "any that the migration was one side of", "observer", deadlocks),

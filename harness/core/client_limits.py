@@ -25,7 +25,7 @@ __all__ = ["BY_HAND", "FAST_HTTP", "HTTP", "Use", "Uses", "limits_of_clients", "
 HTTP, FAST_HTTP, BY_HAND = "HttpUser", "FastHttpUser", "by hand"
 """Clients: Locust's two, and requests that the locustfile reports itself."""
 
-PHASES_JUDGED = ("migrate", "recover", "rollback", "rollback_recover")
+PHASES_JUDGED = ("migrate", "recover", "deploy", "deploy_recover", "rollback", "rollback_recover")
 """Those that gates compare with the baseline."""
 
 RATE_LIMITED = "HTTP 429"

@@ -11,6 +11,7 @@ import numpy as np
 from harness.core.advice import Advice
 from harness.core.client import Summary, rate, summaries
 from harness.core.client_limits import Use, uses_of
+from harness.core.deploy import deploy_json
 from harness.core.details_database import database_json
 from harness.core.details_migration import migration_json
 from harness.core.drill_grades import drill_results
@@ -30,7 +31,11 @@ __all__ = ["details"]
 
 Json = dict[str, Any]
 
-JUDGED_PHASES = ("baseline", "migrate", "recover", "rollback", "rollback_recover")
+JUDGED_PHASES = (
+    *("baseline", "migrate", "recover"),
+    *("deploy", "deploy_recover"),
+    *("rollback", "rollback_recover"),
+)
 """The phases in which each endpoint has a row of its own."""
 
 
@@ -44,6 +49,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         "migrations": [migration for _, migration in told if migration],
         **database_json(facts, advice),
         **({"round_trips": round_trips_json(facts)} if facts.record.plan.rolls_back else {}),
+        **({"deploy": deploy_json(facts)} if facts.record.plan.deploys else {}),
         **({"invariants": invariants_json(facts)} if facts.record.plan.invariants else {}),
         **_phases_and_endpoints(facts),
         "ledger": _ledger(facts),

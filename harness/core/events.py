@@ -17,6 +17,8 @@ PHASES = (
     "launch",
     "migrate",
     "recover",
+    "deploy",
+    "deploy_recover",
     "rollback_launch",
     "rollback",
     "rollback_recover",
@@ -28,8 +30,8 @@ PHASES = (
     "drill_walk",
 )
 """Every phase, in the order a run walks them. `launch` and `rollback_launch` last from the start of the
-migration's process to its first statement; no gate judges them. Each drill on service or database has a
-`drill` and a `drill_recover` of its own."""
+migration's process to its first statement; no gate judges them. `deploy` and `deploy_recover` may as well
+come before `launch`. Each drill on service or database has a `drill` and a `drill_recover` of its own."""
 
 
 class Kind:
@@ -44,6 +46,9 @@ class Kind:
     TRACE = "trace"  # episode, record (one record of the tracer, `core/trace.py`)
     # episode, status, exit_code, revisions_after[], reached (null: unknown), sqlstate, unreadable, message
     MIGRATION_END = "migration_end"
+    DEPLOY_BEGIN = "deploy_begin"  # when (before | after the migration), how (in words)
+    # status (ok | failed | deadline | stopped), exit_code (of its command), message
+    DEPLOY_END = "deploy_end"
     # number, status, took_s, error (null: the service took it); the event's instant is that of the send
     ANNOUNCED = "announced"
     TARGET_RATE = "target_rate"  # rate, over_s (how long the way there takes): of all users from now on

@@ -93,6 +93,8 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
     """Why the plan gives facts of this kind, or this phase, no chance; "" when it does."""
     if phase is not None and phase.startswith("rollback") and not plan.rolls_back:
         return "the plan has no rollback: --downgrade is not given"
+    if phase is not None and phase.startswith("deploy") and not plan.deploys:
+        return "the plan deploys nothing: --deploy-when is not given"
     if needs in OF_A_MIGRATION and plan.placebo:
         return "a placebo migrates nothing"
     if needs in ("observer", "catalog") and plan.host is not None and plan.service_database_url is None:

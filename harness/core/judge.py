@@ -171,7 +171,7 @@ def _blamed(result: GateResult, facts: Facts) -> GateResult:
     if result.name not in ("stall", "latency") or result.status != "fail":
         return result
     phase = "rollback" if "phase=rollback" in result.expression else "migrate"
-    if facts.record.plan.placebo:
+    if facts.record.plan.placebo or "phase=deploy" in result.expression:
         return result
     why = _explained(phase, result.observed or 0.0, facts)
     return replace(result, why=f"{result.why}; {why}" if result.why else why)

@@ -34,6 +34,11 @@ IN_FLIGHT_S = 10.0
 IN_FLIGHT_MOST = 5_000
 """No more tasks at once than that, likewise: each has a connection and its memory."""
 
+DEPLOY_WHEN = ("before", "after")
+"""When the next release may be deployed: before or after the migration."""
+
+MOST_REPLICAS = 8
+
 ENVIRONMENTS = ("environment", "migration_environment")
 """Fields that hold variables of a command, whose values are written nowhere."""
 
@@ -168,6 +173,11 @@ class Plan:
     migration_deadline_s: float = 1800.0
     migrations: tuple[MigrationPlan, ...] = ()  # several, in order; the fields above are then not used
 
+    # deploy
+    deploy_when: str | None = None  # before or after the migration; None: nothing is deployed
+    deploy_command: str | None = None  # None: the reference service's replicas are replaced one by one
+    deploy_deadline_s: float = 600.0
+
     drills: tuple[str, ...] = ()  # faults that are caused on purpose, as `core/drills.py` reads them
 
     # judgement
@@ -180,6 +190,7 @@ class Plan:
 
     # the demo's services
     rows: int = 200_000
+    replicas: int = 1  # processes of the reference service, side by side
     services: str = EMBEDDED  # where its PostgreSQL runs: as processes of this machine, or in a container
     postgres_image: str | None = None  # the container's; None: the official one of `postgres_version`
     postgres_version: str | None = None  # a major one; None: the newest
@@ -238,6 +249,11 @@ class Plan:
     def rolls_back(self) -> bool:
         """Whether any of the run's migrations is undone afterwards."""
         return any(step.downgrade for step in self.steps)
+
+    @property
+    def deploys(self) -> bool:
+        """Whether the run deploys the service's next release."""
+        return self.deploy_when is not None
 
     @property
     def rates(self) -> dict[str, PhaseRate]:
@@ -305,6 +321,7 @@ class Plan:
         self._check_gate_names()
         self._check_ignored()
         self._check_own_service()
+        self._check_deploy()
         check_backend(
             self.services,
             host=self.host,
@@ -320,6 +337,35 @@ class Plan:
     def check_prepare(self) -> None:
         """Raise UsageError for a secret in the command that is run first."""
         _refuse_secret_in("--prepare", self.prepare or "", "export it: the command inherits the environment")
+
+    def _check_deploy(self) -> None:
+        command, own = self.deploy_command, self.host is not None
+        if self.deploy_when not in (None, *DEPLOY_WHEN):
+            known = " or ".join(DEPLOY_WHEN)
+            raise UsageError(f"--deploy-when is {self.deploy_when!r}.", f"Give {known} the migration.")
+        if command is not None and not own:
+            raise UsageError(
+                "--deploy is for your own service: the harness deploys the reference service's next release.",
+                "Give --deploy-when alone, or add --host.",
+            )
+        if self.deploys and own and command is None:
+            raise UsageError(
+                "--deploy-when is given, but not what deploys your service.",
+                "Add --deploy CMD, for instance --deploy 'kubectl rollout restart deployment/api'.",
+            )
+        if own and self.replicas != 1:
+            raise UsageError("--replicas is for the reference service, and --host names yours.", "Drop it.")
+        _at_least("--replicas", self.replicas, 1)
+        if self.replicas > MOST_REPLICAS:
+            raise UsageError(f"--replicas is {self.replicas}.", f"It must be at most {MOST_REPLICAS}.")
+        _at_least("--deploy-deadline", self.deploy_deadline_s, 1.0, " seconds")
+        _refuse_secret_in("--deploy", command or "", "export it: the command inherits the environment")
+        if self.deploys and "old-code-new-schema" in {drill.name for drill in self.planned_drills}:
+            raise UsageError(
+                "--drill old-code-new-schema compares the release that runs with the next one, which"
+                " --deploy-when puts in its place.",
+                "Give each a run of its own.",
+            )
 
     def _check_starting_point(self) -> None:
         given = [

@@ -110,6 +110,9 @@ KEYS: tuple[Key, ...] = (
     Key("phases", "probe", DURATION, "--probe-time"),
     Key("phases", "drain", DURATION, "--drain-time"),
     Key("phases", "drills", TEXTS, "--drill"),
+    Key("deploy", "command", COMMAND, "--deploy"),
+    Key("deploy", "when", TEXT, "--deploy-when"),
+    Key("deploy", "deadline", DURATION, "--deploy-deadline"),
     Key(MIGRATION, "name", TEXT, words="What the report calls it; each of several needs its own."),
     Key(MIGRATION, "alembic-config", PATH, "--alembic-config"),
     Key(
@@ -143,6 +146,7 @@ KEYS: tuple[Key, ...] = (
     Key("safety", "drills", TEXTS, "--allow-drill"),
     Key("safety", "production", SWITCH, "--allow-production"),
     Key("demo", "rows", WHOLE, "--rows"),
+    Key("demo", "replicas", WHOLE, "--replicas"),
     Key("demo", "services", TEXT, "--services"),
     Key("demo", "postgres-image", TEXT, "--postgres-image"),
     Key("demo", "postgres-version", TEXT, "--postgres-version"),

@@ -118,6 +118,16 @@ def add_arguments(
     flags.text("--migration-deadline", "30min", "Cancel the migration after this long.")
     flags.switch("--placebo", "Walk all phases without migrating: what this machine's noise alone does.")
 
+    flags.under("Migration: deploy")
+    flags.text("--deploy", None, "Your own command that deploys your service's next release, under load.")
+    flags.text(
+        "--deploy-when",
+        None,
+        "before or after the migration. With --deploy, after; of the reference service nothing is deployed"
+        " without it.",
+    )
+    flags.text("--deploy-deadline", "10min", "Cancel the deploy after this long.")
+
     flags.under("Migration: drills")
     flags.several("--drill", "A fault to cause on purpose: NAME[@WHERE][=VALUE]. Repeatable.")
     flags.several("--allow-drill", "Allow this drill to break what the harness did not start. Repeatable.")
@@ -136,6 +146,7 @@ def add_arguments(
 
     flags.under("Migration: reference service")
     flags.number("--rows", plan.rows, "How many documents the reference service starts with.")
+    flags.number("--replicas", plan.replicas, "How many processes of the reference service share the load.")
     flags.text(
         "--services",
         EMBEDDED,
@@ -266,6 +277,9 @@ def plan_from(
         migration_retries=options.migration_retries,
         migration_deadline_s=parse_duration(options.migration_deadline, "--migration-deadline"),
         migrations=file.migrations(variable),
+        deploy_when=options.deploy_when or ("after" if options.deploy else None),
+        deploy_command=options.deploy or None,
+        deploy_deadline_s=parse_duration(options.deploy_deadline, "--deploy-deadline"),
         drills=tuple(options.drill),
         gates=tuple(options.gate),
         no_gates=tuple(options.no_gate),
@@ -274,6 +288,7 @@ def plan_from(
         invariants=tuple(options.invariant),
         baseline_run=options.baseline_run or None,
         rows=options.rows,
+        replicas=options.replicas,
         services=options.services,
         postgres_image=options.postgres_image or None,
         postgres_version=options.postgres_version or None,
@@ -341,7 +356,7 @@ def strip_secrets(options: Namespace) -> None:
     """Take out what must not travel to workers or to the web page, once the plan is made."""
     options.database_url = None
     options.migration_env = []
-    for command in ("prepare", "migration_command", "rollback_command"):
+    for command in ("prepare", "migration_command", "rollback_command", "deploy"):
         setattr(options, command, None)  # a command line may hold anything
     options.invariant = []
 

@@ -27,7 +27,6 @@ from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.paging import Paging, PlaceKind, records_of
 from harness.load.client import failure_cause
 from harness.load.http_response import Response
-from harness.load.keys import new_key
 from harness.load.messages import RunSettings
 
 __all__ = [
@@ -185,7 +184,7 @@ class Records:
     def create(self) -> None:
         """Write a new record."""
         resource = self.resource
-        key = new_key()
+        key = uuid.uuid4()  # not from the seed: a second run against the same database must not meet its keys
         if resource.create is None:
             raise NotImplementedError(f"{resource.name} declares no create")
 

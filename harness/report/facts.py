@@ -75,14 +75,16 @@ def _words(command: object) -> str:
 
 
 def run_facts(verdict: Json) -> Iterator[Fact]:
-    """Each of several migrations; waits, database, ledger, isolation, continuity, WebSocket and load: of
-    these, a part without one known number was not measured. And the run that gates compare with.
+    """Each of several migrations, the deploy; waits, database, ledger, isolation, continuity, WebSocket and
+    load: of these, a part without one known number was not measured. And the run that gates compare with.
     """
     for migration in verdict.get("migrations") or ():
         if migration.get("name"):
             took = seconds(migration.get("duration_s"))
             text = f"{clean(migration['name'])}: {_path(migration)} in {took}, {_ended(migration)}"
             yield Fact(kind_of(migration), f"{text.rstrip('.')}.")
+    if verdict.get("deploy"):
+        yield Fact("Deploy", _deploy(verdict["deploy"]))
     yield Fact("Waits", _waits(verdict.get("waits") or {}))
     points = verdict.get("database") or ()
     if points:
@@ -104,6 +106,16 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
         yield Fact(title, sentence(facts) if measured else "Not measured.")
     if verdict.get("baseline_run"):
         yield Fact("Baseline", f"Gates with {{run=baseline}} compare with {clean(verdict['baseline_run'])}.")
+
+
+def _deploy(deploy: Json) -> str:
+    """What was deployed when, and how it ended."""
+    ended = {"ok": "ended ok", None: "how it ended is not recorded"}
+    status = deploy.get("status")
+    took = f" after {seconds(deploy['duration_s'])}" if deploy.get("duration_s") is not None else ""
+    told = f"{clean(deploy.get('how'))}, {clean(deploy.get('when'))} the migration"
+    why = f": {clean(deploy['message'])}" if deploy.get("message") else ""
+    return f"{told}: {ended.get(status, clean(status))}{took}{why}".rstrip(".") + "."
 
 
 def findings(verdict: Json) -> Iterator[Fact]:

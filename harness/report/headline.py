@@ -98,17 +98,22 @@ def fatal(migrations: Sequence[Json], executed: Sequence[Sequence[Span]]) -> Spa
 def title_of(plan: Plan) -> str:
     """What the run was about."""
     service = "the reference service" if plan.host is None else clean(plan.as_json()["host"])
+    deploy = f" and a deploy {clean(plan.deploy_when)} it" if plan.deploys else ""
+    return f"{_migrates(plan)}{deploy}, {service} under load"
+
+
+def _migrates(plan: Plan) -> str:
     if plan.placebo:
-        return f"Placebo: no migration, {service} under load"
+        return "Placebo: no migration"
     if plan.several:
         ways = [f"{clean(step.name)} {_target(step)}" for step in plan.steps]
         back = ", and back" if plan.rolls_back else ""
-        return f"Upgrade {', then '.join(ways)}{back}, {service} under load"
+        return f"Upgrade {', then '.join(ways)}{back}"
     [step] = plan.steps
     if not step.scripts_known and step.upgrade == "head":
-        return f"The migration command, {service} under load"
+        return "The migration command"
     back = f", then downgrade to {clean(step.downgrade)}" if step.downgrade else ""
-    return f"Upgrade to {clean(step.upgrade)}{back}, {service} under load"
+    return f"Upgrade to {clean(step.upgrade)}{back}"
 
 
 def _target(step: MigrationPlan) -> str:

@@ -1,4 +1,6 @@
-"""Commands of the person's own: `--prepare`, `--migration-command`, `--rollback-command`; and the seed."""
+"""Commands of the person's own: `--prepare`, `--migration-command`, `--rollback-command`, `--deploy`; and the
+seed.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from harness.run.services import DATABASE, end_of_log
 
 __all__ = [
     "check_command",
+    "check_deploy",
     "check_traceable",
     "command_words",
     "folder_of",
@@ -91,13 +94,24 @@ def check_command(step: MigrationPlan) -> None:
         raise UsageError(f"--migration-cwd: there is no folder {step.cwd}.", "Correct its path.")
     environment = child_environment(dict(step.environment))
     for flag, words in _own_commands(step).items():
-        if find_program(words[0], folder_of(step), environment) is None:
-            where = "PATH" if "/" not in words[0] else str(folder_of(step))
-            raise UsageError(
-                f"{flag}: there is no program {words[0]} in {where}.",
-                "Give its path, such as .venv/bin/flask, or start the harness where it is in PATH;"
-                " a line for a shell is written as sh -c '…'.",
-            )
+        _check_program(flag, words[0], folder_of(step), environment)
+
+
+def check_deploy(plan: Plan) -> None:
+    """Refuse (UsageError) a deploy's command whose program is not there. Touches nothing."""
+    if plan.deploy_command is not None:
+        program = command_words(plan.deploy_command, "--deploy")[0]
+        _check_program("--deploy", program, Path.cwd(), child_environment({}))
+
+
+def _check_program(flag: str, program: str, folder: Path, environment: Mapping[str, str]) -> None:
+    if find_program(program, folder, environment) is None:
+        where = "PATH" if "/" not in program else str(folder)
+        raise UsageError(
+            f"{flag}: there is no program {program} in {where}.",
+            "Give its path, such as .venv/bin/flask, or start the harness where it is in PATH;"
+            " a line for a shell is written as sh -c '…'.",
+        )
 
 
 def may_go_untraced(plan: Plan, step: MigrationPlan) -> bool:

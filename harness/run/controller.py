@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from harness.clock import Sleep, monotonic
 from harness.core.arrivals import CLOSED, LOADED, PhaseRate
 from harness.core.events import Event, Kind
-from harness.core.plan import IMPACT_MINIMUM_S, Plan
+from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S, Plan
 from harness.core.record import FinalRead
 from harness.core.timeline import WALK
+from harness.run.deploy import Deploy
 from harness.run.drilling import Drilling
 from harness.run.drills import DrillRun
 from harness.run.episode import EpisodeRun
@@ -140,6 +141,7 @@ class Controller:
         self._next_progress = 0.0
         self._doing = ""
         self._drilling = Drilling()
+        self._deploy: Deploy | None = None
 
     @property
     def now(self) -> float:
@@ -155,12 +157,15 @@ class Controller:
         episodes: Sequence[EpisodeRun],
         afterwards: DrillRun | None = None,
         drilling: Drilling | None = None,
+        deploy: Deploy | None = None,
     ) -> None:
         """Walk the phases, then end: drain, read back, collect, and write how it stopped.
 
-        A drill `afterwards` has service and database for itself: the load is over by then.
+        A drill `afterwards` has service and database for itself: the load is over by then. `deploy` comes
+        before or after the upgrade, as the plan has it.
         """
         self._drilling = drilling or self._drilling
+        self._deploy = deploy
         try:
             self._walk(episodes)
             if afterwards is None:
@@ -195,6 +200,14 @@ class Controller:
         if self._probes:
             self._load.isolate(ISOLATION_PER_S, self._plan.baseline_s, own_accounts=False)
         self._rest(self._plan.baseline_s)
+        if self._deployed("before"):
+            self._migrate_all(episodes)
+        self._drilling.look()
+        self._probe()
+        self._drill()
+
+    def _migrate_all(self, episodes: Sequence[EpisodeRun]) -> None:
+        """The upgrades, then the rollbacks; none after one that failed, nor after a deploy that did."""
         for direction, group in groupby(episodes, key=lambda episode: episode.direction):
             back, own = direction == "downgrade", list(group)
             if self._began_at is None:
@@ -208,11 +221,21 @@ class Controller:
             self._enter("rollback_recover" if back else "recover")
             self._rest(self._plan.recover_s)
             ends = {episode.status for episode in own}
-            if "ok" not in ends or ends - _WENT_WELL:
+            if "ok" not in ends or ends - _WENT_WELL or not (back or self._deployed("after")):
                 break
-        self._drilling.look()
-        self._probe()
-        self._drill()
+
+    def _deployed(self, when: str) -> bool:
+        """Deploy, if that is to be done now, and stay in its phases; whether what follows may go on."""
+        deploy = self._deploy
+        if deploy is None or self._plan.deploy_when != when:
+            return True
+        self._enter("deploy")
+        until = self.now + IMPACT_MINIMUM_S
+        self._drive(deploy)
+        self._rest(max(until, self.now + IMPACT_TAIL_S) - self.now)
+        self._enter("deploy_recover")
+        self._rest(self._plan.recover_s)
+        return deploy.status == "ok"
 
     def _prepare_drills(self) -> None:
         self._drilling.prepare()
@@ -236,8 +259,8 @@ class Controller:
         """Whether sessions, records and tokens are tried: where nobody proves who they are, nothing is."""
         return self._plan.authentication and self._plan.probe_s > 0
 
-    def _drive(self, drill: DrillRun) -> None:
-        """Do a drill to its end."""
+    def _drive(self, drill: DrillRun | Deploy) -> None:
+        """Do it to its end."""
         try:
             drill.begin()
             while not drill.ended:
@@ -380,4 +403,5 @@ def planned_s(plan: Plan) -> float:
     probes_s = min(plan.probe_s, plan.users / 5.0) + ISOLATION_ABOUT_S if probed else 0.0
     impact_s = there_and_back * (IMPACT_MINIMUM_S + plan.recover_s) + migrations * 3.0
     drills_s = sum(plan.recover_s + 3.0 for drill in plan.planned_drills if drill.has_own_phase)
-    return plan.warmup_s + plan.baseline_s + impact_s + probes_s + drills_s + 3.0
+    deploy_s = IMPACT_MINIMUM_S + plan.recover_s if plan.deploys else 0.0
+    return plan.warmup_s + plan.baseline_s + impact_s + deploy_s + probes_s + drills_s + 3.0

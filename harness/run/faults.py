@@ -18,7 +18,7 @@ from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError, SetupError
 from harness.run.drills import Noted
-from harness.run.services import Services, Target, end_of_log
+from harness.run.services import Services, Target, end_of_log, end_process
 
 __all__ = [
     "DropWebSockets",
@@ -258,16 +258,18 @@ class DropWebSockets(Fault):
 
 
 class KillService(_TakenDown):
-    """SIGKILL of the reference service, which is started again as soon as it is seen to be gone."""
+    """SIGKILL of the reference service, of its first replica where it has several; it is started again as
+    soon as it is seen to be gone.
+    """
 
     def _take_down(self) -> None:
+        if not self._services.replicas:
+            raise SetupError("The harness has started no service that it could kill.")
         self._process.kill()
 
     @property
     def _process(self) -> subprocess.Popen[bytes]:
-        if self._services.process is None:
-            raise SetupError("The harness has started no service that it could kill.")
-        return self._services.process
+        return self._services.replicas[0].process
 
     def _is_over(self) -> bool:
         code = self._process.poll()
@@ -276,6 +278,7 @@ class KillService(_TakenDown):
                 raise SetupError(f"The service did not start again: exit code {code}.")
             return self._services.answers()
         if code is not None:
+            end_process(self._process)
             self._services.serve()
             self._started = True
             self._measure("service", self._process.pid)

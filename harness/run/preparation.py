@@ -23,7 +23,14 @@ from harness.errors import NothingToMigrate, SetupError, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
-from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
+from harness.run.commands import (
+    check_command,
+    check_deploy,
+    check_traceable,
+    command_words,
+    folder_of,
+    may_go_untraced,
+)
 from harness.run.copies import SEEDED_ROWS, SeededCopies
 from harness.run.databases import (
     Database,
@@ -112,6 +119,7 @@ def check(plan: Plan) -> None:
         )
     check_databases(plan)
     check_drills(plan)
+    check_deploy(plan)
     check_starting_point(plan)
     if plan.migrates:
         for step in plan.steps:

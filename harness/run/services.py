@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -35,6 +35,7 @@ from harness.store import RunDirectory
 __all__ = [
     "DATABASE",
     "REFERENCE_ALEMBIC",
+    "Replica",
     "Services",
     "Target",
     "end_of_log",
@@ -42,6 +43,7 @@ __all__ = [
     "free_port",
     "given_services",
     "provide_signing_key",
+    "replica_name",
     "start_demo",
 ]
 
@@ -57,6 +59,12 @@ DATABASE = "shop"
 HEALTHY_WITHIN_S = 30.0
 STOP_WITHIN_S = 5.0
 
+CONNECTIONS_OF_A_REPLICA = 12
+"""To the database: its pool, the one that listens, and one to spare."""
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted: as many as where a process listens alone (uvicorn's default)."""
+
 
 @dataclass
 class Services:
@@ -69,7 +77,7 @@ class Services:
     database_url: str | None = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     server: LocalServer | None = None
-    process: subprocess.Popen[bytes] | None = None
+    replicas: list[Replica] = field(default_factory=list)
     started: ExitStack = field(default_factory=ExitStack, repr=False)
     target: Target | None = field(default=None, repr=False)
     drilled: bool = False
@@ -87,11 +95,9 @@ class Services:
 
     def pids(self) -> dict[str, int]:
         """The processes the harness started, by name."""
-        pids = {
-            "postgresql": self.server.pid if self.server is not None else None,
-            "service": self.process.pid if self.process is not None else None,
-        }
-        return {name: pid for name, pid in pids.items() if pid is not None}
+        server = self.server.pid if self.server is not None else None
+        services = {replica_name(number): one.process.pid for number, one in enumerate(self.replicas)}
+        return {**({} if server is None else {"postgresql": server}), **services}
 
     def died(self) -> str | None:
         """`service died` or `database died` when something the harness started has ended by itself."""
@@ -99,25 +105,29 @@ class Services:
             return None
         if self.server is not None and not self.server.alive():
             return "database died"
-        if self.process is not None and self.process.poll() is not None:
+        if any(replica.process.poll() is not None for replica in self.replicas):
             return "service died"
         return None
 
     def answers(self) -> bool:
-        """Whether the reference service says that it is healthy, its database included."""
-        return _healthy(self.host)
+        """Whether each replica of the reference service says that it is healthy, its database included."""
+        return all(one.answers() for one in self.replicas) if self.replicas else _healthy(self.host)
 
-    def serve(self) -> None:
-        """Start the reference service, in the place of one that has ended. Does not wait; see `answers`."""
+    def serve(self, number: int = 0) -> None:
+        """Start a replica of the reference service like the one of that number, which has ended, and in its
+        place. Does not wait; see `answers`.
+        """
         if self.target is None:
             raise ValueError("only the reference service can be started")
-        _close(self.process)
-        self.process = self.target.serve(self.target.port)
+        before = self.replicas[number : number + 1]
+        self.replicas[number : number + 1] = [self.target.replica(**(before[0].settings if before else {}))]
 
     def end_service(self) -> None:
         """Ask the reference service to end, kill it when it does not. Idempotent."""
-        if self.process is not None:
-            end_process(self.process)
+        for replica in self.replicas:
+            replica.process.terminate()
+        for replica in self.replicas:
+            end_process(replica.process)
 
     def keep_database(self) -> str:
         """Have the database outlive the run, until the next one; returns the command that opens it."""
@@ -173,11 +183,14 @@ def start_demo(
             allow_production=False,
         )
         environment = {"MUL_TARGET_DATABASE_URL": url}
-        target = Target(port or free_port(), environment, directory.log("service"))
+        port = port or free_port()
+        shared = undo.enter_context(_listen(port)) if plan.replicas > 1 or plan.deploys else None
+        target = Target(port, environment, directory.log("service"), shared)
         host = f"http://127.0.0.1:{target.port}"
         services = Services(host, url, environment, server, target=target)
         undo.callback(services.end_service)
-        services.serve()
+        for number in range(plan.replicas):
+            services.serve(number)
         _fill(plan, environment, directory.log("seed"))
         server.settle()
         _wait_healthy(services, target.log, sleep)
@@ -186,7 +199,8 @@ def start_demo(
 
 
 def _start_postgres(plan: Plan, directory: RunDirectory, sleep: Sleep) -> LocalServer:
-    connections, log = max(100, plan.users + 60), directory.log("postgresql")
+    further = CONNECTIONS_OF_A_REPLICA * (plan.replicas - 1 + plan.deploys)
+    connections, log = max(100, plan.users + 60) + further, directory.log("postgresql")
     if plan.services == DOCKER:
         return ContainerServer.start(
             plan.image, run_id=directory.run_id, log=log, max_connections=connections, sleep=sleep
@@ -202,19 +216,62 @@ def end_of_log(log: Path, lines: int = 12) -> str:
 
 
 @dataclass(frozen=True)
+class Replica:
+    """A process of the reference service; at `base` it alone answers. `settings` are what it was started with
+    besides those of all replicas.
+    """
+
+    process: subprocess.Popen[bytes]
+    base: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def answers(self) -> bool:
+        """Whether it says that it is healthy, its database included."""
+        return _healthy(self.base)
+
+
+def replica_name(number: int) -> str:
+    """What a replica's process is called where processes are measured."""
+    return f"service-{number + 1}" if number else "service"
+
+
+@dataclass(frozen=True)
 class Target:
-    """How the reference service is started: on which port, on which database, with which log."""
+    """How the reference service is started: on which port, on which database, with which log.
+
+    Where it has several replicas, one after the other or side by side, they accept from a socket that they
+    `share`, and which listens on the port as long as the run lasts: no connection is lost with one of them.
+    """
 
     port: int
     environment: Mapping[str, str] = field(repr=False)
     log: Path
+    shared: socket.socket | None = field(default=None, repr=False)
+
+    def replica(self, **settings: str) -> Replica:
+        """A process that answers at the service's port, where that is shared beside others of its kind."""
+        port = self.port if self.shared is None else free_port()
+        process = self._start(port, self.log, self.shared, settings)
+        return Replica(process, f"http://127.0.0.1:{port}", settings)
 
     def serve(self, port: int, log: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
-        """A process of the service; `settings` are MUL_TARGET_* variables without the prefix."""
+        """A process on a port of its own; `settings` are MUL_TARGET_* variables without the prefix."""
+        return self._start(port, log or self.log, None, settings)
+
+    def _start(
+        self, port: int, log: Path, shared: socket.socket | None, settings: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         named = {f"MUL_TARGET_{name}": value for name, value in settings.items()}
-        with (log or self.log).open("ab") as output:
-            arguments = ["serve", "--port", str(port), "--end-with-input"]
-            return _target(arguments, {**self.environment, **named}, output, stdin=subprocess.PIPE)
+        descriptors = () if shared is None else (shared.fileno(),)
+        further = [word for number in descriptors for word in ("--shared", str(number))]
+        with log.open("ab") as output:
+            return _target(
+                ["serve", "--port", str(port), "--end-with-input", *further],
+                {**self.environment, **named},
+                output,
+                stdin=subprocess.PIPE,
+                descriptors=descriptors,
+            )
 
     def rotate_keys(self) -> subprocess.Popen[bytes]:
         """A process that makes every token of the service invalid, and ends."""
@@ -222,8 +279,20 @@ class Target:
             return _target(["rotate-keys"], self.environment, output)
 
 
+def _listen(port: int) -> socket.socket:
+    """The socket that replicas share; raises SetupError when the port is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+    except OSError as error:
+        raise SetupError(f"Port {port} cannot be listened on: {error.strerror}.") from error
+
+
 def _target(
-    arguments: list[str], environment: Mapping[str, str], log: IO[bytes], stdin: int = subprocess.DEVNULL
+    arguments: list[str],
+    environment: Mapping[str, str],
+    log: IO[bytes],
+    stdin: int = subprocess.DEVNULL,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "harness.target", *arguments],
@@ -232,6 +301,7 @@ def _target(
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=descriptors,
     )
 
 
@@ -256,7 +326,7 @@ def _wait_healthy(services: Services, log: Path, sleep: Sleep) -> None:
 
     if wait_until(settled, HEALTHY_WITHIN_S, sleep, every=0.05) and services.died() is None:
         return
-    code = services.process.poll() if services.process is not None else None
+    code = next((c for one in services.replicas if (c := one.process.poll()) is not None), None)
     what = f"did not become healthy in {HEALTHY_WITHIN_S:g} s"
     if code is not None:
         what = f"ended at once with exit code {code}"
@@ -292,9 +362,5 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             ask()
             wait_until(lambda: process.poll() is not None, STOP_WITHIN_S)
-    _close(process)
-
-
-def _close(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.stdin is not None:
+    if process.stdin is not None:
         process.stdin.close()

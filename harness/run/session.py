@@ -30,6 +30,7 @@ from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
 from harness.run.commands import folder_of, may_go_untraced
 from harness.run.controller import Controller, Load, Progress
+from harness.run.deploy import deploy_of
 from harness.run.drill_plan import migration_drill, rollback_drill, walk_drill
 from harness.run.drills import MigrationDrill
 from harness.run.episode import Child, EpisodeRun, MigrationEpisode, PlaceboEpisode
@@ -131,7 +132,9 @@ class Session:
             )
             prepared.invariants.note_before(self.controller.note)
             walk = walk_drill(prepared, self.controller.note, self._sleep)
-            self.controller.run(self._episodes, walk, drilling_of(self._tools, self._episodes))
+            drilling = drilling_of(self._tools, self._episodes)
+            deploy = deploy_of(prepared, self.controller.note, self._observing.measure, self._sleep)
+            self.controller.run(self._episodes, walk, drilling, deploy)
         except Exception as error:
             log.exception("The run broke off; what was recorded is judged.")
             self.controller.note(Kind.STOP, cause=f"the harness failed: {type(error).__name__}")

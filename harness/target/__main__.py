@@ -17,7 +17,9 @@ def main() -> None:
     if arguments.command == "serve":
         if arguments.end_with_input:
             threading.Thread(target=_end_with_input, daemon=True).start()
-        _serve(arguments.host, arguments.port, arguments.workers)
+        from harness.target.serving import serve
+
+        serve(arguments.host, arguments.port, arguments.workers, arguments.shared)
     elif arguments.command == "rotate-keys":
         from harness.target.rotation import rotate_keys
 
@@ -26,23 +28,6 @@ def main() -> None:
         from harness.target.seed import seed
 
         seed(arguments.rows, arguments.accounts)
-
-
-def _serve(host: str, port: int, workers: int) -> None:
-    import uvicorn
-
-    # Neither access log nor the `info` level: both write the path of a WebSocket with its `?token=`.
-    uvicorn.run(
-        "harness.target.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        ws="wsproto",
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=3,
-    )
 
 
 def _end_with_input() -> None:
@@ -58,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, required=True)
     serve.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    serve.add_argument(
+        "--shared", type=int, metavar="FD", help="accept from this inherited listening socket, too"
+    )
     serve.add_argument("--end-with-input", action="store_true", help="end when standard input is closed")
     seed = commands.add_parser("seed", help="create the schema of release N and fill an empty database")
     seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -19,9 +20,10 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-_COLUMNS = """id, title, body, status, tags, size, version,
+_UNTAGGED = """id, title, body, status, size, version,
     extract(epoch FROM created_at)::float8 AS created_at,
     extract(epoch FROM updated_at)::float8 AS updated_at"""
+_COLUMNS = f"{_UNTAGGED}, tags"
 _ALL = f"""id, to_jsonb(documents) - 'account_id' AS row, {REVISION} AS revision"""
 
 
@@ -31,13 +33,19 @@ class Release:
     The shape of what it shows is known by `revision`; None where it is that of the schema.
     """
 
-    def __init__(self, revision: str | None, columns: str, sets: str = "") -> None:
+    def __init__(self, revision: str | None, columns: str, sets: Sequence[str] = ("tags",)) -> None:
         self.revision = revision
-        also, values = (f", {sets}", f", :{sets}") if sets else ("", "")
+        also, values = "".join(f", {name}" for name in sets), "".join(f", :{name}" for name in sets)
         self.create = text(f"""
-            INSERT INTO documents (id, account_id, title, body, status, tags, size{also})
-            VALUES (:id, :account_id, :title, :body, :status, :tags, octet_length(:body){values})
+            INSERT INTO documents (id, account_id, title, body, status, size{also})
+            VALUES (:id, :account_id, :title, :body, :status, octet_length(:body){values})
             ON CONFLICT (id) DO NOTHING
+        """)  # noqa: S608 - constants of this module
+        tags = "tags = coalesce(:tags, tags), " if "tags" in sets else ""
+        self.update = text(f"""
+            UPDATE documents SET title = :title, body = :body, status = coalesce(:status, status),
+                {tags}size = octet_length(:body), version = version + 1, updated_at = now()
+            WHERE id = :id AND account_id = :account_id AND version = :version
         """)  # noqa: S608 - constants of this module
         self.read = text(f"SELECT {columns} FROM documents WHERE id = :id AND account_id = :account_id")  # noqa: S608
         self.list = text(f"""
@@ -48,14 +56,12 @@ class Release:
 
 _RELEASES = {
     "n": Release("n", _COLUMNS),
-    "n+1": Release("n+1", f"{_COLUMNS}, share_id::text AS share_id, category_id", sets="category_id"),
+    "n+1": Release(
+        "n+1", f"{_COLUMNS}, share_id::text AS share_id, category_id", sets=("tags", "category_id")
+    ),
+    "n+1-untagged": Release("n+1-untagged", _UNTAGGED, sets=()),
     "all": Release(None, _ALL),
 }
-_UPDATE = text("""
-    UPDATE documents SET title = :title, body = :body, status = coalesce(:status, status),
-        tags = coalesce(:tags, tags), size = octet_length(:body), version = version + 1, updated_at = now()
-    WHERE id = :id AND account_id = :account_id AND version = :version
-""")
 _VERSION = text("SELECT version FROM documents WHERE id = :id AND account_id = :account_id")
 _DELETE = text("DELETE FROM documents WHERE id = :id AND account_id = :account_id RETURNING version")
 _BEFORE_ALL = uuid.UUID(int=0)
@@ -146,11 +152,12 @@ async def read(document_id: uuid.UUID, caller: Reader, release: InRelease, revis
 
 
 @router.put("/documents/{document_id}")
-async def update(document_id: uuid.UUID, revision: Revision, caller: Writer) -> Response:
+async def update(document_id: uuid.UUID, revision: Revision, caller: Writer, release: InRelease) -> Response:
     """409 with the current version when somebody was faster."""
     async with caller.transaction() as session:
         key = _key(session, document_id)
-        if (await session.connection.execute(_UPDATE, {**revision.model_dump(), **key})).rowcount == 0:
+        row = {**revision.model_dump(), **key}
+        if (await session.connection.execute(release.update, row)).rowcount == 0:
             return await _not_updated(session, key)
         version = revision.version + 1
         await record_change(session, document_id, version, "update")

@@ -60,8 +60,9 @@ class Settings:
     it one is made."""
 
     release: str = "n"
-    """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the migrations add; `all`
-    writes as `n` does and shows every column that there is, as `SELECT *` would.
+    """`MUL_TARGET_RELEASE`: `n` knows the schema `v1`; `n+1` reads and writes what the branches `safe` and
+    `unsafe` add; `n+1-untagged` does without the column that `hurried` drops; `all` writes as `n` does and
+    shows every column that there is, as `SELECT *` would.
     """
 
     @classmethod
@@ -78,7 +79,7 @@ class Settings:
             sqlcommenter=_switch("SQLCOMMENTER", cls.sqlcommenter),
             fault=_variable("FAULT"),
             signing_key=_private_key("SIGNING_KEY"),
-            release=_one_of("RELEASE", ("n", "n+1", "all"), cls.release),
+            release=_one_of("RELEASE", ("n", "n+1", "n+1-untagged", "all"), cls.release),
             role=_one_of("ROLE", ("all", "auth", "api"), cls.role),
             cache_url=_cache_url("CACHE_URL"),
             auth_url=_variable("AUTH_URL"),

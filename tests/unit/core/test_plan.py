@@ -79,6 +79,15 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({**OWN, "recreate_database": True}, "--recreate-database"),
         ({**OWN, "placebo": True, "database_url": None, "from_dump": "shop.dump"}, "--from-dump"),
         ({**OWN, "prepare": "true", "recreate_database": True, "keep_database": True}, "--keep-database"),
+        ({"deploy_when": "during"}, "--deploy-when is 'during'"),
+        ({"deploy_when": "after", "deploy_command": "true"}, "--deploy is for your own service"),
+        ({**OWN, "deploy_when": "after"}, "--deploy-when is given, but not what deploys"),
+        ({**OWN, "deploy_when": "after", "deploy_command": "roll --token abc"}, "--deploy holds a secret"),
+        ({"deploy_when": "after", "deploy_deadline_s": 0.5}, "--deploy-deadline"),
+        ({"deploy_when": "after", "drills": ("old-code-new-schema",)}, "--drill old-code-new-schema"),
+        ({**OWN, "replicas": 2}, "--replicas"),
+        ({"replicas": 0}, "--replicas"),
+        ({"replicas": 9}, "--replicas"),
     ],
 )
 def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str, Any], flag: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -111,6 +111,85 @@ def test_it_walks_the_phases_in_order(stage: Callable[..., Stage], clock: FakeCl
     assert dict(found.phases())["recover"] == pytest.approx(18.0, abs=0.2)
     assert found.events("stop")[0]["cause"] == "completed"
     assert found.events("run_end")[0]["complete"] is True
+
+
+@dataclass
+class FakeDeploy:
+    """A deploy that ends at the first look."""
+
+    clock: FakeClock
+    status: str = ""
+    ends: str = "ok"
+    doing: str = "deploying"
+    ended: bool = False
+    begun: int = 0
+    aborted: int = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def step(self) -> None:
+        self.ended, self.status = True, self.ends
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+DEPLOY = ["deploy", "deploy_recover"]
+
+
+@pytest.mark.parametrize(
+    ("when", "downgrade", "walked"),
+    [
+        ("before", False, [*DEPLOY, "launch", "migrate", "recover"]),
+        ("after", False, ["launch", "migrate", "recover", *DEPLOY]),
+        (
+            "after",
+            True,
+            [
+                *("launch", "migrate", "recover"),
+                *DEPLOY,
+                *("rollback_launch", "rollback", "rollback_recover"),
+            ],
+        ),
+    ],
+)
+def test_a_deploy_comes_before_or_after_the_upgrade(
+    stage: Callable[..., Stage], clock: FakeClock, when: str, downgrade: bool, walked: list[str]
+) -> None:
+    found = stage(plan=replace(PLAN, deploy_when=when))
+    one = FakeDeploy(clock)
+    episodes = [FakeEpisode(clock), *([FakeEpisode(clock, "downgrade")] if downgrade else [])]
+    found.controller.run(episodes, deploy=cast(Any, one))
+    names = [name for name, _ in found.phases()]
+    assert names == ["warmup", "baseline", *walked, "probe", "drain", "final_read"]
+    began = dict(found.phases())
+    assert began["deploy_recover"] - began["deploy"] == pytest.approx(10.0, abs=0.2)
+    assert (one.begun, one.aborted) == (1, 1)
+
+
+def test_nothing_is_migrated_when_the_deploy_before_it_failed(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage(plan=replace(PLAN, deploy_when="before"))
+    episode = FakeEpisode(clock)
+    found.controller.run([episode], deploy=cast(Any, FakeDeploy(clock, ends="failed")))
+    assert episode.began is None
+    assert found.events("run_end")[0]["complete"] is True
+
+
+def test_nothing_is_deployed_when_the_migration_before_it_failed(
+    stage: Callable[..., Stage], clock: FakeClock
+) -> None:
+    found = stage(plan=replace(PLAN, deploy_when="after"))
+    one = FakeDeploy(clock)
+    found.controller.run([FakeEpisode(clock, status="failed")], deploy=cast(Any, one))
+    assert one.begun == 0
+    assert "deploy" not in dict(found.phases())
+
+
+def test_a_deploy_takes_its_time_of_the_plan() -> None:
+    assert planned_s(replace(PLAN, deploy_when="after")) == planned_s(PLAN) + 15.0
 
 
 def test_the_rate_changes_with_the_phases_that_have_their_own(

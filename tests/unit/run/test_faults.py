@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ from harness.run.faults import (
     PauseDatabase,
     RestartDatabase,
 )
-from harness.run.services import Services
+from harness.run.services import Replica, Services
 from tests.fix_controller import FakeClock
 
 Make = Callable[..., Any]
@@ -65,9 +65,13 @@ class FakeServer:
 class FakeProcess:
     code: int | None = None
     killed: int = 0
+    stdin: None = None
 
     def poll(self) -> int | None:
         return self.code
+
+    def terminate(self) -> None:
+        self.code = -15
 
     def kill(self) -> None:
         self.killed += 1
@@ -92,11 +96,11 @@ class FakeServices(Services):
     def __init__(self, following: FakeProcess, well: bool = True) -> None:
         super().__init__("http://127.0.0.1:1", None)
         self.first = FakeProcess()
-        self.process: Any = self.first
+        self.replicas = [Replica(cast(Any, self.first), self.host)]
         self.following, self.well = following, well
 
-    def serve(self) -> None:
-        self.process = self.following
+    def serve(self, number: int = 0) -> None:
+        self.replicas[number] = Replica(cast(Any, self.following), self.host)
 
     def answers(self) -> bool:
         return self.well
