@@ -46,6 +46,7 @@ from harness.load.continuity import try_out
 from harness.load.cookie_auth import CookieSession, Csrf
 from harness.load.descriptors import check_descriptors, needed
 from harness.load.host import service_of
+from harness.load.master_port import check_master_port
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, Revoke, SignedJwt, StaticToken
@@ -235,6 +236,9 @@ class Composition:
 
 
 _composition: Composition | None = None
+_ASKING = frozenset({"-h", "--help", "-V", "--version"})
+"""Flags that Locust answers by itself, once it knows every argument."""
+
 _plan_file: PlanFile | None = None
 """What was read at start-up: the settings of a process do not change when the file does."""
 
@@ -243,11 +247,15 @@ _plan_file: PlanFile | None = None
 def _on_parser(parser: Any, **_: Any) -> None:
     """At start-up, and each time the web page is shown: its form then offers the known revisions."""
     global _plan_file
+    starting = _plan_file is None
     if _plan_file is None:
         with _refusing(), Interruption().watching():
             provide_signing_key()
             _plan_file = find_plan_file(named_plan_file(sys.argv[1:]))
     add_arguments(parser, _composition.choices if _composition is not None else None, _plan_file)
+    if starting and not _ASKING.intersection(sys.argv):
+        with _refusing():
+            check_master_port(parser.parse_known_args(sys.argv[1:])[0])
 
 
 @events.init.add_listener
@@ -378,9 +386,16 @@ def _silence_locusts_tables() -> None:
 
 
 def _install_signals(composition: Composition) -> None:
-    """Ctrl-C and SIGTERM end the run in order; with no run going on, they end Locust as Ctrl-C does."""
+    """Ctrl-C and SIGTERM end the run in order; with no run going on, they end Locust as Ctrl-C does.
+
+    What comes after that is let pass: what was started is being stopped, and every step of it has its limit.
+    """
+    leaving = False
 
     def interrupted(number: int) -> None:
+        nonlocal leaving
+        if leaving:
+            return
         name = signal.Signals(number).name
         composition.interrupted = True
         if composition.running:
@@ -388,8 +403,8 @@ def _install_signals(composition: Composition) -> None:
             composition.stop(name)
             if composition.automatic and composition.environment.web_ui is None:
                 return  # the end of the run ends Locust
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.kill(os.getpid(), signal.SIGINT)
+        leaving = True
+        gevent.get_hub().handle_system_error(KeyboardInterrupt, None)
 
     sys.excepthook = _say_interrupted
     gevent.signal_handler(signal.SIGINT, interrupted, signal.SIGINT)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from struct import Struct
 from zlib import crc32
 
 from harness.core.samples import U32
@@ -25,6 +26,10 @@ __all__ = ["Tie", "make", "packed_start", "parse", "worker_crc"]
 _OURS = re.compile(
     r"(?<![0-9a-f-])00-([0-9a-f]{8})0{8}([0-9a-f]{8})([0-9a-f]{8})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?![0-9a-f-])"
 )
+
+
+_REST = Struct(">IIQ")
+"""What follows the worker: as hexadecimal digits, in a third of the time that formatting takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,8 @@ def make(worker: str, tick: int, user: int, counter: int) -> str:
 
     An id of zeros alone is invalid, so a user 0 who would make one is written as 1.
     """
-    crc = worker_crc(worker)
-    number = user & U32 or int(not (crc or tick))
-    return "00-%08x%016x%08x-%016x-01" % (crc, tick, number, counter or 1)  # noqa: UP031 - half the time
+    number = user & U32 or int(not (tick or worker_crc(worker)))
+    return f"{_start(worker)}{_REST.pack(tick, number, counter or 1).hex('-', 8)}-01"
 
 
 def parse(text: str) -> Tie | None:
@@ -65,3 +69,8 @@ def packed_start(intended_s: float) -> int:
 def worker_crc(worker: str) -> int:
     """What stands for the worker in a trace id."""
     return crc32(worker.encode())
+
+
+@lru_cache(maxsize=64)
+def _start(worker: str) -> str:
+    return f"00-{worker_crc(worker):08x}{0:08x}"

@@ -19,7 +19,7 @@ import socket
 import ssl
 from collections.abc import Callable, Container, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from time import time
 from typing import Any
 
@@ -53,6 +53,12 @@ _SERVER_ERROR = 500
 
 Reader = Callable[[Response], object]
 """What looks into an answer whose status was expected; raises ShapeError when it is not what it should be."""
+
+
+_Flight = tuple[int, str, str, Mapping[str, Any] | None, float, float, float]
+"""A request that has ended, and whose outcome is still to be told: its token, method, name and context, and
+the instants that it was intended for, sent and ended at, by the monotonic clock.
+"""
 
 
 class RequestError(Exception):
@@ -125,10 +131,10 @@ class MeasuredSession:
         flight, response, cause = self._recorded(
             method, url, name or self.request_name or url, expect, reader, context, intended, payload
         )
-        self.due = flight.ended
+        self.due = flight[-1]
         if catch_response:
-            return CaughtResponse(response, cause, flight.settle)
-        flight.settle(response, cause)
+            return CaughtResponse(response, cause, partial(self._settle, flight))
+        self._settle(flight, response, cause)
         return response
 
     def get(self, url: str, **options: Any) -> Any:
@@ -182,7 +188,7 @@ class MeasuredSession:
         flight, response, cause = self._recorded(
             method, url, name or url, expect, reader, None, None, payload
         )
-        flight.settle(response, cause)
+        self._settle(flight, response, cause)
         return response
 
     def unrecorded(
@@ -232,7 +238,31 @@ class MeasuredSession:
             raise
         if response.status_code >= _SERVER_ERROR:
             self.http.give_up_connections()
-        return _Flight(self, token, method, url, name, context, intended, sent, ended), response, cause
+        return (token, method, name, context, intended, sent, ended), response, cause
+
+    def _settle(self, flight: _Flight, response: Response, cause: str) -> None:
+        """Record the outcome, and fire Locust's `request` event, so that its figures count as ours do.
+
+        Besides Locust's fields the event has `service_time` and `lag` in milliseconds, and `intended_at` on
+        the monotonic clock, by which the recorder knows a sample it has already.
+        """
+        token, method, name, context, intended, sent, ended = flight
+        recorder.answered(token, ended, Outcome.ERROR if cause else _OK, cause)
+        told = self.user.context() if self.user is not None else {}
+        self.request_event.fire(
+            request_type=method,
+            name=name,
+            response_time=(ended - intended) * 1e3,
+            response_length=0 if response.error else len(response.content),
+            response=response,
+            context={**told, **context} if context else told,
+            exception=RequestError(cause) if cause else None,
+            start_time=time() - (ended - intended),
+            url=response.url,
+            service_time=(ended - sent) * 1e3,
+            lag=(sent - intended) * 1e3,
+            intended_at=intended,
+        )
 
 
 def _misread(reader: Reader, response: Response) -> str:
@@ -242,47 +272,6 @@ def _misread(reader: Reader, response: Response) -> str:
     except ShapeError as error:
         return shape_cause(response.status_code, str(error))
     return ""
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A request that has ended, and whose outcome is still to be told. Instants are monotonic."""
-
-    session: MeasuredSession
-    token: int
-    method: str
-    url: str
-    name: str
-    context: Mapping[str, Any] | None
-    intended: float
-    sent: float
-    ended: float
-
-    def settle(self, response: Response, cause: str) -> None:
-        """Record the outcome, and fire Locust's `request` event, so that its figures count as ours do.
-
-        Besides Locust's fields the event has `service_time` and `lag` in milliseconds, and `intended_at` on
-        the monotonic clock, by which the recorder knows a sample it has already.
-        """
-        recorder.answered(self.token, self.ended, Outcome.ERROR if cause else _OK, cause)
-        session, latency, lag = self.session, self.ended - self.intended, self.sent - self.intended
-        context = session.user.context() if session.user is not None else {}
-        if self.context:
-            context = {**context, **self.context}
-        session.request_event.fire(
-            request_type=self.method,
-            name=self.name,
-            response_time=latency * 1e3,
-            response_length=0 if response.error else len(response.content),
-            response=response,
-            context=context,
-            exception=RequestError(cause) if cause else None,
-            start_time=time() - latency,
-            url=response.url,
-            service_time=(latency - lag) * 1e3,
-            lag=lag * 1e3,
-            intended_at=self.intended,
-        )
 
 
 def _count_reopening() -> None:

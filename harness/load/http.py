@@ -13,8 +13,8 @@ that Locust ships, all of which hide an outage:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -24,11 +24,11 @@ from harness.load.http_connection import PORTS, Connection, NotSentError, Origin
 from harness.load.http_cookies import Cookies
 from harness.load.http_request import (
     Fields,
+    Head,
     basic_auth,
     body_of,
     is_target,
     message,
-    prepared,
     refuse,
     target_of,
     without_account,
@@ -112,21 +112,22 @@ class HttpClient:
         if auth is not None:
             headers = {"Authorization": basic_auth(*auth), **(headers or {})}
         body, kind = body_of(data, json)
-        asked = _Asked(method.upper(), headers, body, kind, traceparent, monotonic())
+        at, method = monotonic(), method.upper()
         if self._home is not None and params is None and is_target(url):
             service, target = self._home, f"{self._prefix}{url}"
         else:
             service, path = self._place(url)
             target = target_of(path, params)
-        response = self._answered(service, target, asked)
+        response = self._answered(service, method, target, headers, body, kind, traceparent, at)
         for _ in range(_MOST_REDIRECTS if allow_redirects else 0):
             location = response.headers.get("Location") if response.status_code in _REDIRECTS else None
             onward = _within(service.base, response.url, location)
             if onward is None:
                 break
-            if response.status_code in _BY_GET and asked.method != "HEAD":
-                asked = replace(asked, method="GET", body=None, kind=None)
-            response = self._answered(service, target_of(onward), asked)
+            if response.status_code in _BY_GET and method != "HEAD":
+                method, body, kind = "GET", None, None
+            target = target_of(onward)
+            response = self._answered(service, method, target, headers, body, kind, traceparent, at)
         return response
 
     def url_of(self, url: str) -> str:
@@ -159,43 +160,56 @@ class HttpClient:
                 raise ValueError(f"{parts.scheme}://{parts.hostname or ''} is no http:// or https:// address")
             origin = Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
             own = self._authorization if f"{self.base_url}/".startswith(f"{base}/") else None
-            lines = prepared({"Host": origin.authority, "Authorization": own, **_DEFAULTS, **self._headers})
-            service = self._services[base] = _Service(base, origin, lines)
+            head = Head({"Host": origin.authority, "Authorization": own, **_DEFAULTS, **self._headers})
+            service = self._services[base] = _Service(base, origin, head)
         prefix = urlsplit(self.base_url).path
         if absolute is not url and is_target(prefix or "/"):
             self._home, self._prefix = service, prefix
         return service, f"{parts.path}?{parts.query}" if parts.query else parts.path
 
-    def _answered(self, service: _Service, target: str, asked: _Asked) -> Response:
+    def _answered(
+        self,
+        service: _Service,
+        method: str,
+        target: str,
+        headers: Fields | None,
+        body: bytes | None,
+        kind: str | None,
+        traceparent: str | None,
+        at: float,
+    ) -> Response:
+        """What comes of one message; its deadline counts from the instant `at`."""
         url = f"{service.base}{target}"
-        headers = asked.headers
         if self.cookiejar.holds_any and (cookies := self.cookiejar.header(url)):
             headers = {"Cookie": cookies, **(headers or {})}
-        request = message(
-            asked.method, target, service.lines, headers, asked.body, asked.kind, asked.traceparent
-        )
-        answer: Answer | None = None
-        content = b""
+        request = message(method, target, service.head, headers, body, kind, traceparent)
         try:
-            answer = self._exchange(service, request, asked)
-            error = answer.error
+            answer = self._exchange(service, request, at + self.deadline_s, method == "HEAD")
+        except NotSentError as unsent:
+            return Response(method=method, url=url, error=unsent, elapsed_s=monotonic() - at)
+        content, error = answer.body, answer.error
+        if error is not None:
             if isinstance(error, TimeoutError) and answer.status:
                 error = AnswerError(f"no end of the answer within {self.deadline_s:g} s")
-            content = answer.body
-            if answer.is_encoded and error is None:
-                content = decoded(answer.body, answer.headers, self.most_bytes)
-        except (NotSentError, AnswerError) as failed:
-            error = failed
-        status, lines = (answer.status, answer.headers) if answer is not None else (0, [])
-        if answer is not None and answer.sets_cookies:
-            self.cookiejar.take(lines, url)
-        elapsed = monotonic() - asked.at
-        return Response(status, content, lines, method=asked.method, url=url, error=error, elapsed_s=elapsed)
+        elif answer.is_encoded:
+            try:
+                content = decoded(content, answer.headers, self.most_bytes)
+            except AnswerError as failed:
+                error = failed
+        if answer.sets_cookies:
+            self.cookiejar.take(answer.headers, url)
+        return Response(
+            answer.status,
+            content,
+            answer.headers,
+            method=method,
+            url=url,
+            error=error,
+            elapsed_s=monotonic() - at,
+        )
 
-    def _exchange(self, service: _Service, request: bytes, asked: _Asked) -> Answer:
+    def _exchange(self, service: _Service, request: bytes, deadline: float, head_only: bool) -> Answer:
         """The answer to a request, sent over a kept connection or one of its own. Raises NotSentError."""
-        deadline = asked.at + self.deadline_s
-        head_only = asked.method == "HEAD"
         kept = self._kept(service)
         connection = kept or self._connected(service, deadline)
         try:
@@ -244,21 +258,9 @@ def _within(base: str, url: str, location: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """One service, the lines that every request to it begins with, and the connections that wait for one."""
+    """One service, what every request to it begins with, and the connections that wait for one."""
 
     base: str
     origin: Origin
-    lines: Mapping[str, str]
+    head: Head
     idle: list[Connection] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What is asked for, wherever it is: a redirect takes it elsewhere. `at` is when it was."""
-
-    method: str
-    headers: Fields | None
-    body: bytes | None
-    kind: str | None
-    traceparent: str | None
-    at: float

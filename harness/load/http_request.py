@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json as encoder
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from harness.load.http_json import encoded
+
 __all__ = [
+    "Head",
     "basic_auth",
     "body_of",
     "is_target",
     "message",
-    "prepared",
     "refuse",
     "target_of",
     "without_account",
@@ -23,7 +25,6 @@ __all__ = [
 Fields = Mapping[str, str | int | None]
 """Header fields by name. One that is None is not sent, even where it is a default."""
 
-_encoded = encoder.JSONEncoder().encode
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 _UNSAFE = re.compile(r"[^!-~]")
@@ -37,48 +38,79 @@ is_target = re.compile(r"/[!\"$-~]*").fullmatch
 """Whether a path goes over the wire as it is."""
 
 
-def prepared(fields: Fields) -> dict[str, str]:
-    """Lines of a head by their names in lower case, made once for many messages. Raises ValueError."""
-    return {name.lower(): _line(name, value) for name, value in fields.items() if value is not None}
+class Head:
+    """The lines of a head that messages to a service have in common.
+
+    What a message adds to `fields` is most often what the one before added: the lines of the latest of each
+    media type are kept.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        """Raises ValueError for a line break in a field."""
+        self._lines = _lines(fields)
+        self._latest: dict[str | None, _Common] = {}
+
+    def common(self, headers: Fields | None, kind: str | None) -> _Common:
+        """The lines with `headers`, and with `kind`, the media type of a body. Raises ValueError."""
+        latest = self._latest.get(kind)
+        if latest is None or latest.headers != headers:
+            latest = self._latest[kind] = self._made(headers, kind)
+        return latest
+
+    def _made(self, headers: Fields | None, kind: str | None) -> _Common:
+        given = dict(headers or {})
+        own = {"Content-Type": kind, "Accept": _JSON if kind == _JSON else None}
+        lines: dict[str, str | None] = {**self._lines, **_lines(own)}
+        for name, value in given.items():
+            lines[name.lower()] = None if value is None else _line(name, value)
+        if lines.get("transfer-encoding") is not None:
+            raise ValueError("Transfer-Encoding is given, but bodies are sent by their length")
+        claims_length = lines.pop("content-length", None) is not None
+        text = "".join(f"{line}\r\n" for line in lines.values() if line is not None)
+        return _Common(headers and given, text, "traceparent" in lines, claims_length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """The lines that came of `headers`."""
+
+    headers: Fields | None
+    text: str
+    has_traceparent: bool
+    claims_length: bool
 
 
 def message(
     method: str,
     target: str,
-    defaults: Mapping[str, str],
+    head: Head,
     headers: Fields | None = None,
     body: bytes | None = None,
     kind: str | None = None,
     traceparent: str | None = None,
 ) -> bytes:
-    """The request in full. `target` is one of `target_of`, `defaults` are `prepared` lines; over these, over
-    `kind`, the media type of the body, and over `traceparent`, the field of that name, `headers` win.
+    """The request in full. `target` is one of `target_of`; over the fields of `head`, over `kind`, the media
+    type of the body, and over `traceparent`, the field of that name, `headers` win.
 
     Raises ValueError for what would be another message than it seems: a line break within the head, a body of
     which another length is claimed.
     """
     if method not in _KNOWN and not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no HTTP method")
-    lines = dict(defaults)
-    if traceparent is not None:
-        lines["traceparent"] = f"traceparent: {traceparent}"
-    if kind is not None:
-        lines["content-type"] = f"Content-Type: {kind}"
-    if kind == _JSON:
-        lines["accept"] = f"Accept: {_JSON}"
-    for name, value in headers.items() if headers else ():
-        if value is None:
-            lines.pop(name.lower(), None)
-        else:
-            lines[name.lower()] = _line(name, value)
+    common = head.common(headers, kind)
+    text = f"{method} {target} HTTP/1.1\r\n{common.text}"
+    if traceparent is not None and not common.has_traceparent:
+        text = f"{text}traceparent: {traceparent}\r\n"
     if body is not None or method in _WITH_BODY:
-        lines["content-length"] = f"Content-Length: {len(body or b'')}"
-    elif "content-length" in lines:
+        text = f"{text}Content-Length: {len(body or b'')}\r\n"
+    elif common.claims_length:
         raise ValueError("Content-Length is given, but no body")
-    if "transfer-encoding" in lines:
-        raise ValueError("Transfer-Encoding is given, but bodies are sent by their length")
-    head = "\r\n".join((f"{method} {target} HTTP/1.1", *lines.values(), "", "")).encode("latin-1")
-    return head + body if body else head
+    return f"{text}\r\n".encode("latin-1") + (body or b"")
+
+
+def _lines(fields: Fields) -> dict[str, str]:
+    """Lines of a head by their names in lower case."""
+    return {name.lower(): _line(name, value) for name, value in fields.items() if value is not None}
 
 
 def _line(name: str, value: str | int) -> str:
@@ -141,12 +173,12 @@ def body_of(data: Any, json: Any) -> tuple[bytes | None, str | None]:
     """The body, None for none, and its media type where the way it is given says so.
 
     `data` is bytes or text, sent as they are, or a mapping or pairs, sent as a form; `json` is anything that
-    becomes JSON. Raises TypeError for both, and for other data.
+    becomes JSON. Raises TypeError for both, and for other data, ValueError for JSON that would have no end.
     """
     if json is not None:
         if data:
             raise TypeError("a request takes data= or json=, not both")
-        return _encoded(json).encode(), _JSON
+        return encoded(json), _JSON
     if data is None:
         return None, None
     if isinstance(data, str):

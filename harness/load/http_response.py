@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from locust.exception import ResponseError
 
 from harness.clock import utc_now
 from harness.load.http_answer import AnswerError, too_long
+from harness.load.http_json import parsed
 
 __all__ = ["ENCODINGS", "Response", "StatusError", "decoded", "service_clock"]
 
@@ -83,9 +83,9 @@ class Response:
         """The content's JSON; raises ValueError where it is none, in whatever way."""
         charset = self._charset()
         try:
-            return _parsed(self.content if charset is None else self.content.decode(charset))
+            return parsed(self.content if charset is None else self.content.decode(charset))
         except LookupError:
-            return _parsed(self.content)
+            return parsed(self.content)
 
     def _charset(self) -> str | None:
         if self.encoding is not None:
@@ -112,27 +112,6 @@ class Response:
     def elapsed(self) -> timedelta:
         """From the send to the end of the answer."""
         return timedelta(seconds=self.elapsed_s)
-
-
-def _parsed(body: bytes | str) -> Any:
-    try:
-        tree = _tree(body)
-        if "\\u" in body if isinstance(body, str) else b"\\u" in body:
-            json.dumps(tree, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    return tree
-
-
-def _tree(body: bytes | str) -> Any:
-    """What `json.loads` makes of a body, in half its time where it is an object or a list in UTF-8."""
-    if isinstance(body, str) or body[:1] not in (b"{", b"[") or b"\0" in body[:4]:
-        return json.loads(body)
-    text = body.decode().rstrip(_SPACE)
-    tree, end = _DECODER.raw_decode(text)
-    if end != len(text):
-        raise json.JSONDecodeError("Extra data", text, end)
-    return tree
 
 
 def service_clock(response: Response) -> float:
@@ -203,7 +182,5 @@ def _br(body: bytes, most_bytes: int) -> bytes:
 
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?([^\s;"']+)""", re.IGNORECASE)
-_DECODER = json.JSONDecoder()
-_SPACE = " \t\r\n"
 _GZIP = b"\x1f\x8b"
 _DECODERS = {b"gzip": _gzip, b"x-gzip": _gzip, b"deflate": _deflate, b"br": _br}

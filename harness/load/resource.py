@@ -27,6 +27,7 @@ from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.paging import Paging, PlaceKind, records_of
 from harness.load.client import failure_cause
 from harness.load.http_response import Response
+from harness.load.keys import new_key
 from harness.load.messages import RunSettings
 
 __all__ = [
@@ -184,7 +185,7 @@ class Records:
     def create(self) -> None:
         """Write a new record."""
         resource = self.resource
-        key = uuid.uuid4()  # not from the seed: a second run against the same database must not meet its keys
+        key = new_key()
         if resource.create is None:
             raise NotImplementedError(f"{resource.name} declares no create")
 

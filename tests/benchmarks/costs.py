@@ -15,7 +15,6 @@ import locust  # noqa: F401 - patches the standard library, which must come firs
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from harness.clock import monotonic
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.load.client import MeasuredSession
 from harness.load.http_response import Response
+from harness.load.keys import new_key
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from harness.load.users import MigrationUser
@@ -53,9 +53,7 @@ def nothing(response: Response, begun: float) -> None:
 
 def ledger(response: Response, begun: float) -> None:
     """The write is entered."""
-    recorder.operation(
-        ACCOUNT, uuid.uuid4(), OperationKind.CREATE, 1, begun, monotonic(), OperationOutcome.OK
-    )
+    recorder.operation(ACCOUNT, new_key(), OperationKind.CREATE, 1, begun, monotonic(), OperationOutcome.OK)
 
 
 def isolation(response: Response, begun: float) -> None:

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 import tracemalloc
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -39,10 +38,11 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
 from harness.clock import monotonic
-from harness.core.canary import foreign, has_canary
+from harness.core.canary import all_own, has_canary
 from harness.core.operations import OperationKind
 from harness.load.client import MeasuredSession, operation_outcome
 from harness.load.http import HttpClient
+from harness.load.keys import new_key
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
 from tests.benchmarks.small_server import ACCOUNT, DOCUMENT
@@ -145,11 +145,11 @@ def measured_post(base: str) -> Work:
     session = measured_session(base)
 
     def work() -> None:
-        invoked, key = monotonic(), uuid.uuid4()
+        invoked, key = monotonic(), new_key()
         response = session.request("POST", "/documents", json=DOCUMENT, headers=BEARER)
         check(response.json()["version"], 3)
         if has_canary(response.content):
-            check(len(foreign(response.text, ACCOUNT)), 0)
+            check(all_own(response.content, ACCOUNT), True)
         recorder.operation(
             ACCOUNT, key, OperationKind.CREATE, 1, invoked, monotonic(), operation_outcome(response)
         )

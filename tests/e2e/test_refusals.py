@@ -47,6 +47,12 @@ REFUSALS = [
     Refusal("a timeout PostgreSQL does not take", ("--lock-timeout", "soon"), 2, ("--lock-timeout", "500ms")),
     Refusal("not PostgreSQL", OWN, 2, ("mysql",), f"mysql://u:{SECRET}@127.0.0.1/shop"),
     Refusal(
+        "workers that look elsewhere",
+        ("--processes", "2", "--master-bind-port", "5591"),
+        2,
+        ("--master-port 5591", "--processes"),
+    ),
+    Refusal(
         "password on the command line",
         ("--database-url", f"postgresql://u:{SECRET}@127.0.0.1/s"),
         2,

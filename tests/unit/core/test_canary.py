@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from harness.core.canary import Canary, foreign, make_text, read_text, told
+from harness.core.canary import Canary, all_own, foreign, make_text, read_text, told
 
 
 def test_text_says_whose_it_is_of_which_run_and_version() -> None:
@@ -50,6 +50,13 @@ def test_text_that_no_run_wrote_has_no_canary_of_one(text: str) -> None:
 )
 def test_foreign_canaries_are_those_of_other_accounts(text: str, others: set[str]) -> None:
     assert foreign(text, "account-0001") == others
+    assert not (others and all_own(text.encode(), "account-0001"))
+
+
+def test_own_canaries_as_runs_write_them_are_seen_without_a_search() -> None:
+    assert all_own(make_text("jürgen", "8f3a", 3, make_text("jürgen", "8f3a", 4)).encode(), "jürgen")
+    assert all_own(b"no canary at all", "ann")
+    assert not all_own((make_text("ann", "8f3a", 3) + make_text("ann.b", "8f3a", 3)).encode(), "ann")
 
 
 def test_number_that_no_version_can_be_is_none() -> None:

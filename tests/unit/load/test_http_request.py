@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from harness.load.http_request import (
+    Head,
     basic_auth,
     body_of,
     is_target,
     message,
-    prepared,
     refuse,
     target_of,
     without_account,
@@ -15,7 +15,7 @@ from harness.load.http_request import (
 
 
 def test_a_message_has_its_defaults_its_headers_and_its_body() -> None:
-    defaults = prepared({"Host": "h:1", "Accept": "*/*"})
+    defaults = Head({"Host": "h:1", "Accept": "*/*"})
     sent = message("POST", "/a?b=c", defaults, {"X-One": 1}, b'{"a": 1}', "application/json")
     assert sent == (
         b"POST /a?b=c HTTP/1.1\r\nHost: h:1\r\nAccept: application/json\r\n"
@@ -24,14 +24,35 @@ def test_a_message_has_its_defaults_its_headers_and_its_body() -> None:
 
 
 def test_headers_win_over_defaults_whatever_the_case_of_their_names() -> None:
-    defaults = prepared({"Host": "h", "User-Agent": "ours", "Accept-Encoding": "br", "Left-Out": None})
+    defaults = Head({"Host": "h", "User-Agent": "ours", "Accept-Encoding": "br", "Left-Out": None})
     headers = {"user-agent": "theirs", "ACCEPT-ENCODING": None, "content-type": "text/csv"}
     sent = message("PUT", "/", defaults, headers, b"x", "application/json")
     assert sent == (
         b"PUT / HTTP/1.1\r\nHost: h\r\nuser-agent: theirs\r\ncontent-type: text/csv\r\n"
         b"Accept: application/json\r\nContent-Length: 1\r\n\r\nx"
     )
-    assert defaults["user-agent"] == "User-Agent: ours"
+
+
+def test_a_message_is_as_its_own_headers_say_whatever_went_before() -> None:
+    head = Head({"Host": "h"})
+    headers: dict[str, str | int | None] = {"X": "1"}
+    asked = [
+        (None, None),
+        (headers, None),
+        (headers, "application/json"),
+        ({"X": "2"}, None),
+        ({"X": "1", "Host": None}, None),
+        (None, "application/json"),
+        (headers, None),
+    ]
+    for given, kind in asked:
+        fresh = message("PUT", "/", Head({"Host": "h"}), given, b"1", kind)
+        assert message("PUT", "/", head, given, b"1", kind) == fresh
+    headers["X"] = "3"
+    assert b"X: 3\r\n" in message("PUT", "/", head, headers)
+    with pytest.raises(ValueError, match="line break"):
+        message("PUT", "/", head, {"X": "a\r\nInjected: yes"})
+    assert message("PUT", "/", head) == b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +66,7 @@ def test_headers_win_over_defaults_whatever_the_case_of_their_names() -> None:
     ],
 )
 def test_a_body_is_sent_by_its_length(method: str, body: bytes | None, length: bytes | None) -> None:
-    sent = message(method, "/", {}, None, body)
+    sent = message(method, "/", Head({}), None, body)
     assert (b"Content-Length: " in sent) == (length is not None)
     assert length is None or b"Content-Length: " + length + b"\r\n\r\n" + (body or b"") in sent
 
@@ -68,11 +89,12 @@ def test_what_would_be_another_message_is_refused(
     method: str, headers: dict[str, str] | None, why: str
 ) -> None:
     with pytest.raises(ValueError, match=why):
-        message(method, "/", prepared({"Host": "h"}), headers)
+        message(method, "/", Head({"Host": "h"}), headers)
 
 
 def test_a_claimed_length_gives_way_to_the_real_one() -> None:
-    assert message("POST", "/", {}, {"content-length": "99"}, b"ab").endswith(b"Content-Length: 2\r\n\r\nab")
+    sent = message("POST", "/", Head({}), {"content-length": "99"}, b"ab")
+    assert sent == b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +108,7 @@ def test_a_claimed_length_gives_way_to_the_real_one() -> None:
 def test_a_traceparent_is_sent_unless_the_headers_have_one(
     headers: dict[str, str | None] | None, line: bytes
 ) -> None:
-    sent = message("GET", "/", {}, headers, traceparent="ours")
+    sent = message("GET", "/", Head({}), headers, traceparent="ours")
     assert sent == b"GET / HTTP/1.1\r\n" + line + b"\r\n"
 
 

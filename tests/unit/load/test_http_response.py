@@ -1,5 +1,4 @@
 import gzip
-import json
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -160,28 +159,3 @@ def test_a_response_says_what_was_asked_and_how_long_it_took() -> None:
     assert repr(response) == "<Response GET http://h/a: HTTP 200>"
     assert response.elapsed == timedelta(seconds=0.25)
     assert repr(Response(method="GET", url="http://h/a")) == "<Response GET http://h/a: no answer>"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"a": [1, 2.5, null, "\xc3\xbc"]}',
-        b"[]\r\n\t ",
-        b' {"a": 1}',
-        b"5",
-        b'"x"',
-        b'\xef\xbb\xbf{"a": 1}',
-        '{"a": "ü"}'.encode("utf-16"),
-        '{"a": "ü"}'.encode("utf-16-le"),
-        '["ü"]'.encode("utf-32-be"),
-        b"[1e999, 123456789012345678901234567890]",
-    ],
-)
-def test_json_is_what_the_standard_library_makes_of_it(body: bytes) -> None:
-    assert Response(200, body).json() == json.loads(body)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]x", b"{}{}", b"[\xff]", b'["\xed\xa0\x80"]', b"[1]\x0b"])
-def test_what_is_no_json_raises_value_error(body: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - several kinds of it
-        Response(200, body).json()
