@@ -1,13 +1,31 @@
-"""Where the PostgreSQL of the reference service runs: as processes of this machine, or in a container."""
+"""Where the PostgreSQL of the reference service, and its cache, run: as processes of this machine, or in
+containers.
+"""
 
 from __future__ import annotations
 
 from harness.errors import UsageError
 
-__all__ = ["BACKENDS", "DOCKER", "EMBEDDED", "POSTGRES_VERSIONS", "check_backend", "image_of"]
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "CACHES",
+    "CACHE_IMAGE",
+    "DOCKER",
+    "EMBEDDED",
+    "NONE",
+    "POSTGRES_VERSIONS",
+    "check_backend",
+    "image_of",
+]
 
 EMBEDDED, DOCKER = "embedded", "docker"
 BACKENDS = (EMBEDDED, DOCKER)
+
+NONE, AUTO = "none", "auto"
+CACHES = (NONE, AUTO)
+
+CACHE_IMAGE = "valkey/valkey:8-alpine"
 
 POSTGRES_VERSIONS = ("14", "15", "16", "17", "18")
 """Major versions that are supported, the newest last."""
@@ -19,11 +37,24 @@ def image_of(image: str | None, version: str | None) -> str:
 
 
 def check_backend(
-    backend: str, *, host: str | None, image: str | None, version: str | None, postgres_bin: str | None
+    backend: str,
+    *,
+    host: str | None,
+    image: str | None,
+    version: str | None,
+    postgres_bin: str | None,
+    cache: str = NONE,
 ) -> None:
     """Raise UsageError for flags of one backend beside another, or beside a service that was given."""
     if backend not in BACKENDS:
         raise UsageError(f"--services is {backend!r}.", f"Give {' or '.join(BACKENDS)}.")
+    if cache not in CACHES:
+        raise UsageError(f"--cache is {cache!r}.", f"Give {' or '.join(CACHES)}.")
+    if cache != NONE and host is not None:
+        raise UsageError(
+            f"--cache {cache} is for the reference service, and --host names one that runs already.",
+            "Drop one of them.",
+        )
     if version and version not in POSTGRES_VERSIONS:
         raise UsageError(f"--postgres-version is {version}.", f"Give one of {', '.join(POSTGRES_VERSIONS)}.")
     if image and version:

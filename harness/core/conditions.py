@@ -107,6 +107,7 @@ def _described(environment: Mapping[str, Any]) -> dict[str, object]:
     return {
         "machine": ", ".join(f"{name} {machine[name]}" for name in _MACHINE if name in machine) or "unknown",
         "PostgreSQL": "unknown" if server is None else f"{server // 10000}.{server % 10000}",
+        "cache": (environment.get("cache") or {}).get("server", "none"),
         "harness": environment.get("harness", "unknown"),
         "Python": environment.get("python", "unknown"),
         "Locust": packages.get("locust", "unknown"),

@@ -213,6 +213,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_continuity(facts)
     yield from _limits_of_websockets(facts)
     yield from _limits_of_load(facts)
+    yield from _limits_of_cache(facts)
     yield from limits_of_crowd(facts)
     yield from limits_of_clients(facts)
     yield from _limits_of_baseline(facts)
@@ -382,6 +383,15 @@ def _limits_of_load(facts: Facts) -> Iterator[str]:
     ratio = share_of_errors(inside(facts.record.samples, baseline)) if baseline else None
     if ratio is not None and ratio > 0.01:
         yield f"{ratio:.1%} of the baseline's requests failed already; errors are what exceeds that."
+
+
+def _limits_of_cache(facts: Facts) -> Iterator[str]:
+    why = (facts.record.environment.get("cache") or {}).get("why_not")
+    if why:
+        yield (
+            f"The reference service had no cache, as {safe_text(why)}: its processes heard of one another by"
+            " LISTEN/NOTIFY."
+        )
 
 
 def _limits_of_generator(facts: Facts) -> Iterator[str]:

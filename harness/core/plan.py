@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness.core.arrivals import CLOSED, MODELS, OPEN_MODELS, SCHEDULED, PhaseRate, phase_rates
-from harness.core.backend import EMBEDDED, check_backend, image_of
+from harness.core.backend import EMBEDDED, NONE, check_backend, image_of
 from harness.core.drills import Drill
 from harness.core.drills import parse as parse_drill
 from harness.core.secrets import MASK, is_secret, mask, password_in
@@ -195,6 +195,7 @@ class Plan:
     postgres_image: str | None = None  # the container's; None: the official one of `postgres_version`
     postgres_version: str | None = None  # a major one; None: the newest
     postgres_bin: str | None = None
+    cache: str = NONE  # whether a Valkey or a Redis is started for it, where there is one
     keep_database: bool = False
 
     # safety
@@ -328,6 +329,7 @@ class Plan:
             image=self.postgres_image,
             version=self.postgres_version,
             postgres_bin=self.postgres_bin,
+            cache=self.cache,
         )
         self._check_starting_point()
         self._check_drills()

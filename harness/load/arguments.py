@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from harness.core.arrivals import MODELS
-from harness.core.backend import BACKENDS, EMBEDDED, POSTGRES_VERSIONS
+from harness.core.backend import BACKENDS, CACHES, EMBEDDED, NONE, POSTGRES_VERSIONS
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
 from harness.core.plan_file import NO_FILE, PlanFile
@@ -162,6 +162,12 @@ def add_arguments(
         f"The official image's: {', '.join(POSTGRES_VERSIONS)}. Default: the last.",
     )
     flags.text("--postgres-bin", None, "Folder of the PostgreSQL programs to use, instead of the wheel's.")
+    flags.text(
+        "--cache",
+        NONE,
+        "auto starts a Valkey or a Redis for it, where there is one, and says where there is none.",
+        choices=CACHES,
+    )
     flags.switch("--keep-database", "Leave the reference service's database behind.")
 
     flags.under("Migration: safety")
@@ -293,6 +299,7 @@ def plan_from(
         postgres_image=options.postgres_image or None,
         postgres_version=options.postgres_version or None,
         postgres_bin=options.postgres_bin or None,
+        cache=options.cache,
         keep_database=options.keep_database,
         allow_host=tuple(options.allow_host),
         allow_database=tuple(options.allow_database),

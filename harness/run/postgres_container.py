@@ -16,7 +16,7 @@ import psutil
 
 from harness.clock import Sleep, wait_until
 from harness.core.secrets import mask
-from harness.db.local_server import PORT_ATTEMPTS, SETTINGS, LocalServer, answers, config_text, free_port
+from harness.db.local_server import SETTINGS, LocalServer, answers, config_text
 from harness.errors import SetupError
 from harness.run.docker_engine import Container, Engine
 
@@ -29,9 +29,6 @@ SHUT_DOWN_WITHIN_S = 5.0
 
 SETTINGS_SCRIPT = "/docker-entrypoint-initdb.d/migrate-under-load.sh"
 """Read by the official entry point once the cluster is made, before the server is started for good."""
-
-TAKEN = ("port is already allocated", "address already in use")
-"""What the engine says of a port that somebody took after it had been found free; it has no code for it."""
 
 
 class ContainerServer(LocalServer):
@@ -129,11 +126,9 @@ class ContainerServer(LocalServer):
 def _start(
     engine: Engine, image: str, name: str, password: str, config: str, log: Path
 ) -> tuple[Container, int]:
-    """A container that runs, and its port. The port is chosen here, for one that the engine chooses is
-    another after each restart; somebody may have it by the time the container is started.
-    """
-    for attempt in range(1, PORT_ATTEMPTS + 1):
-        port = free_port()
+    """A container that runs, and its port."""
+
+    def make(port: int) -> Container:
         container = engine.container(
             image,
             name,
@@ -148,15 +143,9 @@ def _start(
             security_opt=["no-new-privileges:true"],
         )
         container.put(SETTINGS_SCRIPT, f"cat >>\"$PGDATA/postgresql.conf\" <<'END'\n{config}END\n")
-        try:
-            container.start(log)
-        except SetupError as error:
-            if attempt == PORT_ATTEMPTS or not any(words in error.message for words in TAKEN):
-                raise
-            container.remove()
-        else:
-            return container, port
-    raise AssertionError("the last attempt returns or raises")
+        return container
+
+    return engine.published(make, log)
 
 
 def _wait_ready(container: Container, image: str, port: int, password: str, log: Path, sleep: Sleep) -> None:

@@ -169,7 +169,9 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         for database in databases:
             check_server_version(database.identity)
         identity = databases[0].identity if own is not None else None
-        directory.write_json("environment.json", machine.describe(own, identity, services.image))
+        directory.write_json(
+            "environment.json", machine.describe(own, identity, services.image, _cache(services, say))
+        )
         steps = tuple(_steps(plan, own, found))
         undo.enter_context(lock_further([(step.url, step.allowed) for step in steps], run_id))
         for step in steps:
@@ -265,6 +267,15 @@ def _services(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         return given_services(plan, sleep)
     say(f"starting PostgreSQL and the reference service with {plan.rows:,} documents")
     return start_demo(plan, directory, sleep, port)
+
+
+def _cache(services: Services, say: Say) -> dict[str, str] | None:
+    """The reference service's cache for the record; says where there is none though one was wanted."""
+    if services.cache is None:
+        return None
+    if services.cache.why_not:
+        say(f"no cache, LISTEN/NOTIFY instead: {services.cache.why_not}")
+    return services.cache.described
 
 
 def _look_ahead(plan: Plan, step: Step, services: Services, directory: RunDirectory, sleep: Sleep) -> None:

@@ -28,6 +28,7 @@ from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.environ import child_environment, provide
 from harness.errors import SetupError
+from harness.run.cache import ServiceCache, start_cache
 from harness.run.http import open_url
 from harness.run.postgres_container import ContainerServer
 from harness.store import RunDirectory
@@ -80,6 +81,7 @@ class Services:
     replicas: list[Replica] = field(default_factory=list)
     started: ExitStack = field(default_factory=ExitStack, repr=False)
     target: Target | None = field(default=None, repr=False)
+    cache: ServiceCache | None = None
     drilled: bool = False
     """Whether a drill has something down now, on purpose."""
 
@@ -100,11 +102,13 @@ class Services:
         return {**({} if server is None else {"postgresql": server}), **services}
 
     def died(self) -> str | None:
-        """`service died` or `database died` when something the harness started has ended by itself."""
+        """`service died`, `database died` or `cache died` when what the harness started ended by itself."""
         if self.drilled:
             return None
         if self.server is not None and not self.server.alive():
             return "database died"
+        if self.cache is not None and self.cache.died:
+            return "cache died"
         if any(replica.process.poll() is not None for replica in self.replicas):
             return "service died"
         return None
@@ -183,11 +187,15 @@ def start_demo(
             allow_production=False,
         )
         environment = {"MUL_TARGET_DATABASE_URL": url}
+        cache = start_cache(plan, directory, sleep)
+        if cache is not None and cache.server is not None:
+            undo.callback(cache.stop)
+            environment["MUL_TARGET_CACHE_URL"] = cache.server.url
         port = port or free_port()
         shared = undo.enter_context(_listen(port)) if plan.replicas > 1 or plan.deploys else None
         target = Target(port, environment, directory.log("service"), shared)
         host = f"http://127.0.0.1:{target.port}"
-        services = Services(host, url, environment, server, target=target)
+        services = Services(host, url, environment, server, target=target, cache=cache)
         undo.callback(services.end_service)
         for number in range(plan.replicas):
             services.serve(number)

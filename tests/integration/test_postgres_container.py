@@ -179,7 +179,7 @@ def test_a_port_that_somebody_took_meanwhile(
         free.bind(("127.0.0.1", 0))
         ports = [taken.getsockname()[1], free.getsockname()[1]]
         free.close()
-        monkeypatch.setattr("harness.run.postgres_container.free_port", iter(ports).__next__)
+        monkeypatch.setattr("harness.run.docker_engine.free_port", iter(ports).__next__)
         with ContainerServer.start(postgres_image, run_id="ports", log=tmp_path / "postgres.log") as server:
             assert server.port == ports[1]
     assert leftovers.of("ports") == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import json
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,19 @@ def test_the_demo_serves_its_database_and_stops(directory: RunDirectory) -> None
         started.stop()
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
+
+
+def test_the_demo_is_served_with_a_cache_that_ends_with_it(directory: RunDirectory) -> None:
+    started = services.start_demo(Plan(rows=10, cache="auto"), directory)
+    try:
+        assert started.cache is not None
+        with urllib.request.urlopen(f"{started.host}/health") as answer:
+            assert json.load(answer)["notifications"] == "cache"
+        assert started.died() is None
+        started.cache.stop()
+        assert started.died() == "cache died"
+    finally:
+        started.stop()
 
 
 def test_a_service_that_dies_is_noticed(directory: RunDirectory) -> None:

@@ -31,6 +31,16 @@ def test_a_container_of_a_version_is_a_sound_plan() -> None:
     ("plan", "named"),
     [
         (Plan(services="podman"), "--services is 'podman'"),
+        (Plan(cache="memcached"), "--cache is 'memcached'"),
+        (
+            Plan(
+                cache="auto",
+                host="http://127.0.0.1:8000",
+                database_url="postgresql://127.0.0.1/shop",
+                alembic_config="alembic.ini",
+            ),
+            "--host names one that runs already",
+        ),
         (Plan(postgres_version="17"), "--postgres-version is of a container"),
         (Plan(postgres_image="postgres:17"), "--postgres-image is of a container"),
         (Plan(services="docker", postgres_version="9.6"), "--postgres-version is 9.6"),

@@ -258,6 +258,7 @@ def test_a_gate_of_ones_own_on_the_hub_puts_nothing_in_doubt() -> None:
         ({"plan": a_plan(no_gates=("stall",))}, "Gate stall is switched off"),
         ({"plan": a_plan(gates=("stall: stall < 2s",))}, "replaces the built-in"),
         ({"events": events(end={"unreadable": 2})}, "not traced (2 lines of the trace are unreadable)"),
+        ({"environment": {"cache": {"why_not": "there is none"}}}, "as there is none: its processes"),
         ({"final_reads": (FinalRead("ada", 54.0, (), "timed out"),)}, "1 accounts were not read back"),
         (
             {"table": joined(steady(), steady(rate=2, outcome=Outcome.ERROR, endpoint="GET /broken"))},
