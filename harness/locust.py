@@ -255,7 +255,10 @@ def _on_parser(parser: Any, **_: Any) -> None:
     add_arguments(parser, _composition.choices if _composition is not None else None, _plan_file)
     if starting and not _ASKING.intersection(sys.argv):
         with _refusing():
-            check_master_port(parser.parse_known_args(sys.argv[1:])[0])
+            options: Any = parser.parse_known_args(sys.argv[1:])[0]
+            check_master_port(options)
+        if options.processes:
+            hooks.end_children_with_us()
 
 
 @events.init.add_listener

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -32,7 +33,16 @@ from harness.load.plain_clients import watch_plain_clients
 from harness.load.recorder import recorder
 from harness.load.valve import valve
 
-__all__ = ["LoadWorker", "install", "on_begin", "on_drop", "on_final_read", "on_isolate", "on_probe"]
+__all__ = [
+    "LoadWorker",
+    "end_children_with_us",
+    "install",
+    "on_begin",
+    "on_drop",
+    "on_final_read",
+    "on_isolate",
+    "on_probe",
+]
 
 PARENT_WATCH_S = 0.5
 FLUSH_S = 1.0
@@ -95,12 +105,16 @@ def install(environment: Environment) -> LoadControl | None:
     return None
 
 
-def _leave_with(parent: int) -> None:
-    """End this worker when the master that forked it is gone.
+def end_children_with_us() -> None:
+    """Have every worker that Locust forks from this process end when this process is gone, however it ends.
 
     Locust's own clean-up forgets children that still run (locust/main.py, `kill_workers`); they would wait a
-    minute for the master's heartbeat.
+    minute for the master's heartbeat, or look for a master that never was for five.
     """
+    os.register_at_fork(after_in_child=partial(gevent.spawn, _leave_with, os.getpid()))
+
+
+def _leave_with(parent: int) -> None:
     while os.getppid() == parent:
         gevent.sleep(PARENT_WATCH_S)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -130,7 +144,6 @@ class LoadWorker:
         valve.install(self._runner)
         valve.close()
         if not self._local and getattr(self._environment.parsed_options, "processes", None):
-            gevent.spawn(_leave_with, os.getppid())
             gevent.signal_handler(signal.SIGINT, self._on_interrupt)
         events: Any = self._environment.events
         events.request.add_listener(recorder.on_request)

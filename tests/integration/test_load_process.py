@@ -86,6 +86,9 @@ class Slow(User):
         recorder.answered(token, monotonic(), Outcome.OK)
 
 
+hooks.end_children_with_us()
+
+
 @hooks.on_final_read
 def read_back():
     recorder.read_checked()
