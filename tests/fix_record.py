@@ -19,7 +19,7 @@ import numpy as np
 from harness.core.blocks import Block, BlockStream
 from harness.core.contents import Contents, TableChange
 from harness.core.events import Event, Kind
-from harness.core.observation import DatabasePoint, LogEntry, Observed
+from harness.core.observation import DatabasePoint, LogEntry, Observed, ReplicaPoint
 from harness.core.operations import (
     KeyNumbers,
     Operation,
@@ -40,6 +40,7 @@ from harness.core.record import (
     TotalRead,
     WebSocketPoint,
 )
+from harness.core.replication import PRIMARY
 from harness.core.samples import Outcome, SampleTable, pack_samples
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
@@ -469,6 +470,17 @@ def points(until: int = 55, **totals: Sequence[int]) -> tuple[DatabasePoint, ...
     return tuple(
         replace(empty, at=float(at), **{name: own[min(at, len(own) - 1)] for name, own in totals.items()})  # type: ignore[arg-type]
         for at in range(until)
+    )
+
+
+def replica_looks(
+    *behind: tuple[float, float, float], until: float = 52.0, name: str = "r1", source: str = PRIMARY
+) -> tuple[ReplicaPoint, ...]:
+    """A replica looked at twice a second; `behind` are (from, to, seconds), elsewhere it is level."""
+    return tuple(
+        ReplicaPoint(at, name, source, found, int(found * 1000))
+        for at in (half / 2 for half in range(2, int(until * 2)))
+        for found in [next((lag for start, end, lag in behind if start <= at < end), 0.0)]
     )
 
 

@@ -44,6 +44,7 @@ def check_backend(
     version: str | None,
     postgres_bin: str | None,
     cache: str = NONE,
+    standby: bool = False,
 ) -> None:
     """Raise UsageError for flags of one backend beside another, or beside a service that was given."""
     if backend not in BACKENDS:
@@ -67,6 +68,11 @@ def check_backend(
     if host is not None:
         raise UsageError(
             "--services docker is for the reference service, and --host names one that runs already.",
+            "Drop one of them.",
+        )
+    if standby:
+        raise UsageError(
+            "--standby is of the embedded server, and --services docker starts a container.",
             "Drop one of them.",
         )
     if postgres_bin:

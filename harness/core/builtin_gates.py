@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.core.client import inside, tail_with
 from harness.core.continuity import NO_ACCOUNT, OLD_TOKEN, RIGHTLY_GONE, Continuity
-from harness.core.database_gates import catalog, deadlocks, lock_wait
+from harness.core.database_gates import catalog, deadlocks, lock_wait, replica_lag
 from harness.core.deploy import deploy
 from harness.core.drill_grades import drills
 from harness.core.durations import format_duration
@@ -390,6 +390,12 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     ),
     BuiltIn("lock_wait", "a client's session waited > 1 s because of the migration", "observer", lock_wait),
     BuiltIn("deadlocks", "any that the migration was one side of", "observer", deadlocks),
+    BuiltIn(
+        "replica_lag",
+        "a streaming replica fell > 5 s behind, during the migration or after it",
+        "replica",
+        replica_lag,
+    ),
     BuiltIn(
         "catalog",
         "new against before: an invalid index; a revision half applied",

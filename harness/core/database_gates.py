@@ -1,4 +1,5 @@
-"""The built-in gates that the database is the witness of: waits, deadlocks, and the state of its catalog.
+"""The built-in gates that the database is the witness of: waits, deadlocks, the state of its catalog, and its
+replicas.
 
 What was seen is evidence however badly it was watched; that nothing was seen is evidence only where it would
 have been.
@@ -19,15 +20,26 @@ from harness.core.migrations import Migration
 from harness.core.observation import DatabasePoint, LogEntry
 from harness.core.plan import Plan
 from harness.core.record import Watch
+from harness.core.replica_lag import LAG_SAMPLES, NONE_SEEN, longest_lag, replicas_of
 from harness.core.secrets import mask
 from harness.core.sight import why_unreadable, why_unseen
 from harness.core.timeline import Window
 from harness.core.trace import Statement
 from harness.core.verdict import GateResult
 
-__all__ = ["LOCK_WAIT_S", "catalog", "deadlocks", "half_applied", "lock_wait", "statement_name"]
+__all__ = [
+    "LAG_S",
+    "LOCK_WAIT_S",
+    "catalog",
+    "deadlocks",
+    "half_applied",
+    "lock_wait",
+    "replica_lag",
+    "statement_name",
+]
 
 LOCK_WAIT_S = 1.0
+LAG_S = 5.0
 
 FLUSHED_S = 11.0
 """When a session that then does nothing has told the server's statistics of its deadlock
@@ -264,3 +276,50 @@ def half_applied(migration: Migration) -> Iterator[str]:
         if left and revision not in applied:
             of = f"{len(left)} {_plural('statement', len(left))} of revision {revision}"
             yield f"{of} stayed committed though it is not applied, the first {statement_name(left[0])}"
+
+
+# replicas
+
+
+def replica_lag(plan: Plan) -> Iterator[Gate]:
+    """A gate for each phase of a migration and of the recovery from it: WAL that is written quickly may be
+    replayed slowly.
+    """
+    for migration, recovery in (("migrate", "recover"), ("rollback", "rollback_recover")):
+        if migration in _phases(plan):
+            for phase in (migration, recovery):
+                words = f"replica_lag_max{{phase={phase}}} <= {LAG_S:g}s"
+                yield Gate("replica_lag", words, "replica", _kept_up(migration, phase))
+
+
+def _kept_up(migration: str, phase: str) -> Callable[[Facts], GateResult]:
+    def judge(facts: Facts) -> GateResult:
+        window, began = facts.timeline.window(phase), facts.timeline.window(migration)
+        if window is None or began is None:
+            return inconclusive(f"the run never came to phase {phase}, or no statement ran in it")
+        seconds, looks, why = longest_lag(facts, window)
+        if why == NONE_SEEN and "replica_lag" not in facts.record.plan.required:
+            return GateResult("", "", "not_applicable", why=why)
+        if seconds is not None and seconds > LAG_S:
+            return _fell_behind(facts, window, began.start, looks)
+        if looks < LAG_SAMPLES:
+            why = why or f"needs {LAG_SAMPLES} looks at a replica, has {looks}"
+        return _lag("inconclusive", None, looks, why) if why else _lag("pass", seconds, looks, "")
+
+    return judge
+
+
+def _fell_behind(facts: Facts, window: Window, began_at: float, looks: int) -> GateResult:
+    """Red, unless it was as far behind before."""
+    worst = max(replicas_of(facts.record), key=lambda one: one.longest(window) or 0.0)
+    seconds, most = worst.longest(window), worst.most_behind(window)
+    said = f"replica {worst.name} was {format_duration(seconds or 0.0)} behind, {most:,} bytes of WAL at most"
+    before_s = worst.before(began_at)
+    if before_s > LAG_S:
+        already = f"{said}; it was {format_duration(before_s)} behind already before the first statement"
+        return _lag("inconclusive", seconds, looks, already)
+    return _lag("fail", seconds, looks, said)
+
+
+def _lag(status: str, seconds: float | None, looks: int, why: str) -> GateResult:
+    return GateResult("", "", status, seconds, LAG_S, "s", looks, why)

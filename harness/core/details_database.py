@@ -13,6 +13,7 @@ from harness.core.claims import compare
 from harness.core.facts import Facts
 from harness.core.migrations import Migration
 from harness.core.observation import DatabasePoint, Observed
+from harness.core.replica_lag import Replica, replicas_of
 from harness.core.secrets import mask
 from harness.core.verdict import rounded, safe_text
 from harness.core.waits import Wait
@@ -48,6 +49,7 @@ def database_json(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         "waits": _waits(facts),
         "waits_timeline": _timeline(facts),
         "database": [_point(line) for line in facts.record.database if isinstance(line, DatabasePoint)],
+        "replicas": [_replica(replica, facts) for replica in replicas_of(facts.record)],
     }
 
 
@@ -260,4 +262,25 @@ def _point(point: DatabasePoint) -> Json:
         "lag_s": rounded(point.lag_s),
         "cpu": {name: rounded(ratio) for name, ratio in sorted(point.cpu.items())},
         "memory_mb": {name: rounded(size) for name, size in sorted(point.memory_mb.items())},
+    }
+
+
+# replicas
+
+
+def _replica(replica: Replica, facts: Facts) -> Json:
+    """`lag_s` is the longest by phase, of the phases in which it was seen; `conflicts` at the end."""
+    windows = [facts.timeline.window(phase.name) or phase for phase in facts.timeline.phases]
+    lags = {window.name: replica.longest(window) for window in windows}
+    points = replica.points
+    return {
+        "name": safe_text(replica.name),
+        "source": replica.source,
+        "looks": len(replica.measured),
+        "first_at": rounded(points[0].at),
+        "last_at": rounded(points[-1].at),
+        "lag_s": {name: rounded(lag) for name, lag in lags.items() if lag is not None},
+        "behind_bytes": max((p.behind_bytes for p in points if p.behind_bytes is not None), default=None),
+        "conflicts": next((dict(point.conflicts) for point in reversed(points) if point.conflicts), None),
+        "why": safe_text(next((point.why for point in reversed(points) if point.why), "")),
     }

@@ -24,7 +24,7 @@ Judge = Callable[[Facts], GateResult]
 @dataclass(frozen=True)
 class Gate:
     """`expression` is what is printed. `family`: client, ledger, totals, isolation, authentication,
-    websocket, migration, deploy, observer, catalog, drills or generator.
+    websocket, migration, deploy, observer, catalog, replica, drills or generator.
 
     `not_applicable` says why the plan gives it nothing to judge, "" when it does; `note` is for the verdict's
     limits.

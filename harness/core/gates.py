@@ -97,7 +97,13 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "the plan deploys nothing: --deploy-when is not given"
     if needs in OF_A_MIGRATION and plan.placebo:
         return "a placebo migrates nothing"
-    if needs in ("observer", "catalog") and plan.host is not None and plan.service_database_url is None:
+    if needs == "replica" and plan.host is None and not plan.standby:
+        return "the reference service has no replica: --standby is not given"
+    if (
+        needs in ("observer", "catalog", "replica")
+        and plan.host is not None
+        and plan.service_database_url is None
+    ):
         return "the run is given no database to look at"
     if needs in _DECLARED and not getattr(plan, needs):
         return _DECLARED[needs]

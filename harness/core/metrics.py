@@ -15,6 +15,7 @@ from harness.core.facts import Facts
 from harness.core.generator import fitness
 from harness.core.measured import Measured
 from harness.core.quantiles import quantile_interval, quantile_samples
+from harness.core.replica_lag import LAG_SAMPLES, replica_lag_max
 from harness.core.timeline import Window
 from harness.core.websocket import WebSockets
 
@@ -58,7 +59,7 @@ Compute = Callable[[Facts, Window, str | None], Measured]
 class Metric:
     """`unit` is s, ratio, /s or count; `phase` the default one, None: the whole run, in which case `phase`
     and `name` are no labels of it. `needs` is what the plan must have for it: client, migration, observer,
-    catalog, ledger, totals, isolation, websocket or generator.
+    catalog, replica, ledger, totals, isolation, websocket or generator.
     """
 
     name: str
@@ -342,6 +343,15 @@ METRICS: dict[str, Metric] = {
             0,
             "observer",
             migrations.lock_wait_max,
+        ),
+        Metric(
+            "replica_lag_max",
+            "longest time that a streaming replica was behind the primary in replaying its WAL",
+            "s",
+            "migrate",
+            LAG_SAMPLES,
+            "replica",
+            replica_lag_max,
         ),
     )
 }

@@ -16,6 +16,7 @@ __all__ = [
     "Observed",
     "ObserverLine",
     "Progress",
+    "ReplicaPoint",
     "as_line",
     "observed",
     "observer_line",
@@ -34,10 +35,10 @@ cannot hide in a shorter one."""
 class DatabasePoint:
     """The database at one instant; counters are totals since the observer began. Unknown is None.
 
-    `sessions` counts client backends by state. `lag_s` is the longest replay lag of a replica, `slot_bytes`
-    the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql, service, …),
-    CPU as a ratio of one core since the last point; absent for what is not on this machine. The observer's
-    own session and transactions are not counted.
+    `sessions` counts client backends by state. `lag_s` is the longest lag of a replica (`ReplicaPoint`),
+    `slot_bytes` the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql,
+    service, …), CPU as a ratio of one core since the last point; absent for what is not on this machine. The
+    observer's own session and transactions are not counted.
     """
 
     at: float
@@ -115,7 +116,32 @@ class BackendSeen:
     by: str
 
 
-ObserverLine = DatabasePoint | LogEntry | Progress | Held | BackendSeen
+@dataclass(frozen=True)
+class ReplicaPoint:
+    """A streaming replica at one instant, told of by its `source`: the `primary`, or the `replica` itself.
+
+    `lag_s` is how long ago the primary was where the replica is now in replaying the WAL, 0 where the replica
+    is level with it: by the positions of the primary that the observer saw, so good to half a second; of
+    what was written before it began, by what PostgreSQL says of the time. It and `behind_bytes` are None
+    where they are not known, and `why` then says the reason. `write_lag_s`, `flush_lag_s` and `replay_lag_s`
+    are the primary's own, which it does not have while it is idle. `conflicts` are the queries that the
+    replica canceled since the observer began, by kind (`pg_stat_database_conflicts`); known only of itself.
+    """
+
+    at: float
+    replica: str
+    source: str
+    lag_s: float | None = None
+    behind_bytes: int | None = None
+    why: str = ""
+    state: str | None = None
+    write_lag_s: float | None = None
+    flush_lag_s: float | None = None
+    replay_lag_s: float | None = None
+    conflicts: Mapping[str, int] = field(default_factory=dict)
+
+
+ObserverLine = DatabasePoint | LogEntry | Progress | Held | BackendSeen | ReplicaPoint
 
 KINDS: Mapping[str, type[Any]] = {
     "point": DatabasePoint,
@@ -123,6 +149,7 @@ KINDS: Mapping[str, type[Any]] = {
     "progress": Progress,
     "held": Held,
     "backend": BackendSeen,
+    "replica": ReplicaPoint,
 }
 """What a line of `database.ndjson` holds, by its `what`."""
 

@@ -125,6 +125,7 @@ class Plan:
     # what is driven
     host: str | None = None  # base URL of the service; None: the harness starts the reference service
     database_url: str | None = field(default=None, repr=False)  # None: the harness starts a PostgreSQL
+    replica_url: str | None = field(default=None, repr=False)  # a streaming replica of it, to be watched
     alembic_config: str | None = None  # path; None: the reference service's own
     upgrade: str = "head"
     downgrade: str | None = None
@@ -197,6 +198,7 @@ class Plan:
     postgres_bin: str | None = None
     cache: str = NONE  # whether a Valkey or a Redis is started for it, where there is one
     keep_database: bool = False
+    standby: bool = False  # start a streaming replica beside it
 
     # safety
     allow_host: tuple[str, ...] = ()
@@ -294,7 +296,7 @@ class Plan:
     @property
     def secrets(self) -> set[str]:
         """The passwords and other secrets that the run itself was given."""
-        urls = (self.database_url, *(step.database_url for step in self.steps))
+        urls = (self.database_url, self.replica_url, *(step.database_url for step in self.steps))
         settings = [setting for step in self.steps for setting in step.environment]
         return set().union(*map(password_in, urls)) | {
             value for name, value in settings if is_secret(f"{name}={value}")
@@ -330,6 +332,7 @@ class Plan:
             version=self.postgres_version,
             postgres_bin=self.postgres_bin,
             cache=self.cache,
+            standby=self.standby,
         )
         self._check_starting_point()
         self._check_drills()
@@ -480,7 +483,21 @@ class Plan:
                     "A database is given, but no service on it: the reference service brings its own.",
                     "Add --host, or leave out MUL_DATABASE_URL and --database-url.",
                 )
+            if self.replica_url:
+                raise UsageError(
+                    "A replica is given, but no service: the reference service brings its own database.",
+                    "Add --standby for one beside that, or --host.",
+                )
             return
+        if self.standby:
+            raise UsageError(
+                "--standby is for the database that the harness starts.",
+                "Set MUL_REPLICA_URL to the URL of yours.",
+            )
+        if self.replica_url and not self.service_database_url:
+            raise UsageError(
+                "A replica is given, but not the database that it follows.", "Set MUL_DATABASE_URL."
+            )
         if self.keep_database:
             raise UsageError(
                 "--keep-database is for the database that the harness starts.",

@@ -88,6 +88,7 @@ KEYS: tuple[Key, ...] = (
         TEXT,
         words="The environment variable that holds the URL of your database, if not MUL_DATABASE_URL.",
     ),
+    Key("service", "replica-url", URL, "--replica-url", "A streaming replica of it, to watch."),
     Key("service", "prepare", COMMAND, "--prepare"),
     Key("service", "from-dump", PATH, "--from-dump"),
     Key("service", "recreate-database", SWITCH, "--recreate-database"),
@@ -153,6 +154,7 @@ KEYS: tuple[Key, ...] = (
     Key("demo", "postgres-bin", PATH, "--postgres-bin"),
     Key("demo", "cache", TEXT, "--cache"),
     Key("demo", "keep-database", SWITCH, "--keep-database"),
+    Key("demo", "standby", SWITCH, "--standby"),
 )
 
 IGNORING = Key(IGNORE, "RULE", Kind("the reason, as a text", _is_text), "--ignore")

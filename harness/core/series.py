@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.core.observation import DatabasePoint, Observed, ObserverLine
+from harness.core.observation import DatabasePoint, Observed, ObserverLine, ReplicaPoint
 from harness.core.record import Record
 from harness.core.samples import Floats, Ints, Outcome, SampleTable
 from harness.core.timeline import Timeline
@@ -24,8 +24,8 @@ class Series:
 
     `rate` (sent), `throughput` (answered ok) and `errors` are per second; `p50 … max` are seconds of latency
     of the requests answered ok, by their *intended* start, None where no such request was due. `blocked` is
-    how many sessions waited for a lock, the mean over the step; `wal` are bytes of WAL per second. Both are
-    None where nobody watched the database.
+    how many sessions waited for a lock, the mean over the step; `wal` are bytes of WAL per second; `lag` is
+    the longest lag of a replica, in seconds. They are None where nobody watched the database, or replicas.
     """
 
     t: tuple[float, ...]
@@ -38,6 +38,7 @@ class Series:
     max: tuple[float | None, ...]
     blocked: tuple[float | None, ...] = ()
     wal: tuple[float | None, ...] = ()
+    lag: tuple[float | None, ...] = ()
 
 
 def per_second(source: Record | SampleTable, timeline: Timeline, step_s: float = 1.0) -> Series:
@@ -61,6 +62,7 @@ def per_second(source: Record | SampleTable, timeline: Timeline, step_s: float =
         highest,
         _blocked(source, count, step_s) if isinstance(source, Record) else (None,) * count,
         _wal(source.database, count, step_s) if isinstance(source, Record) else (None,) * count,
+        _lag(source.database, count, step_s) if isinstance(source, Record) else (None,) * count,
     )
 
 
@@ -107,6 +109,15 @@ def _wal(lines: Iterable[ObserverLine], count: int, step_s: float) -> tuple[floa
     at, total = np.array(points, float).T
     written = np.interp(np.arange(count + 1) * step_s, at, total, left=np.nan, right=np.nan)
     return tuple(None if np.isnan(rate) else float(rate) for rate in np.diff(written) / step_s)
+
+
+def _lag(lines: Iterable[ObserverLine], count: int, step_s: float) -> tuple[float | None, ...]:
+    longest: list[float | None] = [None] * count
+    for line in lines:
+        step = int(line.at // step_s)
+        if isinstance(line, ReplicaPoint) and line.lag_s is not None and 0 <= step < count:
+            longest[step] = max(longest[step] or 0.0, line.lag_s)
+    return tuple(longest)
 
 
 def _steps(instants: Floats, step_s: float) -> Ints:

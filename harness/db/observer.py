@@ -40,6 +40,7 @@ from harness.db.backends import BackendFinder
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
 from harness.db.processes import ProcessGroups
+from harness.db.replica_watch import READ_EVERY_S, Replicas
 from harness.db.server_log import LogTail, fold_repeats, open_log, why_no_file
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError
@@ -112,6 +113,8 @@ class Observer:
         self._groups_after = 0.0
         self._gap_from: float | None = None
         self._trouble = ""
+        replica = None if order.replica is None else DatabaseUrl.parse(order.replica)
+        self._replicas = Replicas(replica, self._own_name, lambda: self.now)
 
     @property
     def now(self) -> float:
@@ -128,6 +131,7 @@ class Observer:
             (self._directory.path / name).touch()
         self._observed = replace(self._observed, began_at=self.now)
         self._write_state()
+        self._replicas.start()
         while not self._over:
             try:
                 with Server.connect(self._url, self._own_name) as server:
@@ -148,6 +152,7 @@ class Observer:
         self._meet(server)
         jobs = [
             _Job(CLOCK_EVERY_S, partial(self._set_clock, server), self.now + CLOCK_EVERY_S),
+            _Job(READ_EVERY_S, partial(self._look_at_replicas, server), self.now),
             _Job(POINT_EVERY_S, partial(self._write_point, server), self.now),
             _Job(LOG_EVERY_S, self._read_log, self.now),
             _Job(PROGRESS_EVERY_S, partial(self._follow_migration, server), self.now),
@@ -296,7 +301,12 @@ class Observer:
             begun_s = time.process_time()
             cpu, memory = self._groups.measure(self.now)
             self._groups_after = self.now + (time.process_time() - begun_s) / PROCESSES_SHARE
-        self._note(replace(point, cpu=cpu, memory_mb=memory, **self._counters(point, server)))
+        counted, lag_s = self._counters(point, server), self._replicas.lag_s
+        self._note(replace(point, cpu=cpu, memory_mb=memory, lag_s=lag_s, **counted))
+
+    def _look_at_replicas(self, server: Server) -> None:
+        for point in self._replicas.look(server, self._ahead_s):
+            self._note(point)
 
     def _counters(self, point: DatabasePoint, server: Server) -> dict[str, Any]:
         """Totals since the observer began; a server that lost its statistics in a crash counts from 0."""
@@ -361,6 +371,7 @@ class Observer:
         self._looked_at = None
 
     def _finish(self) -> None:
+        self._replicas.stop()
         if self._order.log is not None:
             self._read_log(last=True)
         self._release(0.0)

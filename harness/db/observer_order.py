@@ -16,7 +16,8 @@ __all__ = ["Commands", "Order"]
 @dataclass(frozen=True)
 class Order:
     """What to watch. `zero` is CLOCK_MONOTONIC at the start of the run, `log` the file of a server that the
-    harness started, `processes` those to measure, `application` what the migration's sessions are called."""
+    harness started, `processes` those to measure, `application` what the migration's sessions are called,
+    `replica` the URL of a replica to read besides."""
 
     directory: Path
     url: str = field(repr=False)
@@ -24,6 +25,7 @@ class Order:
     log: str | None
     processes: Mapping[str, int]
     application: str
+    replica: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Order:

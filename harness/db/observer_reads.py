@@ -12,6 +12,7 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.pq import ExecStatus
 
 from harness.core.observation import DatabasePoint, Progress
+from harness.core.replication import Sender
 from harness.core.wait_fold import SessionSeen, Sight
 from harness.db import observer_sql as sql
 from harness.db.backends import Client
@@ -207,7 +208,7 @@ class Server:
     def point(self, at: float) -> DatabasePoint:
         """The database now; counters as the server has them."""
         (row,) = self._rows(sql.POINT, {"own": self._application})
-        sessions, waiting, oldest_s, deadlocks, temp, commits, rollbacks, wal, lag_s, slot = row
+        sessions, waiting, oldest_s, deadlocks, temp, commits, rollbacks, wal, slot = row
         return DatabasePoint(
             at=at,
             sessions=sessions,
@@ -218,9 +219,16 @@ class Server:
             commits=commits,
             rollbacks=rollbacks,
             wal_bytes=wal,
-            lag_s=lag_s,
             slot_bytes=slot,
         )
+
+    def replicas(self) -> tuple[int | None, list[Sender]]:
+        """The position of the WAL, None on a server that is a replica itself, and who replays it."""
+        rows = self._rows(sql.REPLICAS)
+        senders = [
+            Sender(pid, name or "", address or "", *rest) for _, pid, name, address, *rest in rows if pid
+        ]
+        return rows[0][0], senders
 
     def _anyone_waits(self) -> bool:
         """The question of every poll, by libpq itself: psycopg's cursor takes four times as long for it."""

@@ -14,6 +14,8 @@ __all__ = [
     "NAMES",
     "POINT",
     "PROGRESS",
+    "REPLAYED",
+    "REPLICAS",
     "SESSIONS",
 ]
 
@@ -103,7 +105,29 @@ POINT = """
            (SELECT extract(epoch FROM clock_timestamp() - min(xact_start))::float8 FROM session),
            d.deadlocks, d.temp_bytes, d.xact_commit, d.xact_rollback,
            (SELECT pg_wal_lsn_diff(lsn, '0/0')::int8 FROM wal),
-           (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication),
            (SELECT max(pg_wal_lsn_diff(wal.lsn, restart_lsn))::int8 FROM pg_replication_slots, wal)
     FROM pg_stat_database d WHERE d.datname = current_database()
 """
+
+REPLICAS = """
+    SELECT CASE WHEN NOT pg_is_in_recovery()
+                THEN pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::int8 END,
+           r.pid, r.application_name, host(r.client_addr), r.state,
+           pg_wal_lsn_diff(r.replay_lsn, '0/0')::int8, extract(epoch FROM r.write_lag)::float8,
+           extract(epoch FROM r.flush_lag)::float8, extract(epoch FROM r.replay_lag)::float8
+    FROM (SELECT 1) AS always
+    LEFT JOIN pg_stat_replication r
+      ON (r.state IS NULL OR r.replay_lsn IS NOT NULL)
+     AND NOT EXISTS (SELECT FROM pg_replication_slots s
+                     WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
+"""
+"""How far the primary's WAL is on its disk, from where replicas are sent it, and who replays it. Base backups
+and `pg_receivewal` replay nothing; who may not see it all sees the pids alone."""
+
+REPLAYED = """
+    SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END, '0/0')::int8,
+           extract(epoch FROM pg_last_xact_replay_timestamp())::float8,
+           (SELECT to_jsonb(c) - 'datid' - 'datname' FROM pg_stat_database_conflicts c
+            WHERE c.datname = current_database())
+"""
+"""Asked of a replica. The time is the primary's, of the last transaction that was replayed."""

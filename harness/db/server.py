@@ -40,7 +40,7 @@ from harness.errors import SetupError
 
 __all__ = ["Binaries", "EmbeddedServer", "find_binaries", "sweep"]
 
-INITDB_WITHIN_S = 60.0
+MADE_WITHIN_S = 60.0
 
 SHUTDOWN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0))
 """Fast, then immediate shutdown, with the seconds each is given before the next."""
@@ -109,14 +109,14 @@ class EmbeddedServer(LocalServer):
         self,
         process: subprocess.Popen[bytes],
         folder: Folder,
-        version: str,
+        binaries: Binaries,
         port: int,
         password: str,
         log: Path,
         launch: Launch,
     ) -> None:
         super().__init__(port, password, log)
-        self.version = version
+        self.binaries = binaries
         self._process = process
         self._launch = launch
         self._folder = folder
@@ -132,20 +132,29 @@ class EmbeddedServer(LocalServer):
         log: Path | None = None,
         settings: Mapping[str, str] | None = None,
         port: int | None = None,
+        replica_of: EmbeddedServer | None = None,
     ) -> EmbeddedServer:
         """Create a cluster and serve it on 127.0.0.1, on `port` or a free one.
 
         The server's log is appended to the file `log`; without one it goes with the data. `settings` are laid
-        over the harness's own. Raises UsageError or SetupError; then nothing is left behind.
+        over the harness's own. `replica_of`: in place of a new cluster a copy of that server's, which streams
+        from it, has its password and must be stopped before it. Raises UsageError or SetupError; then nothing
+        is left behind.
         """
         sweep()
         account = server_account()
-        binaries = readable_binaries(find_binaries(postgres_bin), account)
         wanted = {**SETTINGS, **EMBEDDED, "max_connections": str(max_connections), **(settings or {})}
-        password = secrets.token_urlsafe(24)
+        if replica_of is None:
+            binaries = readable_binaries(find_binaries(postgres_bin), account)
+            password = secrets.token_urlsafe(24)
+        else:
+            binaries, password, wanted = replica_of.binaries, replica_of._password, dict(settings or {})
         folder = Folder.create(account)
         try:
-            _create_cluster(binaries, folder, account, password)
+            if replica_of is None:
+                _create_cluster(binaries, folder, account, password)
+            else:
+                _copy_cluster(binaries, folder, account, replica_of.port, password)
             with (folder.data / "postgresql.conf").open("a") as config:
                 config.write(config_text(wanted))
             log = log or folder.path / "postgres.log"
@@ -154,12 +163,17 @@ class EmbeddedServer(LocalServer):
         except BaseException:
             folder.remove()
             raise
-        return cls(process, folder, binaries.version, port, password, log, launch)
+        return cls(process, folder, binaries, port, password, log, launch)
 
     def __repr__(self) -> str:
         return (
             f"<EmbeddedServer {self.version} postgresql://postgres:***@127.0.0.1:{self.port} pid {self.pid}>"
         )
+
+    @property
+    def version(self) -> str:
+        """As in `18.6`."""
+        return self.binaries.version
 
     @property
     def pid(self) -> int:
@@ -219,7 +233,7 @@ def _write_back(path: Path) -> None:
 
 
 def _spawn(
-    command: list[str | Path], account: Account | None, log: IO[bytes], cwd: Path
+    command: list[str | Path], account: Account | None, log: IO[bytes], cwd: Path, **environment: str
 ) -> subprocess.Popen[bytes]:
     """In a session of its own, which Ctrl-C in the terminal does not reach, and without our environment."""
     return subprocess.Popen(
@@ -228,7 +242,7 @@ def _spawn(
         stdout=log,
         stderr=log,
         cwd=cwd,
-        env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
+        env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC", **environment},
         start_new_session=True,
         user=account.uid if account else None,
         group=account.gid if account else None,
@@ -246,21 +260,45 @@ def _create_cluster(binaries: Binaries, folder: Folder, account: Account | None,
     secret.write_text(password)
     if account:
         os.chown(secret, account.uid, account.gid)
-    output = folder.path / "initdb.log"
     command: list[str | Path] = [binaries.program("initdb"), "-D", folder.data, "-U", "postgres"]
     command += ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    _run_to_its_end("initdb", command, folder, account)
+    secret.unlink()
+
+
+def _copy_cluster(
+    binaries: Binaries, folder: Folder, account: Account | None, port: int, password: str
+) -> None:
+    """`pg_basebackup`, which also writes down where to stream from. The password is in the environment of
+    that process and then among the data, both closed to others.
+    """
+    program = binaries.program("pg_basebackup")
+    if not os.access(program, os.X_OK):
+        raise SetupError(
+            f"A replica is made by pg_basebackup, and {binaries.bin_dir} has none.",
+            "Name another installation with --postgres-bin, or leave --standby out.",
+        )
+    command: list[str | Path] = [program, "-D", folder.data, "-h", "127.0.0.1", "-p", str(port)]
+    command += ["-U", "postgres", "-X", "stream", "-c", "fast", "--write-recovery-conf", "--no-sync"]
+    _run_to_its_end("pg_basebackup", command, folder, account, PGPASSWORD=password, PGSSLMODE="disable")
+
+
+def _run_to_its_end(
+    name: str, command: list[str | Path], folder: Folder, account: Account | None, **environment: str
+) -> None:
+    """Run a program that makes the folder's data; raises SetupError with the end of what it said."""
+    output = folder.path / f"{name}.log"
     with output.open("wb") as log:
-        process = _spawn(command, account, log, folder.data)
+        process = _spawn(command, account, log, folder.data, **environment)
         try:
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=MADE_WITHIN_S)
         except BaseException:
             process.kill()
             process.wait()
             raise
-    secret.unlink()
     if code != 0:
         raise SetupError(
-            f"initdb failed with exit code {code}: {_tail(output)}", "Check the disk and its limits."
+            f"{name} failed with exit code {code}: {_tail(output)}", "Check the disk and its limits."
         )
 
 

@@ -27,6 +27,7 @@ ORDER = (
     "several-services",
     "plan-file",
     "poolers",
+    "replicas",
     "same-start",
     "gates",
     "reading-a-report",

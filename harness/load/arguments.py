@@ -32,6 +32,9 @@ STOP_TIMEOUT_S = 1.0
 """Locust's own patience when it stops users. The valve has ended their work before, so it may be short; a
 worker hears nothing for as long (`locust/runners.py`, `WorkerRunner.handle_message`, "stop")."""
 
+_URLS = {"--database-url": "MUL_DATABASE_URL", "--replica-url": "MUL_REPLICA_URL"}
+"""Flags that take the URL of a database, and where one with a password belongs."""
+
 SAFE_BRANCH = "safe@head"
 """What the reference service is upgraded to by default."""
 
@@ -96,6 +99,9 @@ def add_arguments(
     flags.text("--alembic-config", None, "Path of your alembic.ini. Default: the reference service's.")
     flags.text(
         "--database-url", None, "Your database. Give a URL with a password as MUL_DATABASE_URL, not here."
+    )
+    flags.text(
+        "--replica-url", None, "A streaming replica of it, to watch. With a password: as MUL_REPLICA_URL."
     )
     flags.text(
         "--migration-command", None, "Your own command, such as 'flask db upgrade', in place of Alembic's."
@@ -169,6 +175,7 @@ def add_arguments(
         choices=CACHES,
     )
     flags.switch("--keep-database", "Leave the reference service's database behind.")
+    flags.switch("--standby", "Start a streaming replica beside its database, and watch it.")
 
     flags.under("Migration: safety")
     flags.several("--allow-host", "Allow load on, or a database at, this host. Repeatable.")
@@ -255,6 +262,7 @@ def plan_from(
     plan = Plan(
         host=options.host or None,
         database_url=options.database_url or file.database_url(variable),
+        replica_url=options.replica_url or None,
         alembic_config=options.alembic_config or None,
         upgrade=options.upgrade or _default_upgrade(options),
         downgrade=options.downgrade or _default_downgrade(options),
@@ -301,6 +309,7 @@ def plan_from(
         postgres_bin=options.postgres_bin or None,
         cache=options.cache,
         keep_database=options.keep_database,
+        standby=options.standby,
         allow_host=tuple(options.allow_host),
         allow_database=tuple(options.allow_database),
         allow_untraced_database=tuple(options.allow_untraced_database),
@@ -361,7 +370,7 @@ def _refuse_other_than(upgrade: str, choices: Sequence[str]) -> None:
 
 def strip_secrets(options: Namespace) -> None:
     """Take out what must not travel to workers or to the web page, once the plan is made."""
-    options.database_url = None
+    options.database_url = options.replica_url = None
     options.migration_env = []
     for command in ("prepare", "migration_command", "rollback_command", "deploy"):
         setattr(options, command, None)  # a command line may hold anything
@@ -402,10 +411,10 @@ def _refuse_password_in(argv: Sequence[str]) -> None:
     """A command line is shown to every user of the machine, and kept in shell histories and CI logs."""
     for given, following in zip(argv, [*argv, ""][1:], strict=True):
         flag, _, value = given.partition("=")
-        if flag == "--database-url" and _has_password(value or following):
+        if flag in _URLS and _has_password(value or following):
             raise UsageError(
-                "--database-url holds a password, which every user of this machine can read.",
-                "Give it as MUL_DATABASE_URL, or leave the password out and name a file with PGPASSFILE.",
+                f"{flag} holds a password, which every user of this machine can read.",
+                f"Give it as {_URLS[flag]}, or leave the password out and name a file with PGPASSFILE.",
             )
         if flag == "--migration-env" and is_secret(value or following):
             name = (value or following).partition("=")[0]

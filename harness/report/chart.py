@@ -139,6 +139,8 @@ def _panels(series: Series) -> Iterator[Panel]:
         unit, divisor = byte_unit(max(value for value in series.wal if value is not None))
         scaled = [None if value is None else value / divisor for value in series.wal]
         yield _panel("WAL", f"{unit} per second", f" {unit}/s", 70, ("WAL", "wal", scaled))
+    if _known(series.lag):
+        yield _panel("Replica lag", "", "s", 70, ("longest lag of a replica", "lag", series.lag))
 
 
 def _panel(title: str, unit: str, suffix: str, weight: int, *lines: tuple[str, str, Values]) -> Panel:

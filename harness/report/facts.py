@@ -22,6 +22,7 @@ class Fact:
     text: str
 
 
+_TOLD_BY = {"primary": "as the primary told", "replica": "as it told itself"}
 _ENDS = {
     "ok": "reached its target",
     "failed": "failed",
@@ -89,6 +90,8 @@ def run_facts(verdict: Json) -> Iterator[Fact]:
     points = verdict.get("database") or ()
     if points:
         yield Fact("Database", _database(points))
+    for replica in verdict.get("replicas") or ():
+        yield Fact("Replica", _replica(replica))
     catalog = verdict.get("catalog") or {}
     if catalog.get("read") or catalog.get("why"):
         yield Fact("Schema", _schema(catalog))
@@ -200,6 +203,25 @@ def _database(points: Sequence[Json]) -> str:
         *_busiest(points),
     )
     return f"{', '.join(part for part in parts if part)}."
+
+
+def _replica(replica: Json) -> str:
+    """How far it fell behind in the phase in which that was most, and what it canceled."""
+    name = f"{clean(replica.get('name'))} ({_TOLD_BY.get(str(replica.get('source')), 'of unknown source')})"
+    lags: Json = replica.get("lag_s") or {}
+    if not lags:
+        why = mask(clean(replica.get("why") or "")).rstrip(".")
+        return f"{name}: how far it was behind is not known{f' ({why})' if why else ''}."
+    worst = max(lags, key=lambda phase: lags[phase])
+    lag = f"at most {seconds(lags[worst])} behind (in {clean(worst)}), {size(replica.get('behind_bytes'))}"
+    conflicts: Json | None = replica.get("conflicts")
+    if conflicts is None:
+        return f"{name}: {lag}."
+    kinds = ", ".join(
+        f"{count(n)} {clean(kind).removeprefix('confl_')}" for kind, n in conflicts.items() if n
+    )
+    canceled = plural(sum(conflicts.values()), "query", "queries")
+    return f"{name}: {lag}; {canceled} canceled by conflicts with recovery{f' ({kinds})' if kinds else ''}."
 
 
 def _most(points: Sequence[Json], key: str) -> float | None:

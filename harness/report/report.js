@@ -62,7 +62,7 @@ for (const button of document.querySelectorAll("button.copy")) {
 
   function lines(data) {
     const dashes = { max: "dot", rate: "dot" };
-    const filled = ["errors", "blocked", "wal"];
+    const filled = ["errors", "blocked", "wal", "lag"];
     return data.panels.flatMap((panel, number) => panel.lines.map((line) => ({
       type: "scatter", mode: "lines+markers", name: line.name, x: data.t, y: line.values,
       yaxis: axisOf(number), connectgaps: false, legend: legendOf(number),

@@ -9,8 +9,17 @@ from dataclasses import dataclass, field
 from harness.core.plan import Plan
 from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
 from harness.db.url import DatabaseUrl
+from harness.errors import UsageError
 
-__all__ = ["Database", "check_databases", "distinct", "find_databases", "lock_databases", "lock_further"]
+__all__ = [
+    "Database",
+    "check_databases",
+    "check_replica",
+    "distinct",
+    "find_databases",
+    "lock_databases",
+    "lock_further",
+]
 
 UNNAMED = "migration"
 """The key of the database of an only migration that has no name, where the run's own is another."""
@@ -46,8 +55,9 @@ def _wanted(plan: Plan, own: str | None) -> Iterator[tuple[str, str]]:
 
 
 def check_databases(plan: Plan) -> None:
-    """Refuse (GuardError) every database of the plan that its flags do not name."""
-    for url in dict.fromkeys(url for _, url in _wanted(plan, plan.service_database_url)):
+    """Refuse (GuardError) every database of the plan that its flags do not name, and a replica likewise."""
+    wanted = [url for _, url in _wanted(plan, plan.service_database_url)]
+    for url in dict.fromkeys([*wanted, *([plan.replica_url] if plan.replica_url else [])]):
         check_database(
             DatabaseUrl.parse(url),
             started_by_us=False,
@@ -73,6 +83,24 @@ def find_databases(plan: Plan, own: str | None, run_id: str) -> dict[str, Databa
             known = (database for database in found.values() if database.is_at(identity))
             found[text] = next(known, Database(key, text, identity, further))
     return found
+
+
+def check_replica(url: str, identity: Identity) -> None:
+    """Raise UsageError when `url` leads to something else than a standby of the server of `identity`."""
+    replica = DatabaseUrl.parse(url)
+    with connect(replica, "mul-replica") as connection:
+        found = identify(connection)
+        row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    if found.system_identifier != identity.system_identifier:
+        raise UsageError(
+            f"The replica {replica} is of another server than the database: their system identifiers differ.",
+            "Mend MUL_REPLICA_URL.",
+        )
+    if row is None or not row[0]:
+        raise UsageError(
+            f"The replica {replica} is no standby: it does not replay anything.",
+            "Give the URL of a streaming replica as MUL_REPLICA_URL, not the primary's.",
+        )
 
 
 def distinct(found: Mapping[str, Database]) -> tuple[Database, ...]:

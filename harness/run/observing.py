@@ -37,6 +37,7 @@ def _observer_of(prepared: Prepared, database: Database, zero: float) -> Observe
         log=str(services.server.log) if services.server and not key else None,
         processes={"generator": os.getpid(), **services.pids()} if not key else {},
         application=f"mul-migration {directory.run_id}"[:63],
+        replica=services.replica_url if not key else None,
     )
     return ObserverChild(order, directory.log(f"observer-{key}" if key else "observer"))
 

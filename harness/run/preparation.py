@@ -35,6 +35,7 @@ from harness.run.copies import SEEDED_ROWS, SeededCopies
 from harness.run.databases import (
     Database,
     check_databases,
+    check_replica,
     distinct,
     find_databases,
     lock_databases,
@@ -169,6 +170,8 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         for database in databases:
             check_server_version(database.identity)
         identity = databases[0].identity if own is not None else None
+        if services.replica_url is not None and identity is not None:
+            check_replica(services.replica_url, identity)
         directory.write_json(
             "environment.json", machine.describe(own, identity, services.image, _cache(services, say))
         )

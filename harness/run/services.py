@@ -82,6 +82,8 @@ class Services:
     started: ExitStack = field(default_factory=ExitStack, repr=False)
     target: Target | None = field(default=None, repr=False)
     cache: ServiceCache | None = None
+    replica_url: str | None = field(default=None, repr=False)
+    standby: EmbeddedServer | None = None
     drilled: bool = False
     """Whether a drill has something down now, on purpose."""
 
@@ -98,8 +100,10 @@ class Services:
     def pids(self) -> dict[str, int]:
         """The processes the harness started, by name."""
         server = self.server.pid if self.server is not None else None
+        standby = self.standby.pid if self.standby is not None else None
+        databases = {"postgresql": server, "standby": standby}
         services = {replica_name(number): one.process.pid for number, one in enumerate(self.replicas)}
-        return {**({} if server is None else {"postgresql": server}), **services}
+        return {**{name: pid for name, pid in databases.items() if pid is not None}, **services}
 
     def died(self) -> str | None:
         """`service died`, `database died` or `cache died` when what the harness started ended by itself."""
@@ -164,7 +168,7 @@ def given_services(plan: Plan, sleep: Sleep = time.sleep) -> Services:
             f"Nothing answers at {mask(plan.host)} (tried for {HEALTHY_WITHIN_S / 3:g} s).",
             "Start the service first, or mend --host.",
         )
-    return Services(plan.host, plan.service_database_url)
+    return Services(plan.host, plan.service_database_url, replica_url=plan.replica_url)
 
 
 def start_demo(
@@ -200,6 +204,10 @@ def start_demo(
         for number in range(plan.replicas):
             services.serve(number)
         _fill(plan, environment, directory.log("seed"))
+        if plan.standby and isinstance(server, EmbeddedServer):
+            services.standby = EmbeddedServer.start(replica_of=server, log=directory.log("standby"))
+            services.replica_url = services.standby.database_url(DATABASE)
+            undo.callback(services.standby.stop)
         server.settle()
         _wait_healthy(services, target.log, sleep)
         services.started = undo.pop_all()

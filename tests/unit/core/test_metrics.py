@@ -27,6 +27,7 @@ from tests.fix_record import (
     joined,
     messages,
     operations_of,
+    replica_looks,
     samples,
     steady,
     trace_records,
@@ -101,10 +102,11 @@ def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
         ("rewrites", 0.0),
         ("blocked", 0.0),
         ("lock_wait_max", 0.0),
+        ("replica_lag_max", 0.5),
     ],
 )
 def test_a_run_in_which_all_went_well(name: str, expected: float) -> None:
-    assert value(name, facts()) == pytest.approx(expected)
+    assert value(name, facts(database=replica_looks((30.0, 31.0, 0.5)))) == pytest.approx(expected)
 
 
 def test_the_table_above_names_every_metric() -> None:

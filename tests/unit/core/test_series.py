@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.core.observation import Observed
+from harness.core.observation import Observed, ReplicaPoint
 from harness.core.samples import Outcome
 from harness.core.series import per_second
 from harness.core.timeline import Timeline, cut
@@ -47,7 +47,7 @@ def test_samples_outside_the_run_are_left_out() -> None:
 
 def test_samples_alone_know_nothing_of_the_database() -> None:
     series = per_second(samples([(0.5, 0.1)]), Timeline((), (), 2.0))
-    assert (series.blocked, series.wal) == ((None, None), (None, None))
+    assert (series.blocked, series.wal, series.lag) == ((None, None),) * 3
 
 
 def test_a_whole_record_has_the_same_clients() -> None:
@@ -79,6 +79,15 @@ def test_nobody_was_counted_where_the_observer_could_not_see() -> None:
     assert per_second(gap, Timeline((), (), 4.0)).blocked == (0.0, None, 0.0, 0.0)
     blind = a_record(observed=watched(9.0, began_at=0.0, why_blind="GRANT pg_monitor TO app;"))
     assert per_second(blind, Timeline((), (), 2.0)).blocked == (None, None)
+
+
+def test_the_lag_is_the_longest_of_all_replicas_in_each_step() -> None:
+    seen = [
+        ReplicaPoint(at, "r1", "primary", lag)
+        for at, lag in ((0.2, 0.5), (0.7, 1.5), (2.1, None), (9.0, 1.0))
+    ]
+    other = ReplicaPoint(0.9, "r2", "primary", 0.1)
+    assert per_second(a_record(database=(*seen, other)), Timeline((), (), 4.0)).lag == (1.5, None, None, None)
 
 
 def test_wal_is_the_rise_of_its_total() -> None:

@@ -89,10 +89,12 @@ def test_every_flag_reaches_the_plan() -> None:
             "2",
         ),
         MUL_DATABASE_URL=URL,
+        MUL_REPLICA_URL=URL.replace("shop", "copy"),
     )
     assert made == Plan(
         host="http://127.0.0.1:8000",
         database_url=URL,
+        replica_url=URL.replace("shop", "copy"),
         alembic_config="alembic.ini",
         upgrade="r2",
         downgrade="r1",
@@ -127,6 +129,7 @@ def test_every_flag_reaches_the_plan() -> None:
 def test_every_flag_has_an_environment_variable() -> None:
     made = plan(MUL_PLACEBO="true", MUL_KEEP_DATABASE="true", MUL_RUN_DIR="elsewhere", MUL_GATE="p95 < 1s")
     assert (made.placebo, made.keep_database, made.run_root) == (True, True, "elsewhere")
+    assert plan("--standby").standby
     assert made.gates == ("p95 < 1s",)
 
 
@@ -161,6 +164,12 @@ def test_target_rate_zero_leaves_the_rate_to_the_locustfile() -> None:
 def test_password_on_the_command_line_is_refused_unseen(argv: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="MUL_DATABASE_URL") as refusal:
         plan(*OWN, *argv)
+    assert "s3cr3t" not in str(refusal.value)
+
+
+def test_nor_is_a_replicas_password_told_there() -> None:
+    with pytest.raises(UsageError, match="MUL_REPLICA_URL") as refusal:
+        plan(*OWN, "--replica-url", URL)
     assert "s3cr3t" not in str(refusal.value)
 
 

@@ -34,6 +34,16 @@ def test_nobody_waiting_is_a_panel_at_zero() -> None:
     assert chart.panels[4].unit == "B per second"
 
 
+def test_a_replicas_lag_is_a_panel_in_seconds() -> None:
+    behind = replace(sample.green_series(), lag=(*(0.0,) * 40, 6.25, *(None,) * 21))
+    panel = chart_of(behind, sample.green_timeline(), (), Lane()).panels[-1]
+    assert (panel.title, panel.suffix, panel.lines[0].values[39:42]) == (
+        "Replica lag",
+        "s",
+        (0.0, 6.25, None),
+    )
+
+
 def test_lanes_carry_phases_statements_and_the_impact_window() -> None:
     chart = sample.red().chart
     assert [bar.label for bar in chart.phases][1:4] == ["baseline", "launch", "migrate"]

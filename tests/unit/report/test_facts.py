@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.report.facts import findings, migration_facts, run_facts
@@ -134,3 +136,24 @@ def test_nothing_tried_is_said() -> None:
 def test_lost_sessions_are_findings() -> None:
     [found] = findings({"continuity": {"examples": ["ada: it could not log in: HTTP 500"]}})
     assert (found.title, found.text) == ("session", "ada: it could not log in: HTTP 500")
+
+
+@pytest.mark.parametrize(
+    ("replica", "said"),
+    [
+        (
+            {"source": "primary", "lag_s": {"warmup": 0.0, "migrate": 6.25}, "behind_bytes": 2_097_152},
+            "r1 (as the primary told): at most 6.25 s behind (in migrate), 2 MB.",
+        ),
+        (
+            {"conflicts": {"confl_lock": 2, "confl_x": 0}},
+            "2 queries canceled by conflicts with recovery (2 lock).",
+        ),
+        ({"conflicts": {}}, "0 queries canceled by conflicts with recovery."),
+        ({"lag_s": {}, "why": "refused"}, "how far it was behind is not known (refused)."),
+    ],
+)
+def test_a_replica_is_told_by_its_worst_phase(replica: dict[str, Any], said: str) -> None:
+    known = {"name": "r1", "source": "replica", "lag_s": {"migrate": 0.0}, **replica}
+    (fact,) = [fact for fact in run_facts({"replicas": [known]}) if fact.title == "Replica"]
+    assert said in fact.text

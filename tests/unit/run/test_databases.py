@@ -37,6 +37,13 @@ def test_a_placebo_does_not_ask_for_the_databases_that_it_leaves_alone() -> None
     check_databases(replace(SEVERAL, placebo=True, allow_database=("shop",)))
 
 
+def test_a_replica_is_guarded_like_its_database() -> None:
+    plan = replace(SEVERAL, replica_url="postgresql://a@10.1.2.3/shop", allow_database=("shop", "billing"))
+    with pytest.raises(GuardError, match=r"host 10\.1\.2\.3, which is not this machine"):
+        check_databases(plan)
+    check_databases(replace(plan, allow_host=("10.1.2.3",)))
+
+
 class Locks:
     """Run locks by the name of their database, one of which somebody else may hold."""
 
