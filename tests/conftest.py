@@ -16,6 +16,7 @@ pytest_plugins: list[str] = [
     "tests.fix_cache",
     "tests.fix_controller",
     "tests.fix_docker",
+    "tests.fix_faults",
     "tests.fix_machine",
     "tests.fix_pooler",
     "tests.fix_postgres",

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 __all__ = [
     "DRILLS",
     "GRADES",
+    "LIMITED_CORES",
     "Drill",
     "DrillResult",
     "Family",
@@ -82,7 +83,8 @@ class KnownDrill:
     `forms` has what may stand after the `@`, "" for nothing, each with what its `=` takes, None for no `=`.
     `touches` is what of the person's own it may break, for which they must say `--allow-drill NAME`; "" when
     it breaks nothing but what the harness itself started. `not_for_yours` says why it cannot be done to a
-    service and database that the harness did not start at all, "" when it can.
+    service and database that the harness did not start at all, "" when it can. `in_container` says that the
+    database has to run in a container of the harness.
     """
 
     name: str
@@ -91,6 +93,7 @@ class KnownDrill:
     forms: Mapping[str, Takes | None] = field(default_factory=lambda: {"": None})
     touches: str = ""
     not_for_yours: str = ""
+    in_container: bool = False
 
     def spellings(self) -> tuple[str, ...]:
         """How it may be written, for a person."""
@@ -142,6 +145,17 @@ class Drill:
         """Its value, where that is a duration."""
         return parse_duration(self.value)
 
+    @property
+    def lasts_s(self) -> float:
+        """How long its fault is kept up; 0 for one that strikes once."""
+        takes = self.known.forms.get(self.where)
+        return self.seconds if takes is not None and takes.fits is _is_duration else 0.0
+
+
+NOT_OUR_CONTAINER = "the harness did not start that PostgreSQL in a container"
+
+LIMITED_CORES = 0.02
+"""What `limit-cpu` leaves to the database."""
 
 NOT_OUR_SERVER = "the harness did not start that PostgreSQL, which is not ours to signal"
 
@@ -201,6 +215,31 @@ DRILLS: Mapping[str, KnownDrill] = {
             "fault",
             {"": duration("2s"), "migrate": duration("2s")},
             not_for_yours=NOT_OUR_SERVER,
+        ),
+        KnownDrill(
+            "disconnect-database",
+            "The database's container is taken off its network, and put on it again after so long.",
+            "fault",
+            {"": duration("2s"), "migrate": duration("2s")},
+            not_for_yours=NOT_OUR_CONTAINER,
+            in_container=True,
+        ),
+        KnownDrill(
+            "limit-cpu",
+            f"The database's container has no more than {LIMITED_CORES:g} of a core for so long.",
+            "fault",
+            {"": duration("5s"), "migrate": duration("5s")},
+            not_for_yours=NOT_OUR_CONTAINER,
+            in_container=True,
+        ),
+        KnownDrill(
+            "fill-disk",
+            "The disk of the database's data, a small one in memory, is filled, and has room again after so"
+            " long. A server that ended over it is started again then, as by a supervisor.",
+            "fault",
+            {"": duration("5s"), "migrate": duration("5s")},
+            not_for_yours=NOT_OUR_CONTAINER,
+            in_container=True,
         ),
         KnownDrill(
             "terminate-backends",

@@ -17,6 +17,7 @@ from harness.core.attribution import OURS, Attribution, Charge
 from harness.core.error_kinds import (
     CONSEQUENCE,
     MEANWHILE,
+    NO_ROOM,
     POOL_EXHAUSTED,
     POOLED,
     REFUSED,
@@ -219,6 +220,8 @@ class _Cause:
             return None, "another process of PostgreSQL had them: a pooler in transaction mode changes it"
         if self.kind.begins == REPLAYED:
             return None, "a replica canceled them to go on with what the primary had done"
+        if self.kind.begins == NO_ROOM:
+            return None, "the disk of the database had no room left"
         migration = self._migration(self.first)
         if migration is None:
             return None, ""

@@ -15,6 +15,7 @@ __all__ = [
     "AFTER_COMMIT",
     "CONSEQUENCE",
     "MEANWHILE",
+    "NO_ROOM",
     "POOLED",
     "POOL_EXHAUSTED",
     "REFUSED",
@@ -33,6 +34,8 @@ POOLED = "pooled"
 """By a pooler's handing a connection to another of PostgreSQL's processes; no statement does that either."""
 REPLAYED = "replayed"
 """By a replica, which cancels queries that stand in the way of what it replays."""
+NO_ROOM = "no room"
+"""By a disk that is full: whoever writes next fails, whatever filled it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ _KINDS = (
         POOLED,
         r"DuplicatePreparedStatement|prepared statement \S+ already exists",
     ),
+    Kind("disk full", "53100", NO_ROOM, r"DiskFull|No space left on device"),
     Kind("rate limiting", None, REFUSED, r"^HTTP 429"),
     Kind("transaction aborted", "25P02", CONSEQUENCE, r"InFailedSqlTransaction|transaction is aborted"),
 )

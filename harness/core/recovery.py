@@ -32,13 +32,16 @@ __all__ = ["BOUNDS_S", "SLOW_S", "Recovery", "grade_fault", "graded"]
 
 BOUNDS_S: Mapping[str, float] = {
     "restart-database": 10.0,
-    "pause-database": 2.0,  # besides its own time
+    "pause-database": 2.0,
+    "disconnect-database": 10.0,
+    "limit-cpu": 5.0,
+    "fill-disk": 15.0,
     "terminate-backends": 3.0,
     "drop-websockets": 5.0,
     "kill-service": 10.0,
     "expire-tokens": 10.0,
 }
-"""Within how many seconds of its begin everything must be well again after a drill for grade A."""
+"""Within how many seconds everything must be well again for grade A, besides the time a drill is kept up."""
 
 SLOW_S = 1.0
 """A request that took longer than this while the fault lasted was not answered well, as for gate `stall`."""
@@ -123,7 +126,7 @@ def grade_fault(told: Told, facts: Facts) -> DrillResult:
         if told.seen.get(what) == 0:
             return told.ungraded(f"no {name} that it could have struck")
     found = _recovery(told, facts)
-    bound_s = BOUNDS_S[told.drill.name] + (told.drill.seconds if told.drill.name == "pause-database" else 0.0)
+    bound_s = BOUNDS_S[told.drill.name] + told.drill.lasts_s
     grade, why = _came_back(told, found, bound_s)
     end_at = max(told.end_at, told.begin_at + found.took_s) if grade in ("A", "B", "C") else None
     return told.result(grade, why, end_at, {**_seen(told), **_evidence(found, bound_s)})
@@ -181,7 +184,11 @@ def _unwell(found: Recovery) -> str:
 
 def _seen(told: Told) -> dict[str, Any]:
     """What the harness itself saw of the fault."""
-    kept = {key: told.seen[key] for key in ("backends", "connections", "down_s") if key in told.seen}
+    kept = {
+        key: told.seen[key]
+        for key in ("backends", "connections", "down_s", "server_ended")
+        if key in told.seen
+    }
     return {"fault_s": rounded(told.end_at - told.begin_at), **kept}
 
 

@@ -1,4 +1,4 @@
-"""The Docker engine of this machine: images, and containers and networks that bear the harness's label.
+"""The Docker engine of this machine: images, and containers, networks and volumes that bear our label.
 
 The label holds the run's id, another one its owner (`harness.run.owner`). What a dead run left is known by
 them, and `sweep` removes it. The SDK is the extra `docker`: nothing else of the harness needs it.
@@ -25,10 +25,14 @@ from harness.run.owner import lives, this_process
 __all__ = ["LABEL", "Container", "Engine"]
 
 LABEL = "migrate-under-load.run"
-"""Holds the id of the run that made a container or a network."""
+"""Holds the id of the run that made a container, a network or a volume."""
 
 OWNER = "migrate-under-load.owner"
 """Holds the process that made it."""
+
+CPU_PERIOD_US = 100_000
+UNLIMITED = -1
+"""As a quota: none (https://docs.kernel.org/scheduler/sched-bwc.html)."""
 
 CALL_WITHIN_S = 30.0
 EMBEDDED = "--services embedded, the default, needs no Docker."
@@ -82,6 +86,12 @@ class Engine:
         with told(f"Docker cannot make the network {name}"):
             self._client.networks.create(name, driver="bridge", labels=self._labels)
 
+    def volume(self, name: str, megabytes: int) -> None:
+        """Make a small disk in memory; what is on it lasts as long as a container runs that mounts it."""
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={megabytes}m,mode=1777"}
+        with told(f"Docker cannot make the volume {name}"):
+            self._client.volumes.create(name, driver="local", driver_opts=options, labels=self._labels)
+
     def container(self, image: str, name: str, **how: Any) -> Container:
         """Make a container, not yet started; `how` as `docker.containers.create` has it."""
         with told(f"Docker cannot make a container from {image}"):
@@ -113,7 +123,7 @@ class Engine:
             return self._remove({"label": OWNER}, dead=True)
 
     def remove_all(self) -> None:
-        """Remove this run's containers with their data, and its networks. Idempotent."""
+        """Remove this run's containers with their data, its networks and its volumes. Idempotent."""
         with told("Docker cannot remove the run's containers"):
             self._remove({"label": f"{LABEL}={self.run_id}"}, dead=False)
 
@@ -122,7 +132,7 @@ class Engine:
         self._client.close()
 
     def _remove(self, filters: Mapping[str, str], dead: bool) -> list[str]:
-        """Containers before networks: a network in use cannot be removed."""
+        """Containers before networks and volumes: what is in use cannot be removed."""
         removed = []
         # The SDK looks at one after the other; another run may end and remove its own meanwhile.
         for container in self._client.containers.list(all=True, filters=filters, ignore_removed=True):
@@ -135,6 +145,11 @@ class Engine:
                 with _gone_already():
                     network.remove()
                 removed.append(str(network.name))
+        for volume in self._client.volumes.list(filters=filters):
+            if not (dead and lives(volume.attrs["Labels"][OWNER])):
+                with _gone_already():
+                    volume.remove()
+                removed.append(str(volume.name))
         return removed
 
 
@@ -190,6 +205,27 @@ class Container:
         with told(f"Docker cannot resume {self.name}"):
             if self._state()["Paused"]:
                 self._made.unpause()
+
+    def disconnect(self, network: str) -> None:
+        """Take it off a network of the run: its published ports are gone, too."""
+        with told(f"Docker cannot take {self.name} off its network"):
+            self._network(network).disconnect(self._made)
+
+    def connect(self, network: str) -> None:
+        """Put it on a network again, at the same ports. Does nothing to one that is on it."""
+        with told(f"Docker cannot put {self.name} on its network again"):
+            self._made.reload()
+            if network not in self._made.attrs["NetworkSettings"]["Networks"]:
+                self._network(network).connect(self._made)
+
+    def _network(self, name: str) -> Any:
+        return self._made.client.networks.get(name)
+
+    def limit_cpu(self, cores: float | None) -> None:
+        """Let it have no more than so much of a core from now on; None: all it wants."""
+        quota = UNLIMITED if cores is None else round(cores * CPU_PERIOD_US)
+        with told(f"Docker cannot limit the CPU of {self.name}"):
+            self._made.update(cpu_period=CPU_PERIOD_US, cpu_quota=quota)
 
     def run(self, *command: str) -> bool:
         """Run a command in it; whether it ended well."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.core.backend import DOCKER
 from harness.core.drills import Drill
 from harness.core.events import Kind
 from harness.core.plan import Plan
@@ -135,6 +136,11 @@ def _no_tokens(plan: Plan) -> str:
 
 def _check_needs(plan: Plan, drill: Drill) -> None:
     """Refuse (UsageError) a drill on what the run does not have."""
+    if drill.known.in_container and plan.host is None and plan.services != DOCKER:
+        raise UsageError(
+            f"--drill {drill.text} is done to the database's container, and there is none.",
+            "Add --services docker.",
+        )
     own_database = plan.host is None or plan.service_database_url is not None
     missing = {
         "drop-websockets": "" if plan.websocket else "the locustfile's users hold no WebSocket",

@@ -25,9 +25,12 @@ __all__ = [
     "Dropper",
     "ExpireTokens",
     "Fault",
+    "KeptUp",
     "KillService",
+    "Measure",
     "PauseDatabase",
     "RestartDatabase",
+    "TakenDown",
     "TerminateBackends",
 ]
 
@@ -137,7 +140,7 @@ class Fault:
         """Nothing, unless a kind knows better."""
 
 
-class _TakenDown(Fault):
+class TakenDown(Fault):
     """Takes a process down and starts another; meanwhile its absence is no reason to end the run."""
 
     breaks = True
@@ -165,7 +168,7 @@ class _TakenDown(Fault):
         super()._end(done, why)
 
 
-class RestartDatabase(_TakenDown):
+class RestartDatabase(TakenDown):
     """Shuts the server down and starts it again; `immediate` leaves it to recover from its log."""
 
     def __init__(
@@ -194,10 +197,25 @@ class RestartDatabase(_TakenDown):
         return False
 
 
-class PauseDatabase(Fault):
-    """Stops the processes of the server where they are, for the drill's seconds."""
+class KeptUp(Fault):
+    """Goes on for the drill's seconds, and is then undone."""
 
     breaks = True
+
+    def _is_over(self) -> bool:
+        if self.lasted_s < self.drill.seconds:
+            return False
+        self._undo()
+        return True
+
+    @property
+    def within_s(self) -> float:
+        """Its own time, and then some."""
+        return self.drill.seconds + BACK_WITHIN_S
+
+
+class PauseDatabase(KeptUp):
+    """Stops the processes of the server where they are."""
 
     def __init__(self, noted: Noted, server: LocalServer) -> None:
         super().__init__(noted)
@@ -205,17 +223,6 @@ class PauseDatabase(Fault):
 
     def _strike(self) -> None:
         self._server.pause()
-
-    def _is_over(self) -> bool:
-        if self.lasted_s < self.drill.seconds:
-            return False
-        self._server.resume()
-        return True
-
-    @property
-    def within_s(self) -> float:
-        """Its own time, and then some."""
-        return self.drill.seconds + BACK_WITHIN_S
 
     def _undo(self) -> None:
         self._server.resume()
@@ -257,7 +264,7 @@ class DropWebSockets(Fault):
         return True
 
 
-class KillService(_TakenDown):
+class KillService(TakenDown):
     """SIGKILL of the reference service, of its first replica where it has several; it is started again as
     soon as it is seen to be gone.
     """

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -30,17 +31,35 @@ SHUT_DOWN_WITHIN_S = 5.0
 SETTINGS_SCRIPT = "/docker-entrypoint-initdb.d/migrate-under-load.sh"
 """Read by the official entry point once the cluster is made, before the server is started for good."""
 
+SMALL_DISK = "/small"
+"""Where the data are of a server whose disk is to be filled."""
+
+_AT_SMALL_DISK = {"bind": SMALL_DISK, "mode": "rw"}
+
+SMALL_DISK_SETTINGS = {"min_wal_size": "80MB", "max_wal_size": "160MB"}
+"""What is written anew must not be more than such a disk holds."""
+
+FILLER = f"{SMALL_DISK}/filler"
+
 
 class ContainerServer(LocalServer):
     """A running server in a container."""
 
     def __init__(
-        self, engine: Engine, container: Container, image: str, port: int, password: str, log: Path
+        self,
+        engine: Engine,
+        container: Container,
+        image: str,
+        port: int,
+        password: str,
+        log: Path,
+        keeper: Container | None = None,
     ) -> None:
         super().__init__(port, password, log)
         self.image = image
         self._engine = engine
         self._container = container
+        self._keeper = keeper
         self._stopped = False
 
     @classmethod
@@ -52,22 +71,27 @@ class ContainerServer(LocalServer):
         log: Path,
         max_connections: int = 200,
         settings: Mapping[str, str] | None = None,
+        disk_mb: int | None = None,
         sleep: Sleep = time.sleep,
     ) -> ContainerServer:
         """Start a container of `image` and wait until its server answers; `settings` are laid over the
-        harness's own. Removes first what runs left that are dead. Raises SetupError; then nothing is left.
+        harness's own. With `disk_mb` its data are on a disk in memory of that many megabytes. Removes first
+        what runs left that are dead. Raises SetupError; then nothing is left.
         """
         engine = Engine.connect(run_id)
-        wanted = {**SETTINGS, "max_connections": str(max_connections), **(settings or {})}
+        of_disk = SMALL_DISK_SETTINGS if disk_mb is not None else {}
+        wanted = {**SETTINGS, **of_disk, "max_connections": str(max_connections), **(settings or {})}
         password = secrets.token_urlsafe(24)
         try:
             engine.sweep()
             found = engine.image(image)
             name = f"mul-{run_id}"
             engine.network(name)
-            container, port = _start(engine, image, name, password, config_text(wanted), log)
+            keeper = None if disk_mb is None else _start_keeper(engine, image, name, disk_mb, log)
+            disk = {} if keeper is None else {name: _AT_SMALL_DISK}
+            container, port = _start(engine, image, name, password, config_text(wanted), log, disk)
             _wait_ready(container, image, port, password, log, sleep)
-            return cls(engine, container, f"{image} {found}", port, password, log)
+            return cls(engine, container, f"{image} {found}", port, password, log, keeper)
         except BaseException:
             engine.remove_all()
             engine.close()
@@ -105,6 +129,29 @@ class ContainerServer(LocalServer):
     def resume(self) -> None:
         self._container.resume()
 
+    def disconnect(self) -> None:
+        """Take it off its network: connections to it are cut, and it hears nothing of that."""
+        self._container.disconnect(self._container.name)
+
+    def connect(self) -> None:
+        """Put it on its network again, at the same address. Does nothing to one that is on it."""
+        self._container.connect(self._container.name)
+
+    def limit_cpu(self, cores: float | None) -> None:
+        """Let it have no more than so much of a core from now on; None: all it wants."""
+        self._container.limit_cpu(cores)
+
+    def fill_disk(self) -> None:
+        """Leave nothing free on the small disk of its data; raises SetupError where it has none."""
+        if self._keeper is None:
+            raise SetupError("The server's data are on no disk of their own that could be filled.")
+        self._keeper.run("sh", "-c", f"cat /dev/zero >{FILLER}")  # until there is no more room
+
+    def free_disk(self) -> None:
+        """Free again what `fill_disk` took."""
+        if self._keeper is not None:
+            self._keeper.run("rm", "-f", FILLER)
+
     def keep(self, database: str) -> str:
         self._stopped = True
         self._engine.close()
@@ -123,8 +170,25 @@ class ContainerServer(LocalServer):
             self._engine.close()
 
 
+def _start_keeper(engine: Engine, image: str, name: str, megabytes: int, log: Path) -> Container:
+    """A container that does nothing but keep the small disk: what is in memory is gone when no container has
+    it mounted any more, and a server that found no room may end.
+    """
+    engine.volume(name, megabytes)
+    keeper = engine.container(
+        image,
+        f"{name}-disk",
+        entrypoint=["sh", "-c", "while sleep 3600; do :; done"],
+        user="0",
+        network_mode="none",
+        volumes={name: _AT_SMALL_DISK},
+    )
+    keeper.start(log)
+    return keeper
+
+
 def _start(
-    engine: Engine, image: str, name: str, password: str, config: str, log: Path
+    engine: Engine, image: str, name: str, password: str, config: str, log: Path, disk: Mapping[str, Any]
 ) -> tuple[Container, int]:
     """A container that runs, and its port."""
 
@@ -137,7 +201,9 @@ def _start(
                 "POSTGRES_HOST_AUTH_METHOD": "scram-sha-256",
                 "POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C --no-sync",
                 "TZ": "UTC",
+                **({"PGDATA": f"{SMALL_DISK}/data"} if disk else {}),
             },
+            volumes=disk,
             ports={"5432/tcp": ("127.0.0.1", port)},
             network=name,
             security_opt=["no-new-privileges:true"],

@@ -12,6 +12,7 @@ from harness.db.clients import read_left_open
 from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
+from harness.run.container_faults import DisconnectDatabase, FillDisk, LimitCpu
 from harness.run.drilling import Drilling, Planned, When
 from harness.run.drills import Note, Noted
 from harness.run.episode import EpisodeRun
@@ -26,6 +27,7 @@ from harness.run.faults import (
     TerminateBackends,
 )
 from harness.run.hold_reader import HoldReader
+from harness.run.postgres_container import ContainerServer
 from harness.run.preparation import Prepared
 from harness.run.releases import AfterMigration, BeforeMigration, Releases
 from harness.run.services import Target
@@ -54,6 +56,13 @@ class Tools:
         """The server that the harness started."""
         if self.prepared.services.server is None:
             raise SetupError("The harness did not start that PostgreSQL.")
+        return self.prepared.services.server
+
+    @property
+    def container(self) -> ContainerServer:
+        """The same, in a container."""
+        if not isinstance(self.prepared.services.server, ContainerServer):
+            raise SetupError("The harness did not start that PostgreSQL in a container.")
         return self.prepared.services.server
 
     @property
@@ -117,6 +126,12 @@ def _fault(noted: Noted, tools: Tools) -> Fault:
             return RestartDatabase(noted, services, tools.server, tools.measure, tools.sleep)
         case "pause-database":
             return PauseDatabase(noted, tools.server)
+        case "disconnect-database":
+            return DisconnectDatabase(noted, tools.container)
+        case "limit-cpu":
+            return LimitCpu(noted, tools.container)
+        case "fill-disk":
+            return FillDisk(noted, services, tools.container, tools.measure, tools.sleep)
         case "terminate-backends":
             return TerminateBackends(noted, tools.url, tools.backends)
         case "drop-websockets":

@@ -63,6 +63,9 @@ STOP_WITHIN_S = 5.0
 CONNECTIONS_OF_A_REPLICA = 12
 """To the database: its pool, the one that listens, and one to spare."""
 
+DISK_MB, ROWS_PER_MB = 512, 200
+"""Of a disk that is to be filled: for PostgreSQL itself and its log, and for twice the documents."""
+
 BACKLOG = 2048
 """Connections that may wait to be accepted: as many as where a process listens alone (uvicorn's default)."""
 
@@ -218,8 +221,14 @@ def _start_postgres(plan: Plan, directory: RunDirectory, sleep: Sleep) -> LocalS
     further = CONNECTIONS_OF_A_REPLICA * (plan.replicas - 1 + plan.deploys)
     connections, log = max(100, plan.users + 60) + further, directory.log("postgresql")
     if plan.services == DOCKER:
+        fills = any(drill.name == "fill-disk" for drill in plan.planned_drills)
         return ContainerServer.start(
-            plan.image, run_id=directory.run_id, log=log, max_connections=connections, sleep=sleep
+            plan.image,
+            run_id=directory.run_id,
+            log=log,
+            max_connections=connections,
+            disk_mb=DISK_MB + plan.rows // ROWS_PER_MB if fills else None,
+            sleep=sleep,
         )
     postgres_bin = Path(plan.postgres_bin) if plan.postgres_bin else None
     return EmbeddedServer.start(postgres_bin=postgres_bin, max_connections=connections, log=log)

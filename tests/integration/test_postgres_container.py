@@ -201,3 +201,100 @@ def test_an_image_whose_container_ends_at_once_is_told_with_its_last_words(
     with pytest.raises(SetupError, match=r"ended at once: .*no such thing"):
         ContainerServer.start(image, run_id="ends", log=tmp_path / "postgres.log")
     assert leftovers.of("ends") == []
+
+
+def test_off_its_network_it_is_out_of_reach_and_comes_back_at_the_same_address(
+    server: ContainerServer,
+) -> None:
+    with psycopg.connect(server.url, autocommit=True) as kept:
+        server.disconnect()
+        try:
+            with pytest.raises(psycopg.OperationalError):
+                kept.execute("SELECT 1")
+            assert server.alive()
+            assert not server.answers()
+        finally:
+            server.connect()
+    assert wait_until(server.answers, 10)
+    server.connect()  # does nothing
+
+
+BUSY = "SELECT count(*) FROM generate_series(1, 300000)"
+
+
+def test_its_share_of_the_cpu_is_limited_and_given_back(engine: Any, server: ContainerServer) -> None:
+    (container,) = engine.containers.list(filters={"label": f"{LABEL}=shared"})
+
+    def throttled() -> int:
+        files = "/sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat"
+        words = container.exec_run(["sh", "-c", f"cat {files} 2>/dev/null"]).output.split()
+        return int(words[words.index(b"nr_throttled") + 1])
+
+    ask(server, BUSY)
+    before = throttled()
+    server.limit_cpu(0.05)
+    try:
+        ask(server, BUSY)
+        limited = throttled()
+    finally:
+        server.limit_cpu(None)
+    assert limited > before
+    ask(server, BUSY)
+    after = throttled()
+    ask(server, BUSY)
+    assert throttled() == after
+
+
+def test_a_full_disk_ends_it_and_with_room_again_it_has_all_that_was_committed(
+    postgres_image: str, tmp_path: Path, leftovers: Leftovers
+) -> None:
+    """What it refuses first are new pages; without room for its log it cannot go on, nor recover."""
+    log = tmp_path / "postgres.log"
+    with ContainerServer.start(postgres_image, run_id="full", log=log, disk_mb=256) as server:
+        assert len(leftovers.of("full")) == 6  # two containers, each with its image's volume; network, disk
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+            server.fill_disk()
+            with pytest.raises(psycopg.errors.DiskFull):
+                connection.execute("INSERT INTO kept SELECT generate_series(1, 10000)")
+            with pytest.raises(psycopg.OperationalError):
+                _fill_its_log(connection)
+        assert wait_until(lambda: not server.alive(), 30)
+        server.free_disk()
+        server.launch()
+        assert wait_until(server.answers, 30)
+        assert ask(server, "SELECT array_agg(answer) FROM kept") == [42]
+        assert "PANIC:  could not write to file" in log.read_text()
+    assert leftovers.of("full") == []
+
+
+def _fill_its_log(connection: psycopg.Connection) -> None:
+    for _ in range(1000):
+        connection.execute("SELECT pg_logical_emit_message(true, '', repeat('x', 900000))")
+
+
+def test_only_a_disk_of_its_own_can_be_filled(server: ContainerServer) -> None:
+    with pytest.raises(SetupError, match="no disk of their own"):
+        server.fill_disk()
+
+
+DIES_WITH_A_FULL_DISK = """
+import os, signal, sys
+from pathlib import Path
+from harness.run.postgres_container import ContainerServer
+
+image, log = sys.argv[1:]
+ContainerServer.start(image, run_id="filled", log=Path(log), disk_mb=128).fill_disk()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_disk_that_a_killed_run_left_full_is_removed_at_the_next_start(
+    postgres_image: str, tmp_path: Path, leftovers: Leftovers
+) -> None:
+    command = [sys.executable, "-c", DIES_WITH_A_FULL_DISK, postgres_image, str(tmp_path / "filled.log")]
+    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
+    assert "mul-filled-disk" in leftovers.of("filled")
+    with ContainerServer.start(postgres_image, run_id="next", log=tmp_path / "next.log"):
+        assert not [name for name in leftovers.of("filled") if "filled" in name]
+    assert leftovers.of("filled") == []

@@ -169,9 +169,10 @@ def test_other_codes_are_called_by_their_number() -> None:
         (logged(30.0, "40001", "could not serialize access"), "SQLSTATE 40001"),
         (logged(30.0, "26000", 'prepared statement "_pg3_0" does not exist'), "prepared statement lost"),
         (logged(30.0, "42P05", 'prepared statement "a" already exists'), "prepared statement of another"),
+        (logged(30.0, "53100", 'could not extend file "base/5/1249": No space left on device'), "disk full"),
     ],
 )
-def test_what_replicas_and_poolers_do_is_no_statements(entry: LogEntry, name: str) -> None:
+def test_what_replicas_poolers_and_disks_do_is_no_statements(entry: LogEntry, name: str) -> None:
     found = the_class(entry, waits=[a_wait(29.5, 30.5)])
     assert found.name == name
     assert (found.statement is None) == (name != "SQLSTATE 40001")
@@ -195,6 +196,7 @@ def test_a_refused_connection_has_no_code_but_says_so() -> None:
         ("SerializationFailure: canceling statement due to conflict with recovery", "conflict with recovery"),
         ('InvalidSqlStatementName: prepared statement "_pg3_0" does not exist', "prepared statement lost"),
         ("HTTP 500: SQLSTATE 42P05", "prepared statement of another"),
+        ("HTTP 503 (53100)", "disk full"),
         ("QueuePool limit of size 5 overflow 0 reached", POOL_EXHAUSTED),
     ],
 )

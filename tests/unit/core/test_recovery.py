@@ -14,6 +14,7 @@ from harness.core.facts import facts_of
 from harness.core.judge import judge
 from harness.core.operations import OperationKind
 from harness.core.record import FinalRead, Record, WebSocketPoint
+from harness.core.recovery import BOUNDS_S
 from harness.core.samples import Outcome, SampleTable
 from tests.fix_record import (
     PHASES,
@@ -106,6 +107,13 @@ def test_the_time_of_a_pause_is_no_recovery() -> None:
     waited = joined(without(WELL, 52.0, 57.5), steady(52.0, 53.0, latency=4.5))
     assert graded(drilled(waited, "pause-database=4s")).grade == "A"
     assert graded(drilled(waited, "pause-database=2s")).grade == "B"
+
+
+@pytest.mark.parametrize("name", ["pause-database", "disconnect-database", "limit-cpu", "fill-disk"])
+def test_the_time_that_a_drill_is_kept_up_is_no_part_of_its_bound(name: str) -> None:
+    for value in ("1s", "90s"):
+        told = graded(drilled(steady(), f"{name}={value}"))
+        assert told.evidence["bound_s"] == BOUNDS_S[name] + float(value[:-1])
 
 
 def test_a_slow_answer_long_after_the_fault_is_not_laid_to_it() -> None:

@@ -87,6 +87,19 @@ def test_sessions_of_your_own_database_need_your_word(drill: str) -> None:
     check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(drill.partition("@")[0].partition("=")[0],)))
 
 
+CONTAINER = ["disconnect-database=1s", "limit-cpu@migrate=3s", "fill-disk"]
+
+
+@pytest.mark.parametrize("drill", CONTAINER)
+def test_what_is_done_to_a_container_needs_one(drill: str) -> None:
+    with pytest.raises(UsageError, match=r"there is none\. Add --services docker") as refused:
+        check_drills(a_plan(drills=(drill,)))
+    assert refused.value.exit_code == 2
+    check_drills(a_plan(drills=(drill,), services="docker"))
+    with pytest.raises(UsageError, match="did not start that PostgreSQL in a container"):
+        check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(drill.partition("=")[0],)))
+
+
 def test_your_own_connections_may_be_dropped() -> None:
     check_drills(a_plan(**OWN, drills=("drop-websockets",)))
 
