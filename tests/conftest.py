@@ -14,6 +14,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 pytest_plugins: list[str] = [
     "pytester",
     "tests.fix_cache",
+    "tests.fix_compose",
     "tests.fix_controller",
     "tests.fix_docker",
     "tests.fix_faults",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,12 +17,12 @@ import psycopg
 from harness.core.observation import LogEntry
 from harness.db.log_messages import CsvLog, JsonLog, LogFormat, StderrLog, as_entry
 
-__all__ = ["LogTail", "fold_repeats", "open_log", "why_no_file"]
+__all__ = ["LogTail", "fold_repeats", "open_log", "why_no_file", "zone_of"]
 
 CHUNK = 1 << 20
 CHUNKS_PER_READ = 8
 
-FORMATS: dict[str, Callable[[ZoneInfo], LogFormat]] = {"jsonlog": JsonLog, "csvlog": CsvLog}
+FORMATS: dict[str, Callable[[tzinfo], LogFormat]] = {"jsonlog": JsonLog, "csvlog": CsvLog}
 
 WRITES_NEITHER = (
     "The server writes neither csvlog nor jsonlog: set logging_collector = on and "
@@ -146,13 +146,25 @@ def _through_sql(connection: psycopg.Connection) -> tuple[LogTail | None, str]:
     if not kinds:
         return None, WRITES_NEITHER
     kind, path = kinds[0]
-    try:
-        zone = ZoneInfo(zone_name)
-    except (ZoneInfoNotFoundError, ValueError):
+    zone = zone_of(zone_name)
+    if zone is None:
         return None, f"The server's log_timezone {zone_name} is not known here: set it to UTC."
     read = _ServerFile(connection, kind, path)
     read()  # whether the role may
     return LogTail(read, FORMATS[kind](zone), database), ""
+
+
+def zone_of(name: str) -> tzinfo | None:
+    """The time zone of that name; None where it is not known.
+
+    UTC needs no database of time zones, which small container images lack.
+    """
+    if name in ("UTC", "Etc/UTC", "GMT"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 def _current(connection: psycopg.Connection, kind: str) -> str | None:

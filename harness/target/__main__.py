@@ -27,7 +27,7 @@ def main() -> None:
     else:
         from harness.target.seed import seed
 
-        seed(arguments.rows, arguments.accounts)
+        seed(arguments.rows, arguments.accounts, arguments.existing)
 
 
 def _end_with_input() -> None:
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     seed = commands.add_parser("seed", help="create the schema of release N and fill an empty database")
     seed.add_argument("--rows", type=int, default=200_000, help="documents (default 200,000)")
     seed.add_argument("--accounts", type=int, default=1_000, help="accounts that share them (default 1,000)")
+    seed.add_argument(
+        "--existing",
+        choices=["refuse", "keep", "replace"],
+        default="refuse",
+        help="what becomes of a database that holds accounts already (default refuse)",
+    )
     for command in (serve, seed):
         command.add_argument(
             "--role",

@@ -15,26 +15,15 @@ from typing import Any
 from sqlalchemy import text
 
 from harness.target.auth import Session
+from harness.target.channels import CHANGES
 
 __all__ = [
-    "CHANGES",
-    "KEYS",
-    "MIGRATION",
     "announce",
     "change_message",
     "changes_after",
     "last_number",
     "record_change",
 ]
-
-CHANGES = "target_changes"
-"""The channel of the accounts' own changes."""
-
-MIGRATION = "target_migration"
-"""The channel of the migration's status."""
-
-KEYS = "target_keys"
-"""The channel of the signing key's rotation."""
 
 _FIELDS = "'seq', seq, 'document', document_id, 'version', version, 'op', op, 'committed_at', committed_at"
 

@@ -7,7 +7,7 @@ import uuid
 import psycopg
 from redis import Redis
 
-from harness.target.changes import KEYS
+from harness.target.channels import KEYS
 from harness.target.settings import Settings
 from harness.target.tokens import new_private_pem
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
+from redis import Redis
 
+from harness.target.channels import KEYS
 from harness.target.migrations.tables import RELOAD, UNLOAD
 from harness.target.passwords import hash_password
 from harness.target.settings import Settings
@@ -74,11 +76,19 @@ _FILLINGS = {
 }
 
 
-def seed(rows: int, accounts: int) -> None:
-    """Raises SystemExit when the numbers make no sense or the database already holds accounts."""
+def seed(rows: int, accounts: int, existing: str = "refuse") -> None:
+    """Raises SystemExit when the numbers make no sense or the database already holds accounts.
+
+    `existing` says what becomes of a database that holds accounts: `refuse`, `keep` it as it is, or `replace`
+    all that is in it, at whichever revision; then the cache is emptied, too.
+    """
     if rows < 0 or accounts < 1:
         raise SystemExit(f"--rows {rows} --accounts {accounts}: rows must be 0 or more, accounts 1 or more.")
     settings = Settings.from_environment()
+    if existing == "keep" and _filled(settings):
+        return
+    if existing == "replace":
+        _empty(settings)
     filling = _FILLINGS[settings.role]
     command.upgrade(Config(str(Path(__file__).with_name(filling.config))), filling.revision)
     with psycopg.connect(settings.libpq_url) as connection:
@@ -90,6 +100,25 @@ def seed(rows: int, accounts: int) -> None:
         # As a table that has been in use looks to the planner; without it autovacuum starts in mid-run.
         connection.autocommit = True
         connection.execute(f"VACUUM (ANALYZE) {filling.tables}")
+
+
+def _filled(settings: Settings) -> bool:
+    with psycopg.connect(settings.libpq_url) as connection:
+        if connection.execute("SELECT to_regclass('accounts')").fetchone() == (None,):
+            return False
+        return connection.execute("SELECT EXISTS (SELECT FROM accounts)").fetchone() == (True,)
+
+
+def _empty(settings: Settings) -> None:
+    """Processes of the service that run are told to read the signing key anew: theirs went with the rest."""
+    with psycopg.connect(settings.libpq_url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        connection.execute(f"NOTIFY {KEYS}")
+    if settings.cache_url is not None:
+        with Redis.from_url(settings.cache_url) as cache:
+            cache.flushdb()
+            cache.publish(KEYS, "")
 
 
 def _refuse_unless_empty(connection: psycopg.Connection) -> None:

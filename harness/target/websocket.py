@@ -28,14 +28,12 @@ from starlette.websockets import WebSocketDisconnect
 from harness.target.auth import Caller, Controller, Guard, bearer_token
 from harness.target.cache import CacheError
 from harness.target.changes import (
-    CHANGES,
-    KEYS,
-    MIGRATION,
     announce,
     change_message,
     changes_after,
     last_number,
 )
+from harness.target.channels import CHANGES, KEYS, MIGRATION
 from harness.target.tokens import InvalidToken, Verifier
 
 __all__ = ["Hub", "Listen", "router"]

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Collection, Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 __all__ = ["Root"]
@@ -51,9 +52,29 @@ class Root:
             found.append(Path(path))
         self._libraries(found)
 
-    def tree(self, source: Path, name: str) -> None:
-        """A folder as it is here, with the libraries that what is in it loads from elsewhere."""
-        paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    def program(self, path: Path, name: str) -> None:
+        """One program, with the libraries it loads."""
+        self._copy(path, name)
+        self._libraries([path])
+
+    def libraries(self, names: Iterable[str]) -> None:
+        """Libraries of this machine, by name, where the loader looks for them."""
+        known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+        for name in names:
+            found = re.search(rf"^\s{re.escape(name)} .*=> (/\S+)$", known, re.MULTILINE)
+            assert found, f"this machine has no library {name}"
+            self._copy(Path(found[1]), found[1].lstrip("/"))
+
+    def tree(self, source: Path, name: str, without: Collection[str] = ()) -> None:
+        """A folder as it is here, with the libraries that what is in it loads from elsewhere.
+
+        What bears a name like one of `without` is left out.
+        """
+        paths = [
+            path
+            for path in sorted(source.rglob("*"))
+            if path.is_file() and not _any_like(path.relative_to(source).parts, without)
+        ]
         for path in paths:
             self._copy(path, f"{name}/{path.relative_to(source)}")
         self._libraries({path.resolve() for path in paths if _is_elf(path)}, besides=source)
@@ -80,6 +101,10 @@ class Root:
         if entry.name not in self._names:
             self._names.add(entry.name)
             self._archive.addfile(entry, io.BytesIO(content))
+
+
+def _any_like(names: Iterable[str], patterns: Collection[str]) -> bool:
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
 def _is_elf(path: Path) -> bool:

