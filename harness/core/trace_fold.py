@@ -167,6 +167,8 @@ class TraceFold:
         pooled = record.get("server_pid") not in (None, record["backend"])
         timeouts = Timeouts() if pooled else Timeouts.of(record)
         found = Backend(database, record.get("server_version"), timeouts, pooled=pooled)
+        for name, value in (record.get("defaults") or {}).items():
+            found.session.take(f"SET {name} = '{value}'", None, in_transaction=False)
         self._backends[record["process"], record["backend"]] = found
         self._served(record, found)
 

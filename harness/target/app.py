@@ -36,6 +36,7 @@ def create_app() -> FastAPI:
     """The application, from the settings in the environment; uvicorn calls it once in every process."""
     settings = Settings.from_environment()
     settings.check_role()
+    settings.check_pooler()
     app = FastAPI(title="Documents", lifespan=_lifespan)
     app.state.settings = settings
     cache = None if settings.cache_url is None else Cache(settings.cache_url)
@@ -44,7 +45,7 @@ def create_app() -> FastAPI:
     app.state.guard = (trusting if settings.role == "api" else issuing)(access, settings)
     app.state.schema = Schema(access.engine)
     app.state.hub = websocket.Hub(
-        cache or websocket.Listen(settings.libpq_url),
+        cache or websocket.Listen(settings.listen_url),
         app.state.guard.forget_key,
         _on_connecting(settings, access),
     )

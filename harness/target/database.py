@@ -3,9 +3,9 @@
 Every request works in one transaction, reads too. psycopg prepares a statement on its fifth use; after a
 change of a selected column's type such a statement fails with 0A000 (*cached plan must not change result
 type*), and only a ROLLBACK makes psycopg forget it: in autocommit every later use on that connection would
-fail. `prepare_threshold` keeps psycopg's default, as in most services; explicit column lists are what keeps
-added and dropped columns harmless. Statements that carry a request's comment are never prepared
-(`sqlcommenter.py`).
+fail. `prepare_threshold` keeps psycopg's default, as in most services behind which there is no pooler;
+explicit column lists are what keeps added and dropped columns harmless. Statements that carry a request's
+comment are never prepared (`sqlcommenter.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=30,
         hide_parameters=True,
+        connect_args={"prepare_threshold": None} if settings.pooled else {},
     )
     if settings.sqlcommenter:
         comment_on(engine)

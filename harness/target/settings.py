@@ -29,6 +29,16 @@ class Settings:
     pool_size: int = 10
     """`MUL_TARGET_POOL_SIZE`: database connections per process, besides the one that listens."""
 
+    pooled: bool = False
+    """`MUL_TARGET_POOLED`: 1 or 0, whether that URL leads to a pooler in transaction mode. Then nothing is
+    prepared, and `listen_database_url` is needed where no cache tells the processes of each other.
+    """
+
+    listen_database_url: str | None = field(default=None, repr=False)
+    """`MUL_TARGET_LISTEN_DATABASE_URL`: where to listen for notifications, which takes a session of its own;
+    the database itself unless given.
+    """
+
     issuer: str = "migrate-under-load-target"
     """`MUL_TARGET_ISSUER`: the `iss` of every token."""
 
@@ -73,6 +83,8 @@ class Settings:
             access_ttl_s=_positive("ACCESS_TTL_S", cls.access_ttl_s),
             refresh_ttl_s=_positive("REFRESH_TTL_S", cls.refresh_ttl_s),
             pool_size=_positive("POOL_SIZE", cls.pool_size),
+            pooled=_switch("POOLED", cls.pooled),
+            listen_database_url=_variable("LISTEN_DATABASE_URL"),
             issuer=_variable("ISSUER") or cls.issuer,
             audience=_variable("AUDIENCE") or cls.audience,
             seed_password=_variable("SEED_PASSWORD") or cls.seed_password,
@@ -88,12 +100,17 @@ class Settings:
     @property
     def sqlalchemy_url(self) -> str:
         """The database's URL for SQLAlchemy with psycopg 3."""
-        return self._with_scheme("postgresql+psycopg")
+        return _with_scheme(self.database_url, "postgresql+psycopg")
 
     @property
     def libpq_url(self) -> str:
         """The database's URL for psycopg itself."""
-        return self._with_scheme("postgresql")
+        return _with_scheme(self.database_url, "postgresql")
+
+    @property
+    def listen_url(self) -> str:
+        """Where to listen, for psycopg itself."""
+        return _with_scheme(self.listen_database_url or self.database_url, "postgresql")
 
     @classmethod
     def of_migration(cls) -> Settings:
@@ -120,8 +137,17 @@ class Settings:
                 f"MUL_TARGET_FAULT is set; only the role 'all' can be broken, not {self.role!r}."
             )
 
-    def _with_scheme(self, scheme: str) -> str:
-        return make_url(self.database_url).set(drivername=scheme).render_as_string(hide_password=False)
+    def check_pooler(self) -> None:
+        """Raises SystemExit when notifications would be listened for through a pooler, where none arrive."""
+        if self.pooled and self.cache_url is None and self.listen_database_url is None:
+            raise SystemExit(
+                "MUL_TARGET_LISTEN_DATABASE_URL is not set; MUL_TARGET_POOLED says that the database's URL is"
+                " a pooler's, and LISTEN hears nothing through one. Give it a URL past the pooler."
+            )
+
+
+def _with_scheme(url: str, scheme: str) -> str:
+    return make_url(url).set(drivername=scheme).render_as_string(hide_password=False)
 
 
 def _variable(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,9 @@ from harness.db.server import EmbeddedServer
 from harness.db.server_log import open_log
 from harness.db.url import DatabaseUrl
 from tests.fix_pooler import Pooled
+from tests.fix_target import PASSWORD, running_service, seed
 from tests.integration.test_migration import DRIVERS, order_for, run
+from tests.integration.test_target_websocket import connected
 
 pytestmark = [pytest.mark.integration, pytest.mark.pooler]
 
@@ -126,3 +129,35 @@ def test_what_a_pooler_does_to_prepared_statements_has_a_class_of_its_own(
     assert prepares(one) == "42P05"
     kinds = [kind.name for entry in log.last(0.0) if (kind := kind_of(entry))]
     assert kinds == ["prepared statement lost", "prepared statement of another"]
+
+
+def test_a_timeout_in_the_start_of_a_session_that_the_pooler_drops_is_missed(
+    database: str, pooled: Pooled, tmp_path: Path
+) -> None:
+    url = pooled(database, ignore_startup_parameters="options")
+    order = replace(order_for(url, tmp_path, "session_setting"), lock_timeout="3s", target="a1")
+
+    _, trace = run(order)
+
+    created = next(s for s in trace.migration_statements if s.sql.startswith("CREATE TABLE notes"))
+    lost = [(one.meant_s, one.set_by) for s in trace.statements if s is not created for one in s.lost]
+    assert set(lost) == {(3.0, None)}
+    assert created.lost == ()  # the revision has set another by then
+
+
+def test_the_service_works_through_a_pooler_and_listens_past_it(
+    database: str, pooled: Pooled, tmp_path: Path
+) -> None:
+    seed(database, rows=30, accounts=3)
+    log = tmp_path / "service.log"
+    # Statements with a comment of their own are never prepared, so there are none.
+    with running_service(
+        pooled(database, server_lifetime="0"), log, POOLED="1", SQLCOMMENTER="0", LISTEN_DATABASE_URL=database
+    ) as service:
+        assert service.anonymous.post("/register", {"name": "fresh", "password": PASSWORD}).status == 201
+        account = service.sign_in("fresh")
+        with connected(service, account.token) as socket:
+            for _ in range(20):
+                account.create_document()
+            assert {account.get("/documents").status for _ in range(20)} == {200}
+            assert len(socket.receive_changes(20)) == 20

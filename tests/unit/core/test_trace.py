@@ -681,3 +681,16 @@ def test_a_timeout_that_env_py_set_is_lost_too() -> None:
     records[3] = {**records[3], "step": None, "revision": None}
 
     assert build(records).statements[1].lost == (replace(LOST, set_by=None),)
+
+
+def test_a_timeout_that_a_pooler_did_not_pass_on_is_lost_from_the_first_statement_on() -> None:
+    told = {**POOLED, "defaults": {"lock_timeout": "2s"}}
+    records = [
+        *head()[:2],
+        told,
+        begin(1, 1.0, "ALTER TABLE notes ADD COLUMN x int"),
+        end(1, 1.1, 0.1),
+        served(1, 1.1, 78),
+    ]
+
+    assert build(records).statements[0].lost == (replace(LOST, set_by=None),)

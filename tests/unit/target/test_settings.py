@@ -116,6 +116,25 @@ def test_a_role_that_lacks_what_joins_it_to_the_other_is_refused(
         Settings(URL, **settings).check_role()
 
 
+def test_through_a_pooler_notifications_need_another_way() -> None:
+    with pytest.raises(SystemExit, match="MUL_TARGET_LISTEN_DATABASE_URL"):
+        Settings(URL, pooled=True).check_pooler()
+    for way in ({"cache_url": "redis://127.0.0.1"}, {"listen_database_url": URL}):
+        Settings(URL, pooled=True, **way).check_pooler()  # type: ignore[arg-type]
+    Settings(URL).check_pooler()
+
+
+def test_a_pooler_is_told_of_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUL_TARGET_DATABASE_URL", URL)
+    assert not Settings.from_environment().pooled
+    monkeypatch.setenv("MUL_TARGET_POOLED", "1")
+    monkeypatch.setenv("MUL_TARGET_LISTEN_DATABASE_URL", "postgres://a:secret@127.0.0.1/direct")
+    told = Settings.from_environment()
+    assert told.pooled
+    assert told.listen_url == "postgresql://a:secret@127.0.0.1/direct"
+    assert "direct" not in repr(told)
+
+
 def test_roles_that_have_it_are_not() -> None:
     Settings(URL).check_role()
     Settings(URL, role="auth", cache_url="redis://127.0.0.1").check_role()

@@ -10,7 +10,8 @@ Environment:
     MUL_EXPECT_DATABASE   `<system_identifier>:<database oid>`, several separated by commas: every connection
                           must have one of them; else exit code 3
     MUL_TRACE_HALT        `STEP N POINT`: the statement at which the process waits to be killed (`halt.py`)
-    MUL_DEFAULT_OPTIONS   JSON object of server settings for asyncpg, which does not read PGOPTIONS
+    MUL_DEFAULT_OPTIONS   JSON object of the server settings that every connection is to begin with; asyncpg
+                          does not read PGOPTIONS
 
 Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (CLOCK_MONOTONIC, seconds) and
 `process` (pid of the operating system); `backend` is the pid of PostgreSQL's process.
@@ -18,7 +19,8 @@ Records are JSON objects, one per line, one per write. Each has `kind`, `mono` (
     hooked          library, version
     hookfail        where, error: this call was left alone and the trace has a gap
     conn            backend, driver, database, database_oid, system_identifier, server_version, timeouts,
-                    server_pid (another than `backend` behind a pooler, which invents pids)
+                    server_pid (another than `backend` behind a pooler, which invents pids), defaults
+                    (what MUL_DEFAULT_OPTIONS asks for)
     unidentified    backend, driver, error: a connection whose identity could not be read
     wrong_database  expected, found (`unknown` if it cannot be told), database (its name); the process then
                     ends with exit code 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ FULL_REPEATS = 20
 FAST = 0.005
 FLUSH_EVERY = 0.5
 LONGEST_TEXT = 50_000
+DEFAULTS = "MUL_DEFAULT_OPTIONS"
 
 _backends: weakref.WeakSet[Backend] = weakref.WeakSet()
 _numbers = itertools.count(1)
@@ -84,6 +86,7 @@ class Backend:
             system_identifier=found.get("system"),
             server_version=int(found["version"]),
             server_pid=found["pid"],
+            defaults=_defaults(),
             **self.questions.identified(found),
         )
         guard.check(f"{found.get('system')}:{found['oid']}", found["database"])
@@ -239,6 +242,10 @@ class Backend:
             ended=total["last"],
             status=total["status"],
         )
+
+
+def _defaults() -> dict[str, str]:
+    return {str(name): str(value) for name, value in json.loads(os.environ.get(DEFAULTS) or "{}").items()}
 
 
 def _sqlstate(error: BaseException | None) -> str | None:
