@@ -12,7 +12,9 @@ from harness.core.shape import Action
 
 __all__ = ["RULES"]
 
-_POOLING = "https://www.postgresql.org/docs/current/sql-set.html"
+_SET = "https://www.postgresql.org/docs/current/sql-set.html"
+_PREPARE = "https://www.postgresql.org/docs/current/sql-prepare.html"
+_PREPARED = ("26000", "42P05")
 
 
 def _in_each(action: Action) -> str:
@@ -26,6 +28,22 @@ def _in_each(action: Action) -> str:
             "# what runs outside transactions (CONCURRENTLY) needs that",
         )
     )
+
+
+def _unprepared(_action: Action) -> str:
+    return "\n".join(
+        (
+            "# in env.py, for a URL that leads through a pooler:",
+            "engine = sa.create_engine(url, connect_args={'prepare_threshold': None})  # psycopg",
+            "# asyncpg: connect_args={'statement_cache_size': 0}",
+        )
+    )
+
+
+def _prepared(case: Case) -> Iterator[Match]:
+    if case.statement.sqlstate in _PREPARED:
+        action = Action("other", expression=case.statement.sql)
+        yield case.match(action, said=f"ended with SQLSTATE {case.statement.sqlstate}", weight="certain")
 
 
 def _lost(case: Case) -> Iterator[Match]:
@@ -60,9 +78,21 @@ RULES = (
         consequence="The statement waits for its lock without end, and the next client of the process that"
         " was set gives up early.",
         instead="SET LOCAL in each transaction, or a direct connection for migrations",
-        source=_POOLING,
+        source=_SET,
         example=Action("set", name="lock_timeout", expression="2s"),
         safe=_in_each,
         matches=_lost,
+    ),
+    Rule(
+        id="prepared-statement-in-pooler",
+        title="A prepared statement was not where the driver had prepared it",
+        condition="A statement failed because what the driver had prepared was not there, or another's was"
+        " (26000, 42P05): a pooler had handed the session to another of PostgreSQL's processes.",
+        consequence="The migration fails, the sooner the more often it sends the same statement.",
+        instead="a direct connection for migrations, or a driver that prepares nothing",
+        source=_PREPARE,
+        example=Action("other"),
+        safe=_unprepared,
+        matches=_prepared,
     ),
 )

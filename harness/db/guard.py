@@ -279,7 +279,7 @@ class RunLock:
         connection = connect(url, application_name=f"mul-run {run_id}")
         key = LOCK_KEY if of is None else (LOCK_KEY[0], zlib.crc32(of.encode()) >> 1)
         try:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+            row = connection.execute(_lock_sql(connection), key).fetchone()
             if row is None or not row[0]:
                 name = of or url.resolved().dbname
                 raise UsageError(
@@ -302,6 +302,18 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _lock_sql(connection: psycopg.Connection) -> str:
+    """A pooler in transaction mode would leave a session's lock behind with the server's process, for whoever
+    comes next; there it is the lock of a transaction, which stays open.
+    """
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    if row is not None and row[0] == connection.info.backend_pid:
+        return "SELECT pg_try_advisory_lock(%s, %s)"
+    connection.execute("BEGIN", prepare=False)
+    connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0", prepare=False)
+    return "SELECT pg_try_advisory_xact_lock(%s, %s)"
 
 
 def _holder(connection: psycopg.Connection, key: tuple[int, int]) -> str:

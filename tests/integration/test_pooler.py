@@ -9,13 +9,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from harness.clock import wait_until
 from harness.core.error_kinds import kind_of
 from harness.core.session_settings import LostSetting
 from harness.core.trace import Statement, Trace
+from harness.db.guard import RunLock
 from harness.db.observer_reads import Server
 from harness.db.server import EmbeddedServer
 from harness.db.server_log import open_log
 from harness.db.url import DatabaseUrl
+from harness.errors import UsageError
 from tests.fix_pooler import Pooled
 from tests.fix_target import PASSWORD, running_service, seed
 from tests.integration.test_migration import DRIVERS, order_for, run
@@ -103,6 +106,24 @@ def test_the_observer_knows_what_stands_between(
     with Server.connect(DatabaseUrl.parse(pooled(database, **settings)), "mul-observer") as server:
         assert says in server.pooler
         assert server.point(0.0).deadlocks == 0
+
+
+def advisory_locks(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE l.locktype = 'advisory' AND d.datname = current_database()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_the_lock_of_a_run_holds_through_the_pooler_and_goes_with_it(database: str, pooled: Pooled) -> None:
+    url = DatabaseUrl.parse(pooled(database, default_pool_size="3"))
+    for number in range(3):
+        with RunLock.acquire(url, f"run-{number}"), pytest.raises(UsageError, match=f"mul-run run-{number}"):
+            RunLock.acquire(url, "another")
+        assert wait_until(lambda: advisory_locks(database) == 0, 10)
 
 
 def prepares(url: str) -> str | None:

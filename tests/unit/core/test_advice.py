@@ -219,6 +219,7 @@ BAD: dict[str, tuple[Done, ...]] = {
         done("SET lock_timeout = '2s'"),
         busy("ADD COLUMN c int", lost=(LostSetting("lock_timeout", 2.0, 0.0, 1),), transaction=2),
     ),
+    "prepared-statement-in-pooler": (busy("ADD COLUMN c int", sqlstate="26000"),),
     "lock-table": (done("LOCK TABLE busy IN SHARE MODE", ("busy", S)),),
     "backfill-with-ddl": (
         busy("ADD COLUMN c int", hold_s=5.0),
@@ -339,6 +340,7 @@ GOOD: dict[str, tuple[Done, ...]] = {
     "lock-timeout-reached": (busy("ADD COLUMN c int"),),
     "set-local-outside-transaction": (done("SET LOCAL lock_timeout = '2s'"),),
     "setting-lost-in-pooler": (done("SET lock_timeout = '2s'"), busy("ADD COLUMN c int", transaction=2)),
+    "prepared-statement-in-pooler": (busy("ADD COLUMN c int", sqlstate="42701"),),
     "lock-table": (done("LOCK TABLE busy IN ACCESS SHARE MODE", ("busy", "AccessShareLock")),),
     "backfill-with-ddl": (
         busy("ADD COLUMN c int"),
@@ -399,6 +401,7 @@ def test_the_safe_form_has_the_names_of_the_statement(rule: str) -> None:
         "status",
         "app.migrating",
         "lock_timeout",
+        "prepare_threshold",
     )
     assert any(name in found.safe for name in named)
     assert "orders" not in found.safe
@@ -408,6 +411,7 @@ CERTAIN = {
     *("add-column-not-null", "concurrently-in-transaction", "invalid-index", "if-not-exists-invalid-index"),
     *("enable-row-security", "enum-value-same-transaction", "rename-enum-value", "deadlock"),
     *("set-local-outside-transaction", "check-on-new-column", "setting-lost-in-pooler"),
+    "prepared-statement-in-pooler",
 }
 LASTED = {
     "vacuum-full",
