@@ -111,9 +111,9 @@ class HeldReader:
             names = _named(table) if table else connection.execute(_TABLES).fetchall()
             if not names:
                 raise SetupError(f"{url.masked} has no table that a reader could hold.")
-            # Otherwise a server that ends idle transactions would end the drill before its time.
-            connection.execute("SET idle_in_transaction_session_timeout = 0")
             connection.execute("BEGIN READ ONLY")
+            # Otherwise a server that ends idle transactions would end the drill before its time.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             connection.execute("SET LOCAL lock_timeout = '5s'")
             for name in names:
                 connection.execute(

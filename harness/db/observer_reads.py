@@ -21,7 +21,7 @@ from harness.db.log_messages import shorten
 from harness.db.settings import may_monitor
 from harness.db.url import DatabaseUrl
 
-__all__ = ["OLDEST_SERVER", "LockRow", "Server", "by_leader"]
+__all__ = ["OLDEST_SERVER", "LockRow", "Server", "backend_of", "by_leader"]
 
 OLDEST_SERVER = 140000
 """`server_version_num` of the first release with `pg_locks.waitstart`."""
@@ -278,16 +278,17 @@ def _pooler(connection: psycopg.Connection, another: Callable[[], psycopg.Connec
     A client whose backend changes shares it with others, transaction by transaction, as do two clients that
     are open at once and yet are served by one.
     """
-    serving = _backend(connection)
+    serving = backend_of(connection)
     if serving == connection.info.backend_pid:
         return ""
-    if _backend(connection) != serving:
+    if backend_of(connection) != serving:
         return TRANSACTION_POOLER
     with another() as second:
-        shared = _backend(second) == serving or _backend(connection) != serving
+        shared = backend_of(second) == serving or backend_of(connection) != serving
     return TRANSACTION_POOLER if shared else SESSION_POOLER
 
 
-def _backend(connection: psycopg.Connection) -> int:
+def backend_of(connection: psycopg.Connection) -> int:
+    """The pid of PostgreSQL's process that serves it now; another than `info.backend_pid` behind a pooler."""
     row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     return int(row[0]) if row else 0
