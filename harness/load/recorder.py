@@ -195,7 +195,8 @@ class Recorder:
         request = self._in_flight.pop(token, None)
         if request is not None:
             self.finished += 1
-            self._add(*request, ended, outcome, cause)
+            endpoint, intended, sent = request
+            self._add(endpoint, intended, sent, ended, outcome, cause)
 
     def forget(self, token: int) -> None:
         """The request of `token` is over, and its `request` event makes the sample."""
@@ -216,13 +217,15 @@ class Recorder:
         request_type: object = "",
         name: object = "",
         response_time: object = None,
-        response_length: object = 0,  # noqa: ARG002 - the event's own fields: named, they cost less than in `_`
+        response_length: object = 0,  # noqa: ARG002 - all that ours has: what is named costs less than in `_`
         response: object = None,
         context: object = None,  # noqa: ARG002
         exception: object = None,
         start_time: object = None,
         url: object = None,
         intended_at: float | None = None,
+        service_time: object = None,  # noqa: ARG002
+        lag: object = None,  # noqa: ARG002
         in_flight: int | None = None,
         **_: object,
     ) -> None:
