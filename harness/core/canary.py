@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Canary", "all_own", "foreign", "has_canary", "make_text", "read_text", "told"]
+__all__ = ["Canary", "all_own", "foreign", "make_text", "read_text", "told"]
 
 # A name ends in a letter or digit, so that a full stop after a canary is not taken for a part of it.
 _NAME = r"[\w@+](?:[\w.@+-]*[\w@+])?"
@@ -45,14 +45,13 @@ def read_text(text: str) -> Canary | None:
     return Canary(found[1], found[2], int(found[3]), uuid.UUID(found[4]) if found[4] else None)
 
 
-def has_canary(body: bytes) -> bool:
-    """Whether an answer may bear a canary: cheaper than to decode and search what bears none."""
-    return b"canary:" in body
+def all_own(body: bytes, account: str) -> bool | None:
+    """Whether every canary in an answer is seen to be `account`'s, None where it bears none.
 
-
-def all_own(body: bytes, account: str) -> bool:
-    """Whether every canary in an answer is seen to be `account`'s; if not, `foreign` has to look."""
-    return body.count(b"canary:") == body.count(f"canary:{account} ".encode())
+    False does not say that there is another's: `foreign` has to look.
+    """
+    canaries = body.count(b"canary:")
+    return canaries == body.count(f"canary:{account} ".encode()) if canaries else None
 
 
 def foreign(text: str, account: str) -> set[str]:

@@ -81,7 +81,7 @@ class Response:
 
     def json(self) -> Any:
         """The content's JSON; raises ValueError where it is none, in whatever way."""
-        charset = self._charset()
+        charset = None if self.content.isascii() else self._charset()  # to most charsets, ASCII is the same
         try:
             return parsed(self.content if charset is None else self.content.decode(charset))
         except LookupError:

@@ -18,7 +18,7 @@ from locust.user.users import RestMixin
 
 from harness.clock import monotonic
 from harness.core.accounts import Account
-from harness.core.canary import all_own, foreign, has_canary, told
+from harness.core.canary import all_own, foreign, told
 from harness.core.declaration import Declaration
 from harness.core.isolation import CANARY, LEAKED
 from harness.core.operations import OperationKind, OperationOutcome
@@ -309,10 +309,11 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
 
         An answer counts as checked when it bears this account's own canary: there another could be seen.
         """
-        if not has_canary(response.content):
-            return
         own = self.account.name
-        others = set() if all_own(response.content, own) else foreign(response.text, own)
+        seen = all_own(response.content, own)
+        if seen is None:
+            return
+        others = set() if seen else foreign(response.text, own)
         if not others:
             recorder.read_checked()
             return

@@ -55,7 +55,8 @@ def test_foreign_canaries_are_those_of_other_accounts(text: str, others: set[str
 
 def test_own_canaries_as_runs_write_them_are_seen_without_a_search() -> None:
     assert all_own(make_text("jürgen", "8f3a", 3, make_text("jürgen", "8f3a", 4)).encode(), "jürgen")
-    assert all_own(b"no canary at all", "ann")
+    assert all_own(b"no canary at all", "ann") is None
+    assert all_own(b"canary:ann. Also hers, if looked at", "ann") is False
     assert not all_own((make_text("ann", "8f3a", 3) + make_text("ann.b", "8f3a", 3)).encode(), "ann")
 
 
