@@ -1,36 +1,28 @@
-"""JSON as the standard library reads and writes it, in half its time.
-
-`json.dumps` makes its encoder anew for each value, and `json.loads` looks for the encoding of each text.
-"""
+"""JSON as the standard library has it, read and written by msgspec in a fifth of the time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from json import encoder
 from typing import Any
+
+from msgspec.json import Decoder, Encoder
 
 __all__ = ["encoded", "parsed"]
 
-_WHITE = " \t\r\n"
-_decode: Callable[[str], tuple[Any, int]] = json.JSONDecoder().raw_decode
-_parts: Callable[[Any, int], Iterable[str]] = encoder.c_make_encoder(  # type: ignore[attr-defined] # undocumented
-    None,  # not looked for: values within themselves
-    json.JSONEncoder().default,
-    encoder.encode_basestring_ascii,
-    None,  # no indentation
-    ": ",
-    ", ",
-    False,  # as they come: keys
-    False,  # not skipped: keys that JSON has not
-    True,  # written: NaN and infinities
-)
+_decode = Decoder().decode
+_encode = Encoder().encode
 
 
 def encoded(value: Any) -> bytes:
-    """What `json.dumps` writes. Raises TypeError for what JSON has not, ValueError for what has no end."""
+    """A value in JSON: what `json.dumps` takes, dates, sets and dataclasses; NaN and infinities become null.
+
+    Raises TypeError for what has no JSON, ValueError for what has no end.
+    """
     try:
-        return "".join(_parts(value, 0)).encode()
+        try:
+            return _encode(value)
+        except (TypeError, UnicodeEncodeError):  # as for subclasses of `str`, halves of surrogate pairs
+            return json.dumps(value).encode()
     except RecursionError:
         raise ValueError("nested too deep, or within itself") from None
 
@@ -41,25 +33,10 @@ def parsed(body: bytes | str) -> Any:
     """
     try:
         try:
-            return _read_at_once(body)
-        except ValueError:
-            return _read_and_checked(body)
+            return _decode(body)
+        except ValueError:  # as for other encodings than UTF-8, NaN, whole pairs beside halves
+            tree = json.loads(body)
+            json.dumps(tree, ensure_ascii=False).encode()
+            return tree
     except RecursionError:
         raise ValueError("nested too deep") from None
-
-
-def _read_at_once(body: bytes | str) -> Any:
-    """Raises ValueError also for what takes a second look: another encoding, white space before it, halves
-    of surrogate pairs.
-    """
-    text = body if isinstance(body, str) else body.decode()
-    tree, end = _decode(text)
-    if (end != len(text) and text[end:].strip(_WHITE)) or "\\ud" in text or "\\uD" in text:
-        raise ValueError
-    return tree
-
-
-def _read_and_checked(body: bytes | str) -> Any:
-    tree = json.loads(body)
-    json.dumps(tree, ensure_ascii=False).encode()
-    return tree

@@ -198,10 +198,10 @@ def test_an_option_that_nobody_knows_is_refused_whatever_its_value() -> None:
         (bytearray(b"raw"), None, b"raw", None),
         ({"a": "b c", "d": ["1", "2"]}, None, b"a=b+c&d=1&d=2", "application/x-www-form-urlencoded"),
         ([("a", "1"), ("a", "2")], None, b"a=1&a=2", "application/x-www-form-urlencoded"),
-        (None, {"a": 1}, b'{"a": 1}', "application/json"),
+        (None, {"a": 1}, b'{"a":1}', "application/json"),
         (None, [], b"[]", "application/json"),
         (None, False, b"false", "application/json"),
-        ({}, {"a": 1}, b'{"a": 1}', "application/json"),
+        ({}, {"a": 1}, b'{"a":1}', "application/json"),
     ],
 )
 def test_a_body_is_what_is_given_a_form_or_json(
