@@ -92,7 +92,7 @@ def test_many_requests_go_over_one_connection() -> None:
     ]
     assert all(b"\r\nAuthorization: Bearer t\r\n" in request for request in seen)
     assert all(request.count(b"\r\nHost: " + base[7:].encode() + b"\r\n") == 1 for request in seen)
-    assert seen[1].endswith(b'\r\n\r\n{"a": 1}')
+    assert seen[1].endswith(b'\r\n\r\n{"a":1}')
     assert seen[2].endswith(b"\r\n\r\na=b+c")
 
 
