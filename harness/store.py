@@ -32,6 +32,7 @@ from harness.core.record import (
     Part,
     Probe,
     Record,
+    ShapePoint,
     SocketChange,
     Total,
     TotalRead,
@@ -231,6 +232,7 @@ def read_record(path: Path, with_baseline: bool = True) -> Record:
             _final_read(line) for line in _lines(path, "final_read.ndjson.gz", missing, optional=True)
         ),
         totals=tuple(TotalRead(**line) for line in _lines(path, "totals.ndjson", missing, optional=True)),
+        shapes=tuple(ShapePoint(**line) for line in _lines(path, "shapes.ndjson", missing, optional=True)),
         reads_checked=sum(int(line.get("reads_checked", 0)) for line in checked),
         probes=tuple(Probe(**line) for line in checked if "probe" in line),
         health=tuple(

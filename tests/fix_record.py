@@ -35,6 +35,7 @@ from harness.core.record import (
     HealthPoint,
     Probe,
     Record,
+    ShapePoint,
     SocketChange,
     Total,
     TotalRead,
@@ -72,6 +73,7 @@ __all__ = [
     "healthy",
     "idle_trace",
     "joined",
+    "old_shape",
     "on_disk",
     "operations_of",
     "points",
@@ -608,6 +610,19 @@ def on_disk(root: Path, plan: Plan | None = None, table: SampleTable | None = No
     return directory.path
 
 
+def old_shape(
+    name: str = "share_id", endpoint: str = "GET /documents/{id}", second: float = 40.0, **counts: int
+) -> tuple[ShapePoint, ...]:
+    """An endpoint that shows a new name from the migration on, and in one second answers without it."""
+    counted = {"taken_back": 3, **counts}
+    key = a_key("old") if counted["taken_back"] else ""
+    return (
+        ShapePoint(5.0, endpoint),
+        ShapePoint(28.0, endpoint, name, shown=9),
+        ShapePoint(second, endpoint, name, example=key, **counted),
+    )
+
+
 def a_record(plan: Plan | None = None, table: SampleTable | None = None, **changes: Any) -> Record:
     """A run in which everything went well, with changes of the record's fields."""
     plan = plan or a_plan()
@@ -622,6 +637,7 @@ def a_record(plan: Plan | None = None, table: SampleTable | None = None, **chang
         "final_reads": (
             FinalRead("ada", 54.0, (found(1),), None, (found(1),), "w1", (Total("wallets", "30000", 3),)),
         ),
+        "shapes": (ShapePoint(5.0, "GET /documents"),),
         "reads_checked": 500,
         "probes": (Probe(30.0, "ada", "foreign_read", "refused"), *forged_tokens(until), *sessions(until)),
         "health": healthy(until),

@@ -426,6 +426,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     _whole_run("unexpected_writes", "> 0", "unexpected_writes == 0"),
     _whole_run("duplicates", "> 0", "duplicates == 0"),
     _whole_run("stale_reads", "> 0", "stale_reads == 0"),
+    _whole_run("stale_cache", "> 0", "stale_cache == 0"),
     _whole_run("totals", "an account's amounts came to another sum", "wrong_totals == 0"),
     _whole_run("leaks", "> 0", "leaks == 0"),
     _whole_run("forged_tokens", "> 0", "forged_tokens == 0"),

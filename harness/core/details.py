@@ -24,6 +24,7 @@ from harness.core.offered import arrivals_in, target_rate
 from harness.core.operations import Operation, OperationKind
 from harness.core.round_trip import round_trips_json
 from harness.core.samples import Outcome
+from harness.core.stale_cache import old_shapes_json
 from harness.core.timeline import Window
 from harness.core.verdict import rounded, without_paths
 
@@ -53,6 +54,7 @@ def details(facts: Facts, advice: Mapping[int, Sequence[Advice]]) -> Json:
         **({"invariants": invariants_json(facts)} if facts.record.plan.invariants else {}),
         **_phases_and_endpoints(facts),
         "ledger": _ledger(facts),
+        "old_shapes": old_shapes_json(facts),
         "isolation": _isolation(facts),
         "continuity": _continuity(facts),
         "websocket": _websocket(facts),

@@ -23,7 +23,7 @@ Judge = Callable[[Facts], GateResult]
 
 @dataclass(frozen=True)
 class Gate:
-    """`expression` is what is printed. `family`: client, ledger, totals, isolation, authentication,
+    """`expression` is what is printed. `family`: client, ledger, shapes, totals, isolation, authentication,
     websocket, migration, deploy, observer, catalog, replica, drills or generator.
 
     `not_applicable` says why the plan gives it nothing to judge, "" when it does; `note` is for the verdict's

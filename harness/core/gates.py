@@ -105,6 +105,8 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         and plan.service_database_url is None
     ):
         return "the run is given no database to look at"
+    if needs == "shapes":
+        return _nothing_to_judge(plan, "ledger") or ("a placebo migrates nothing" if plan.placebo else "")
     if needs in _DECLARED and not getattr(plan, needs):
         return _DECLARED[needs]
     if needs in ("authentication", "tokens") and plan.probe_s <= 0:

@@ -40,6 +40,7 @@ from harness.core.review import advice_on
 from harness.core.secrets import mask
 from harness.core.shape import Parse, Shape
 from harness.core.sight import why_unseen
+from harness.core.stale_cache import limits_of_shapes
 from harness.core.verdict import GateResult, Verdict, exit_code, safe_text, worst
 
 __all__ = ["judge"]
@@ -209,6 +210,7 @@ def _limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     yield from _limits_of_migrations(facts)
     yield from _limits_of_observer(facts)
     yield from _limits_of_ledger(facts)
+    yield from limits_of_shapes(facts)
     yield from _limits_of_isolation(facts)
     yield from _limits_of_continuity(facts)
     yield from _limits_of_websockets(facts)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from harness.core.facts import Facts
 from harness.core.ledger import Offender
 from harness.core.measured import Measured
+from harness.core.stale_cache import old_shapes
 from harness.core.timeline import Window
 
-__all__ = ["duplicates", "lost_writes", "stale_reads", "unexpected_writes", "wrong_totals"]
+__all__ = ["duplicates", "lost_writes", "stale_cache", "stale_reads", "unexpected_writes", "wrong_totals"]
 
 
 def lost_writes(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
@@ -43,6 +44,16 @@ def stale_reads(facts: Facts, _window: Window, _endpoint: str | None) -> Measure
         why = "; ".join(unknown) or "no user read a record of its own back during the run"
         return Measured(None, 0, why)
     return _measured(ledger.stale, ledger.reads, _first(ledger.offenders, "stale"), unknown)
+
+
+def stale_cache(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
+    """Of the reads of records of the users' own."""
+    found, reads = old_shapes(facts), facts.ledger.reads
+    answers = sum(one.answers for one in found)
+    if not facts.record.shapes:
+        return Measured(None, 0, "nothing is on record of the shapes of answers about users' own records")
+    lost = "a worker was lost, and what its users were shown" if facts.lost_workers else ""
+    return _measured(answers, reads, next((one.told for one in found if one.answers), ""), (lost,))
 
 
 def wrong_totals(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:

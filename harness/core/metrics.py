@@ -263,6 +263,15 @@ METRICS: dict[str, Metric] = {
             ledger_metrics.stale_reads,
         ),
         Metric(
+            "stale_cache",
+            "answers in the shape from before the migration, about records shown in the new one before",
+            "count",
+            None,
+            1,
+            "shapes",
+            ledger_metrics.stale_cache,
+        ),
+        Metric(
             "wrong_totals",
             "reads of an account's amounts that came to another sum than its first",
             "count",

@@ -66,6 +66,22 @@ class TotalRead:
     took_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ShapePoint:
+    """What an endpoint answered in one second about users' own records, as to a `name` that its first answer
+    did not have (`core/shapes.py`); without a name, that its answers are looked at from then on.
+    """
+
+    at: float
+    endpoint: str
+    name: str = ""
+    shown: int = 0
+    fresh: int = 0
+    taken_back: int = 0
+    other: int = 0
+    example: str = ""
+
+
 @dataclass(frozen=True)
 class FinalRead:
     """All records that one account was shown after the load stopped.
@@ -207,6 +223,7 @@ class Record:
     operations: OperationTable = field(default_factory=lambda: OperationTable.join({}, ()))
     final_reads: tuple[FinalRead, ...] = ()
     totals: tuple[TotalRead, ...] = ()
+    shapes: tuple[ShapePoint, ...] = ()
     reads_checked: int = 0
     probes: tuple[Probe, ...] = ()
     health: tuple[HealthPoint, ...] = ()

@@ -27,6 +27,7 @@ from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome,
 from harness.core.record import FinalRead
 from harness.core.samples import ROW, Outcome, pack_samples
 from harness.core.secrets import mask
+from harness.core.shapes import Shapes
 from harness.core.traceparent import make, packed_start
 from harness.load.causes import cause_of, is_dropped
 from harness.load.deliveries import WEBSOCKET_FILE, Deliveries
@@ -130,6 +131,7 @@ class Recorder:
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
         self.websockets = Deliveries(worker, self.line)
+        self.shapes = Shapes()
         self._logins = 0
         self._abandoned_at = float("-inf")
         self.uses: Counter[tuple[str, str, str]] = Counter()
@@ -384,6 +386,8 @@ class Recorder:
             line = {"reads_checked": self._reads_checked, "worker": self.worker}
             self.line("probes.ndjson", line, now)
             self._reads_checked = 0
+        for at, line in self.shapes.take(now):
+            self.line("shapes.ndjson", line, at)
         for line in self.websockets.take(now):
             self.line(WEBSOCKET_FILE, line, now)
 

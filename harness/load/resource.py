@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, KeysView, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -89,6 +89,8 @@ class Person(Protocol):
 
     def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None: ...
 
+    def looked_at(self, endpoint: str, key: uuid.UUID, names: KeysView[str], since: float) -> None: ...
+
     def share(self, resource: Declaration, record_id: str) -> None: ...
 
     def withdraw(self, resource: Declaration, record_id: str) -> None: ...
@@ -145,7 +147,7 @@ class Records:
             return
         with warning(what):
             records = self._listed_in(response)
-            self._saw(records, since)
+            self._saw(what, records, since)
             self._listed = [str(r[resource.key]) for r in records if resource.key in r] or self._listed
 
     def read(self, key: uuid.UUID | None = None) -> None:
@@ -178,7 +180,7 @@ class Records:
                 self._acknowledged.shown = True
             if resource.version is not None:
                 known.version = self._version_in(response)
-            self._saw([record_in(answer_of(response), resource.key)], since)
+            self._saw(what, [record_in(answer_of(response), resource.key)], since)
         if resource.private:
             self._user.share(resource, record_id)
 
@@ -278,13 +280,14 @@ class Records:
         else:
             self._acknowledged.ids.pop(key, None)
 
-    def _saw(self, records: Iterable[Mapping[str, Any]], since: float) -> None:
-        """Book which of this user's own records an answer showed, and in which version."""
+    def _saw(self, endpoint: str, records: Iterable[Mapping[str, Any]], since: float) -> None:
+        """Book which of this user's own records an answer showed, in which version, and with which names."""
         versions: dict[uuid.UUID, list[int]] = {}
         for record in records:
             key = self._keys.get(str(record.get(self.resource.key)))
             if key is not None:
                 versions.setdefault(key, []).append(self._version_shown(record))
+                self._user.looked_at(endpoint, key, record.keys(), since)
         for key, shown in versions.items():
             self._user.saw(key, len(shown), min(shown), since)
 

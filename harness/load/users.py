@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, KeysView, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -298,6 +298,10 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         read, ok = OperationKind.READ, OperationOutcome.OK
         recorder.operation(self.account.name, key, read, version, since, monotonic(), ok, shown)
 
+    def looked_at(self, endpoint: str, key: uuid.UUID, names: KeysView[str], since: float) -> None:
+        """A read that began at the instant `since`, and has just ended, showed the record `key` so."""
+        recorder.shapes.saw(endpoint, key, names, since, monotonic())
+
     def summed(self, total: Total, since: float) -> None:
         """A read that began at the instant `since`, and has just ended, came to `total`."""
         now = monotonic()
@@ -389,9 +393,12 @@ def _book(attempt: _Attempt, outcome: OperationOutcome) -> None:
     """Enter the attempt in the ledger, unless it is there already."""
     if attempt in _attempts:
         del _attempts[attempt]
+        now = monotonic()
         recorder.operation(
-            attempt.account, attempt.key, attempt.kind, attempt.version, attempt.invoked, monotonic(), outcome
+            attempt.account, attempt.key, attempt.kind, attempt.version, attempt.invoked, now, outcome
         )
+        if outcome is not OperationOutcome.FAIL:
+            recorder.shapes.wrote(attempt.key, now, certain=outcome is OperationOutcome.OK)
 
 
 _wait: Any = TaskSet.wait

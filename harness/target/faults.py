@@ -22,6 +22,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harness.target.auth import Guard
+from harness.target.cache import Cache
 from harness.target.tokens import InvalidToken, Tokens
 
 __all__ = ["FAULTS", "plant"]
@@ -36,9 +37,15 @@ _LASTS_S = 86_400
 
 
 def plant(app: FastAPI, name: str) -> None:
-    """Break the service in the way called `name`; raises SystemExit, naming those there are, for another."""
+    """Break the service in the way called `name`; raises SystemExit for another, naming
+    those there are, and for one of the cache where there is none.
+    """
     if name not in FAULTS:
         raise SystemExit(f"MUL_TARGET_FAULT is {name!r}; it takes one of {', '.join(FAULTS)}.")
+    if FAULTS[name].breaks_the_cache and app.state.access.cache is None:
+        raise SystemExit(
+            f"MUL_TARGET_FAULT is {name!r}; that needs a cache, and MUL_TARGET_CACHE_URL is not set."
+        )
     _log.warning("this service is broken on purpose: %s", name)
     app.add_middleware(FAULTS[name])
 
@@ -72,6 +79,7 @@ class _Fault:
     """Strikes at every `every`-th chance."""
 
     every: ClassVar[int] = 1
+    breaks_the_cache: ClassVar[bool] = False
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -187,6 +195,20 @@ class _AcceptAnyToken(_Fault):
         await self._app(scope, receive, send)
 
 
+class _ForgetRevisions(_Fault):
+    """A document is kept in the cache whichever revision the schema has, so its old shape outlives a
+    migration.
+    """
+
+    breaks_the_cache = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            cache: Cache = scope["app"].state.access.cache
+            cache.by_revision = False
+        await self._app(scope, receive, send)
+
+
 FAULTS: dict[str, type[_Fault]] = {
     "drop-writes": _DropWrites,
     "mix-up-accounts": _MixUpAccounts,
@@ -194,6 +216,7 @@ FAULTS: dict[str, type[_Fault]] = {
     "skip-events": _SkipEvents,
     "serve-stale-reads": _ServeStaleReads,
     "break-transfers": _BreakTransfers,
+    "forget-revisions": _ForgetRevisions,
 }
 
 

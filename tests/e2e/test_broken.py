@@ -22,13 +22,26 @@ BROKEN = {
     "skip-events": "ws_missed",
     "serve-stale-reads": "stale_reads",
     "break-transfers": "totals",
+    "forget-revisions": "stale_cache",
 }
 """By fault (`harness/target/faults.py`): the gate that must find it."""
+
+CACHE = "forget-revisions"
+SOUND = "sound cache"
+"""A run without a fault, for what a fault of the cache is held against."""
 
 JUDGED = (*BROKEN.values(), "unexpected_writes", "continuity", "migration", "catalog", "deadlocks")
 """Gates that no busy machine turns red."""
 
 AT_ONCE = 3
+
+
+def service_with(fault: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The flags and the environment of a run whose service is so broken."""
+    environment = {} if fault == SOUND else {"MUL_TARGET_FAULT": fault}
+    if fault in (CACHE, SOUND):  # and shows each row as it is, so that its shape changes with the table's
+        return ("--cache", "auto"), {**environment, "MUL_TARGET_RELEASE": "all"}
+    return (), environment
 
 
 def unquiet(run: Run) -> dict[str, str]:
@@ -42,12 +55,14 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]
     """A run of each broken service, some at a time: nothing that is judged is a matter of time."""
     with ExitStack() as started:
         done: dict[str, Run] = {}
-        for first in range(0, len(BROKEN), AT_ONCE):
+        wanted = [*BROKEN, SOUND]
+        for first in range(0, len(wanted), AT_ONCE):
             some = {}
-            for fault in list(BROKEN)[first : first + AT_ONCE]:
-                runs = Runs(tmp_path_factory.mktemp(fault))
+            for fault in wanted[first : first + AT_ONCE]:
+                runs = Runs(tmp_path_factory.mktemp(fault.replace(" ", "-")))
                 started.callback(runs.stop)
-                some[fault] = runs.start(*BRIEF, *UNTIMED, environment={"MUL_TARGET_FAULT": fault})
+                flags, environment = service_with(fault)
+                some[fault] = runs.start(*BRIEF, *UNTIMED, *flags, environment=environment)
             for run in some.values():
                 run.wait()
             done |= some
@@ -68,6 +83,22 @@ def test_each_reason_not_to_believe_a_token_is_tried(broken: dict[str, Run]) -> 
     rows = broken["accept-any-token"].verdict["isolation"]["rows"]
     believed = {row["probe"] for row in rows if row["succeeded"]}
     assert believed >= {"forged_signature", "alg_none", "expired_token", "wrong_audience", "wrong_issuer"}
+
+
+def test_the_old_shape_that_a_cache_keeps_is_told(broken: dict[str, Run]) -> None:
+    (found,) = broken[CACHE].verdict["old_shapes"]
+    assert found["endpoint"] == "GET /documents/{id}"
+    assert set(found["names"]) == {"category_id", "share_id", "size_bytes"}
+    assert found["last_s"] > found["first_s"] >= 5.0
+
+
+def test_a_cache_that_knows_the_revision_shows_no_old_shape(broken: dict[str, Run]) -> None:
+    sound = broken[SOUND]
+    assert (sound.process.returncode, unquiet(sound)) == (0, {}), sound.output
+    assert sound.verdict["environment"]["cache"]["server"]
+    shapes = (sound.directory / "shapes.ndjson").read_text()
+    assert '"share_id","shown"' in shapes, "else nothing was to be found"
+    assert sound.verdict["old_shapes"] == []
 
 
 def test_every_fault_has_its_gate() -> None:

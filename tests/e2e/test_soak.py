@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.e2e.test_broken import BROKEN, JUDGED, unquiet
+from tests.e2e.test_broken import BROKEN, JUDGED, service_with, unquiet
 from tests.fix_run import Run, Runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(7200)]
@@ -61,7 +61,8 @@ THIRTY_SECONDS = (
 @pytest.mark.parametrize(("fault", "gate"), BROKEN.items(), ids=BROKEN)
 def test_a_broken_service_is_always_found(runs: Runs, fault: str, gate: str) -> None:
     times = min(RUNS, 20)
-    done = _repeat(runs, times, *THIRTY_SECONDS, called=fault, MUL_TARGET_FAULT=fault)
+    flags, environment = service_with(fault)
+    done = _repeat(runs, times, *THIRTY_SECONDS, *flags, called=fault, **environment)
     found = sum(run.gate(gate)["status"] == "fail" for run in done)
     others = Counter(name for run in done for name in unquiet(run) if name != gate and name in JUDGED)
     print(f"{fault}: found in {found} of {times} by {gate}; others red: {dict(others)}")  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,11 +183,14 @@ COLUMNS = {"category_id", "share_id"}
 
 
 @pytest.mark.migration
-def test_a_document_is_shown_in_its_new_shape_after_a_migration(
-    database: str, cache_url: str, tmp_path: Path
+@pytest.mark.parametrize("fault", [None, "forget-revisions"])
+def test_only_a_cache_that_forgets_the_revision_shows_the_old_shape_after_a_migration(
+    database: str, cache_url: str, tmp_path: Path, fault: str | None
 ) -> None:
     seed(database, rows=4, accounts=2)
-    with running_service(database, tmp_path / "service.log", CACHE_URL=cache_url, RELEASE="all") as service:
+    with running_service(
+        database, tmp_path / "service.log", CACHE_URL=cache_url, RELEASE="all", FAULT=fault or ""
+    ) as service:
         person = service.sign_in("account-0001")
         document = person.create_document()
 
@@ -195,6 +199,11 @@ def test_a_document_is_shown_in_its_new_shape_after_a_migration(
 
         assert shown() == set()
         run_alembic(database, "upgrade", "unsafe@head")
+        if fault:
+            time.sleep(1.5)  # three times what a correct service needs
+            assert shown() == set()
+            change = {"version": 1, "title": "t", "body": "b"}
+            assert person.put(f"/documents/{document}", change).status == 200
         assert wait_until(lambda: shown() == COLUMNS, within=10)
         listed = person.get("/documents?limit=100").json["items"]
         assert all(item.keys() >= COLUMNS for item in listed)

@@ -19,7 +19,16 @@ from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
 from harness.core.operations import OperationKind, OperationOutcome, pack_operation
-from harness.core.record import Found, HealthPoint, Probe, SocketChange, Total, TotalRead, WebSocketPoint
+from harness.core.record import (
+    Found,
+    HealthPoint,
+    Probe,
+    ShapePoint,
+    SocketChange,
+    Total,
+    TotalRead,
+    WebSocketPoint,
+)
 from harness.core.samples import pack_samples
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
@@ -174,6 +183,9 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     )
     total = {"account": "ada", "name": "wallets", "amount": "30000", "count": 3, "took_s": 0.1, "at": 12.0}
     directory.append_line("totals.ndjson", total)
+    directory.append_line("shapes.ndjson", {"at": 5.0, "endpoint": "GET /documents"})
+    shape = {"at": 28.0, "endpoint": "GET /documents", "name": "share_id", "shown": 9}
+    directory.append_line("shapes.ndjson", shape)
     probe = {"at": 1.0, "account": "ada", "probe": "foreign_read", "outcome": "refused", "detail": ""}
     directory.append_line("probes.ndjson", probe)
     directory.append_line("probes.ndjson", {"worker": "w1", "reads_checked": 7})
@@ -199,6 +211,10 @@ def test_everything_comes_back(directory: RunDirectory) -> None:
     assert record.final_reads[0].totals == (Total("wallets", "30000", 3),)
     assert record.final_reads[0].stored_totals == (Total("wallets", "29990", 3),)
     assert record.final_reads[0].stored_transfers == (str(KEY),)
+    assert record.shapes == (
+        ShapePoint(5.0, "GET /documents"),
+        ShapePoint(28.0, "GET /documents", "share_id", shown=9),
+    )
     assert record.totals == (TotalRead(12.0, "ada", "wallets", "30000", 3, 0.1),)
     assert record.reads_checked == 7
     assert record.probes == (Probe(1.0, "ada", "foreign_read", "refused"),)

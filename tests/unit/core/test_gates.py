@@ -39,6 +39,7 @@ from tests.fix_record import (
     healthy,
     joined,
     messages,
+    old_shape,
     operations_of,
     points,
     samples,
@@ -137,6 +138,7 @@ RED: Examples = {
     "stale_reads": lambda: a_record(
         operations=operations_of(an_operation(CREATE, 1), a_read(0, 0, at=20.0), a_read(1))
     ),
+    "stale_cache": lambda: a_record(shapes=old_shape()),
     "totals": lambda: a_record(totals=(a_total("29990", at=10.0), a_total())),
     "leaks": lambda: a_record(probes=(Probe(30.0, "ada", "foreign_read", "leaked", "saw bob's"),)),
     "forged_tokens": lambda: a_record(probes=forged_tokens(after="accepted")),
@@ -165,6 +167,7 @@ UNDECIDED: Examples = {
     "unexpected_writes": lambda: a_record(final_reads=shown(error="timed out")),
     "duplicates": lambda: a_record(final_reads=shown(error="timed out")),
     "stale_reads": lambda: a_record(operations=operations_of(an_operation(CREATE, 1))),
+    "stale_cache": lambda: a_record(shapes=()),
     "totals": lambda: a_record(totals=(), final_reads=shown(found(1))),
     "leaks": lambda: a_record(reads_checked=0, probes=()),
     "forged_tokens": lambda: a_record(probes=()),
@@ -821,8 +824,8 @@ def test_wrong_gates_are_refused_before_load(changes: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("changes", "gates"),
     [
-        ({"placebo": True}, {"migration", "lock_wait", "deadlocks", "catalog", "ws_status"}),
-        ({"ledger": False}, {"lost_writes", "unexpected_writes", "duplicates", "stale_reads"}),
+        ({"placebo": True}, {"stale_cache", "migration", "lock_wait", "deadlocks", "catalog", "ws_status"}),
+        ({"ledger": False}, {"lost_writes", "unexpected_writes", "duplicates", "stale_reads", "stale_cache"}),
         ({"totals": False}, {"totals"}),
         ({"isolation": False}, {"leaks"}),
         ({"websocket": False}, {"ws_delivery", "ws_missed", "ws_status"}),

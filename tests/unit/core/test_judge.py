@@ -222,7 +222,15 @@ def test_an_unfit_generator_takes_the_pass_of_client_gates_only() -> None:
     timed = ("errors", "throughput", "latency", "stall", "recovery", "ws_delivery", "ws_missed", "ws_status")
     for name in timed:
         assert statuses[name] == "inconclusive"
-    recorded = ("lost_writes", "unexpected_writes", "stale_reads", "totals", "leaks", "forged_tokens")
+    recorded = (
+        "lost_writes",
+        "unexpected_writes",
+        "stale_reads",
+        "stale_cache",
+        "totals",
+        "leaks",
+        "forged_tokens",
+    )
     for name in ("migration", *recorded):
         assert statuses[name] == "pass"
     assert "the generator was unfit" in gate(verdict, "stall").why
@@ -378,6 +386,7 @@ def test_missing_samples_take_the_pass_of_client_gates_only() -> None:
         "unexpected_writes",
         "duplicates",
         "stale_reads",
+        "stale_cache",
         "totals",
         "leaks",
         "forged_tokens",

@@ -92,6 +92,7 @@ def test_what_was_not_measured_is_unknown_and_says_why(name: str) -> None:
         ("unexpected_writes", 0.0),
         ("duplicates", 0.0),
         ("stale_reads", 0.0),
+        ("stale_cache", 0.0),
         ("wrong_totals", 0.0),
         ("leaks", 0.0),
         ("forged_tokens", 0.0),

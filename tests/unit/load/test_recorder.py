@@ -172,6 +172,15 @@ def test_what_websockets_brought_is_told_once_there_was_one(recorder: Recorder) 
     assert (line["at"], line["worker"], line["connections"], line["missed"]) == (1.0, "w", 1, 3)
 
 
+def test_shapes_are_told_in_run_time(recorder: Recorder) -> None:
+    names = {"id": 1}.keys()
+    recorder.shapes.saw("GET /a", uuid.uuid4(), names, 1000.9, 1001.0)
+    assert lines_of(recorder.take(1001.5), "shapes.ndjson") == [{"endpoint": "GET /a", "at": 1.0}]
+    recorder.begin("w", SETTINGS, 1000.0)
+    recorder.shapes.saw("GET /a", uuid.uuid4(), names, 1000.9, 1001.0)
+    assert lines_of(recorder.take(1001.5), "shapes.ndjson"), "another run begins from nothing"
+
+
 def test_final_read_survives_its_line(recorder: Recorder) -> None:
     totals = (Total("wallets", "30000", 3),)
     read = FinalRead("a", 1005.0, (Found("k", 2, "canary", 2),), "page 3: HTTP 503", None, totals=totals)

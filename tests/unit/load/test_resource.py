@@ -1,6 +1,6 @@
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from random import Random
 from typing import Any
 
@@ -37,6 +37,7 @@ class Person:
         self.operations: list[tuple[uuid.UUID, OperationKind, int, OperationOutcome]] = []
         self.seen: list[tuple[uuid.UUID, int, int]] = []
         self.shared: list[str] = []
+        self.looks: list[tuple[str, uuid.UUID, frozenset[str]]] = []
         self.named: dict[str, uuid.UUID] = {}
 
     def records(self, resource: Resource) -> Records:
@@ -66,6 +67,9 @@ class Person:
 
     def created(self, key: uuid.UUID, record_id: str) -> None:
         self.named[record_id] = key
+
+    def looked_at(self, endpoint: str, key: uuid.UUID, names: KeysView[str], since: float) -> None:
+        self.looks.append((endpoint, key, frozenset(names)))
 
     def saw(self, key: uuid.UUID, shown: int, version: int, since: float) -> None:
         self.seen.append((key, shown, version))
@@ -279,6 +283,18 @@ def test_what_a_list_showed_is_read_too(person: Person) -> None:
     assert person.last[1] == "/items/4"
     assert [options["private"] for _, _, options in person.requests] == [True, True]
     assert person.shared == []  # somebody's, but not written by this user
+
+
+def test_the_names_of_own_records_are_noted_with_where_they_were_shown(person: Person) -> None:
+    records, key = _created(person, ITEMS, {"id": 7})
+    person.answers = [answer(200, {"data": [{"id": 7, "title": "a"}, {"id": 8, "other": 1}], "count": 2})]
+    records.list()
+    person.answers = [answer(200, {"id": 7, "title": "a", "share": 2})]
+    records.read(key)
+    assert person.looks == [
+        ("GET /items/", key, frozenset({"id", "title"})),
+        ("GET /items/{id}", key, frozenset({"id", "title", "share"})),
+    ]
 
 
 def test_what_comes_and_goes_beside_the_load_is_left_alone(person: Person) -> None:

@@ -16,6 +16,7 @@ from harness.core.bodies import canary, new_id
 from harness.core.operations import OperationKind, OperationOutcome
 from harness.core.pacing import Closed, Rates, Schedule
 from harness.core.record import Total
+from harness.core.shapes import Shapes
 from harness.errors import SetupError
 from harness.load import users
 from harness.load.arrivals import arrivals
@@ -43,6 +44,7 @@ class Ledger:
         self.probes: list[tuple[str, ...]] = []
         self.checked = 0
         self.websockets = Deliveries("w", lambda *_: None)
+        self.shapes = Shapes()
 
     def operation(self, *booked: Any) -> None:
         _account, key, kind, version, invoked, ended, outcome, *shown = booked
@@ -241,6 +243,24 @@ def test_write_that_is_killed_is_indeterminate(desk: Desk) -> None:
     with pytest.raises(gevent.GreenletExit):
         desk.user.documents.create()
     assert desk.ledger.operations[0][3] is OperationOutcome.INDETERMINATE
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(201, "fresh"), (500, None), (409, "taken_back")],
+    ids=["done", "perhaps", "not done"],
+)
+def test_a_write_changes_what_a_missing_name_means(desk: Desk, status: int, kind: str | None) -> None:
+    key = uuid.uuid4()
+    for names in ({"id": 1}, {"id": 1, "share": 2}):
+        desk.user.looked_at("GET /a", key, names.keys(), monotonic())
+    desk.answers = [_answer(status)]
+    desk.user.write(OperationKind.UPDATE, key, 2, "PUT", "/a", expect={201, 409})
+    desk.user.looked_at("GET /a", key, {"id": 1}.keys(), monotonic())
+    told = [line for _, line in desk.ledger.shapes.take(monotonic() + 2.0)]
+    assert [name for name in ("fresh", "taken_back", "other") if any(name in line for line in told)] == (
+        [kind] if kind else []
+    )
 
 
 def test_first_message_of_a_created_record_bounds_the_services_clock(desk: Desk) -> None:

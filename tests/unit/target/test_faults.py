@@ -88,6 +88,13 @@ def test_a_fault_that_does_not_exist_is_refused_by_the_names_of_those_that_do() 
         plant(FastAPI(), "drop-all")
 
 
+def test_a_fault_of_the_cache_needs_one() -> None:
+    app = FastAPI()
+    app.state.access = SimpleNamespace(cache=None)
+    with pytest.raises(SystemExit, match="MUL_TARGET_CACHE_URL is not set"):
+        plant(app, "forget-revisions")
+
+
 def test_what_was_created_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service("drop-writes", monkeypatch)
     for number in range(4):

@@ -1,0 +1,139 @@
+"""Answers of an old shape after a migration: rows that a cache has kept from before it.
+
+Red are those about a record that had been shown with the new name, and was not written to meanwhile: the row
+has it, and something shows an older one. They count from `GRACE_S` after the last commit, after a deploy, and
+after the last answer that lacked the name though its record had been written to since: until then the service
+as a whole has not come to the new shape, as while replicas are replaced. A rollback ends the counting, for it
+may take the name away. Answers that lack the name of records that were never shown with it are told and not
+red: perhaps those rows have no value there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.core.events import Kind
+from harness.core.facts import Facts
+from harness.core.record import ShapePoint
+from harness.core.secrets import mask
+from harness.core.timeline import Window
+from harness.core.verdict import rounded
+
+__all__ = ["GRACE_S", "OldShape", "limits_of_shapes", "old_shapes", "old_shapes_json"]
+
+GRACE_S = 5.0
+"""What a cache may hold on to: a second or two in a process's memory, or a read replica's lag."""
+
+
+@dataclass(frozen=True)
+class OldShape:
+    """What one endpoint answered without the `names` that it has shown since the migration.
+
+    `answers` were of records that had been shown with them, `example` is one; `others` were not. Instants in
+    seconds after the last commit: of the first and the last of `answers`, to the second.
+    """
+
+    endpoint: str
+    names: tuple[str, ...]
+    answers: int
+    others: int
+    first_s: float | None
+    last_s: float | None
+    example: str
+
+    @property
+    def told(self) -> str:
+        """A sentence without its full stop."""
+        names, record = ", ".join(self.names), f" (record {self.example})" if self.example else ""
+        since = f"{self.first_s:.0f} to {self.last_s:.0f} s" if self.first_s is not None else ""
+        return (
+            f"{self.endpoint} answered {self.answers:,} times without {names}, {since} after the last commit,"
+            f" about records that had been shown with it{record}: a cache has outlived the migration"
+        )
+
+
+def old_shapes(facts: Facts) -> tuple[OldShape, ...]:
+    """By endpoint, those with the most answers first."""
+    judged = _judged(facts)
+    if judged is None:
+        return ()
+    committed = judged.start
+    by_endpoint: dict[str, dict[str, list[ShapePoint]]] = {}
+    for point in facts.record.shapes:
+        if point.name and point.at + 1.0 <= judged.end:
+            by_endpoint.setdefault(point.endpoint, {}).setdefault(point.name, []).append(point)
+    began = min(m.first_statement_at or m.begin_at for m in facts.in_phase("migrate"))
+    found = (_of(name, names, began, committed) for name, names in sorted(by_endpoint.items()))
+    return tuple(sorted((one for one in found if one), key=lambda one: -one.answers))
+
+
+def _judged(facts: Facts) -> Window | None:
+    """From when on a new shape may be expected, until it may be gone; None where nothing was migrated."""
+    ends = [m.last_commit_at or m.end_at for m in facts.in_phase("migrate") if m.status == "ok"]
+    known = [end for end in ends if end is not None]
+    if not known or facts.record.plan.placebo:
+        return None
+    if facts.first(Kind.DEPLOY_BEGIN):
+        deployed = facts.first(Kind.DEPLOY_END)
+        known.append(math.inf if deployed is None else deployed.at)
+    back = min((m.begin_at for m in facts.in_phase("rollback")), default=math.inf)
+    return Window("new shape", max(known), back)
+
+
+def _of(endpoint: str, names: dict[str, list[ShapePoint]], began: float, committed: float) -> OldShape | None:
+    counted = {name: _counted(points, committed) for name, points in names.items() if _is_new(points, began)}
+    lacking = {name: points for name, points in counted.items() if points}
+    if not lacking:
+        return None
+    # An answer of an old shape lacks all of them, and is counted for each.
+    answers = max(sum(point.taken_back for point in points) for points in lacking.values())
+    others = max(sum(point.other for point in points) for points in lacking.values())
+    red = sorted(point.at - committed for point in _all(lacking) if point.taken_back)
+    example = next((point.example for point in _all(lacking) if point.example), "")
+    first, last = (red[0], red[-1] + 1.0) if red else (None, None)
+    return OldShape(endpoint, tuple(sorted(lacking)), answers, others, first, last, example)
+
+
+def _is_new(points: Iterable[ShapePoint], began: float) -> bool:
+    """Whether the name was first shown after the first statement."""
+    shown = [point.at + 1.0 for point in points if point.shown]
+    return bool(shown) and min(shown) > began
+
+
+def _counted(points: Sequence[ShapePoint], committed: float) -> list[ShapePoint]:
+    settled = max([committed, *(point.at + 1.0 for point in points if point.fresh)])
+    return [p for p in points if p.at >= settled + GRACE_S and (p.taken_back or p.other)]
+
+
+def _all(lacking: dict[str, list[ShapePoint]]) -> Iterator[ShapePoint]:
+    for points in lacking.values():
+        yield from points
+
+
+def limits_of_shapes(facts: Facts) -> Iterator[str]:
+    """What lacked a new name and may be in order."""
+    for one in old_shapes(facts):
+        if one.others:
+            names = mask(", ".join(one.names))
+            yield (
+                f"{mask(one.endpoint)} answered {one.others:,} times without {names} about records that were"
+                " never shown with it, as those written since the migration are: rows without a value, or a"
+                " cache that has outlived the migration."
+            )
+
+
+def old_shapes_json(facts: Facts) -> list[dict[str, Any]]:
+    """`old_shapes` of `verdict.json`."""
+    return [
+        {
+            **asdict(one),
+            "endpoint": mask(one.endpoint),
+            "names": [mask(name) for name in one.names],
+            "first_s": rounded(one.first_s),
+            "last_s": rounded(one.last_s),
+        }
+        for one in old_shapes(facts)
+    ]
