@@ -14,6 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from harness import __version__
+from harness.core.backend import BACKENDS, EMBEDDED
 from harness.core.plan import Plan
 from harness.environ import child_environment, variable
 from harness.errors import HarnessError, UsageError
@@ -99,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--host", help="base URL of your own service")
     doctor.add_argument("--alembic-config", type=Path, metavar="INI")
     doctor.add_argument("--postgres-bin", type=Path, metavar="DIR")
+    doctor.add_argument(
+        "--services", choices=BACKENDS, help="where the reference service's PostgreSQL is to run"
+    )
     doctor.set_defaults(command=_doctor)
 
     explain = commands.add_parser(
@@ -273,13 +277,17 @@ def _init(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     """Say what is and is not ready for a run: PostgreSQL, privileges, migration, service, descriptors. Looks
-    only; the database is the one of MUL_DATABASE_URL.
+    only; the database is the one of MUL_DATABASE_URL. Where a container is planned (--services, MUL_SERVICES,
+    the plan file), the Docker engine is looked for in place of an embedded PostgreSQL.
     """
     from harness.run.doctor import examine
+    from harness.run.plan_file import find_plan_file
 
     console = Console(highlight=False, markup=False)
+    planned = find_plan_file(variable("MUL_PLAN")).defaults.get("services")
+    services = options.services or variable("MUL_SERVICES") or planned or EMBEDDED
     findings = examine(
-        variable("MUL_DATABASE_URL"), options.host, options.alembic_config, options.postgres_bin
+        variable("MUL_DATABASE_URL"), options.host, options.alembic_config, options.postgres_bin, services
     )
     for finding in findings:
         console.print(f"{finding.mark:<5} {finding.what}: {finding.found}", soft_wrap=True)

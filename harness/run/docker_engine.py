@@ -73,6 +73,12 @@ class Engine:
             ) from error
         return cls(client, run_id)
 
+    @property
+    def version(self) -> str:
+        """The engine's own."""
+        with told("Docker cannot tell its version"):
+            return str(self._client.version()["Version"])
+
     def image(self, name: str) -> str:
         """Have the image, pulled if it is not there yet; returns its id. Raises SetupError."""
         with told(f"Docker cannot look for the image {name}"), contextlib.suppress(_errors().ImageNotFound):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.backend import DOCKER, EMBEDDED
 from harness.core.plan import Plan
 from harness.db.guard import check_http_host, connect, identify
 from harness.db.migrator import DatabaseMigrator
@@ -14,6 +15,7 @@ from harness.db.server import find_binaries
 from harness.db.settings import may_monitor
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError
+from harness.run.docker_engine import Engine
 from harness.run.services import REFERENCE_ALEMBIC, given_services
 
 __all__ = ["Finding", "examine"]
@@ -37,11 +39,18 @@ class Finding:
 
 
 def examine(
-    database_url: str | None, host: str | None, alembic_config: Path | None, postgres_bin: Path | None
+    database_url: str | None,
+    host: str | None,
+    alembic_config: Path | None,
+    postgres_bin: Path | None,
+    services: str = EMBEDDED,
 ) -> list[Finding]:
     """Look at everything, whatever the findings before; touches nothing."""
     looks = [_descriptors(), _migration(database_url, alembic_config)]
-    looks.append(_database(database_url) if database_url else _embedded(postgres_bin))
+    if database_url:
+        looks.append(_database(database_url))
+    else:
+        looks.append(_engine() if services == DOCKER else _embedded(postgres_bin))
     if host:
         looks.append(_service(host))
     return [finding for look in looks for finding in look]
@@ -61,6 +70,18 @@ def _embedded(postgres_bin: Path | None) -> Iterator[Finding]:
         yield Finding("embedded PostgreSQL", False, error.message, error.remedy)
         return
     yield Finding("embedded PostgreSQL", True, f"{binaries.version}; MUL_DATABASE_URL is not set")
+
+
+def _engine() -> Iterator[Finding]:
+    try:
+        engine = Engine.connect("doctor")
+    except HarnessError as error:
+        yield Finding("Docker engine", False, error.message, error.remedy)
+        return
+    try:
+        yield Finding("Docker engine", True, f"version {engine.version}; MUL_DATABASE_URL is not set")
+    finally:
+        engine.close()
 
 
 def _database(database_url: str) -> Iterator[Finding]:

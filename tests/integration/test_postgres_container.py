@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from harness.cli import main
 from harness.clock import wait_until
 from harness.core.backend import POSTGRES_VERSIONS
 from harness.db.local_server import SETTINGS
@@ -55,6 +56,14 @@ def ask(server: ContainerServer, question: str) -> Any:
         row = connection.execute(question).fetchone()
     assert row is not None
     return row[0]
+
+
+def test_the_doctor_finds_the_engine(
+    engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MUL_DATABASE_URL", raising=False)
+    assert main(["doctor", "--services", "docker"]) == 0
+    assert f"ok    Docker engine: version {engine.version()['Version']}" in capsys.readouterr().out
 
 
 def test_it_has_the_settings_of_the_embedded_server(server: ContainerServer) -> None:

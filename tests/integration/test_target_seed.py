@@ -1,63 +1,73 @@
-"""Seeding makes a database that a service can serve at once."""
+"""Filling the reference service's database, also where one is there already, and in use."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.fix_target import running_service, seed
+from harness.db.server import EmbeddedServer
+from tests.fix_cache import command
+from tests.fix_target import environment_of, run_alembic, running_service, seed
 
 pytestmark = pytest.mark.integration
 
 
-def counts(database_url: str, *statements: str) -> list[int]:
+def seed_again(
+    database_url: str, existing: str, rows: int, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    arguments = ["seed", "--existing", existing, "--rows", str(rows), "--accounts", "2"]
+    return subprocess.run(
+        [sys.executable, "-m", "harness.target", *arguments],
+        env=environment_of(database_url, **settings),
+        capture_output=True,
+        text=True,
+    )
+
+
+def state(database_url: str) -> tuple[str, int] | None:
+    """The revision, and how many documents there are."""
+    question = "SELECT version_num, (SELECT count(*) FROM documents) FROM alembic_version"
     with psycopg.connect(database_url) as connection:
-        rows = [connection.execute(f"SELECT count(*) FROM {each}").fetchone() for each in statements]
-    return [row[0] for row in rows if row]
+        return connection.execute(question).fetchone()
 
 
-def test_rows_are_shared_out_evenly_and_carry_their_accounts_canary(database: str) -> None:
-    seed(database, rows=1_000, accounts=8)
-    assert counts(
-        database,
-        "documents",
-        "accounts WHERE name LIKE 'account-____'",
-        "accounts WHERE name = 'operator' AND scope LIKE '%migration_test%'",
-        "wallets",
-        "(SELECT account_id FROM documents GROUP BY account_id HAVING count(*) = 125)",
-        "documents d JOIN accounts a ON a.id = account_id "
-        "WHERE title LIKE '%canary:' || name AND body LIKE 'canary:' || name || ' %'",
-        "pg_stats WHERE tablename = 'documents' AND attname = 'account_id'",
-    ) == [1_000, 8, 1, 27, 8, 1_000, 1]
+@pytest.fixture
+def database(postgres: EmbeddedServer, request: pytest.FixtureRequest) -> str:
+    url = postgres.create_database(f"seed_{request.node.name[5:40]}")
+    seed(url, rows=4, accounts=2)
+    return url
 
 
-def test_a_seeded_database_is_not_seeded_again(database: str) -> None:
-    seed(database, rows=10, accounts=2)
-    with pytest.raises(AssertionError, match="already holds 3 accounts"):
-        seed(database, rows=10, accounts=2)
-    assert counts(database, "documents") == [10]
+def test_a_filled_database_is_refused(database: str) -> None:
+    done = seed_again(database, "refuse", rows=6)
+    assert done.returncode == 1
+    assert "already holds 3 accounts" in done.stderr
+    assert state(database) == ("v1", 4)
 
 
-def test_a_token_outlives_a_restart(database: str, tmp_path: Path) -> None:
-    seed(database, rows=10, accounts=2)
-    with running_service(database, tmp_path / "first.log") as service:
-        token = service.sign_in("account-0001").token
-    with running_service(database, tmp_path / "second.log") as service:
-        assert service.anonymous.with_token(token).get("/wallets").status == 200
+def test_a_filled_database_is_kept_as_it_is(database: str) -> None:
+    run_alembic(database, "upgrade", "safe@head")
+    assert seed_again(database, "keep", rows=6).returncode == 0
+    assert state(database) == ("safe6", 4)
 
 
-def test_a_service_may_be_started_while_its_database_is_seeded(database: str, tmp_path: Path) -> None:
-    with ThreadPoolExecutor() as pool:
-        seeding = pool.submit(seed, database, rows=1_000, accounts=2)
-        with running_service(database, tmp_path / "service.log") as service:
-            seeding.result()
-            items = service.sign_in("account-0002").get("/documents?limit=100").json["items"]
-    assert len(items) == 100
+def test_what_is_kept_if_filled_is_filled_if_empty(postgres: EmbeddedServer) -> None:
+    url = postgres.create_database("seed_kept_empty")
+    assert seed_again(url, "keep", rows=6).returncode == 0
+    assert state(url) == ("v1", 6)
 
 
-def test_health_fails_while_there_is_no_schema(database: str, tmp_path: Path) -> None:
-    with running_service(database, tmp_path / "service.log", healthy_status=503) as service:
-        assert service.anonymous.get("/health").json["status"] == "unavailable"
+def test_all_is_replaced_under_a_service_that_runs(database: str, cache_url: str, tmp_path: Path) -> None:
+    own = cache_url.removesuffix("/0") + "/1"  # others have theirs in the first
+    with running_service(database, tmp_path / "service.log", CACHE_URL=own) as service:
+        run_alembic(database, "upgrade", "safe@head")
+        command(own, "SET", "left", "over")
+        assert seed_again(database, "replace", rows=6, CACHE_URL=own).returncode == 0
+        assert state(database) == ("v1", 6)
+        assert command(own, "EXISTS", "left") == 0
+        person = service.sign_in("account-0002")
+        assert len(person.get("/documents").json["items"]) == 3

@@ -163,6 +163,23 @@ def test_doctor_is_content_with_what_the_demo_needs(
     assert "safe6" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("said_by", ["flag", "variable", "plan file"])
+def test_doctor_looks_for_the_engine_where_a_container_is_planned(
+    said_by: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MUL_DATABASE_URL", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
+    monkeypatch.chdir(tmp_path)
+    if said_by == "variable":
+        monkeypatch.setenv("MUL_SERVICES", "docker")
+    elif said_by == "plan file":
+        (tmp_path / "harness.toml").write_text('[demo]\nservices = "docker"\n')
+    assert main(["doctor", *(["--services", "docker"] if said_by == "flag" else [])]) == 2
+    shown = capsys.readouterr().out
+    assert f"NO    Docker engine: No Docker engine answers at unix://{tmp_path}/nobody" in shown
+    assert "embedded PostgreSQL" not in shown
+
+
 def test_run_becomes_locust_with_every_flag_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     become: list[list[str]] = []
 

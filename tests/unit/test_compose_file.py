@@ -69,6 +69,15 @@ class TestEveryService:
             assert set(SERVICES[name]["profiles"]) - {"run"} <= set(SERVICES[needed]["profiles"])
 
 
+def test_what_is_mounted_is_there_in_a_fresh_clone() -> None:
+    mounts = [
+        mount for service in SERVICES.values() for mount in service["volumes"] if isinstance(mount, dict)
+    ]
+    sources = {default(mount["source"]) for mount in mounts if mount["type"] == "bind"}
+    assert sources == {"../locustfiles", "../runs", "./haproxy.cfg", "./harness.toml"}
+    assert all((COMPOSE / source).exists() for source in sources)
+
+
 def test_the_database_has_the_settings_of_the_one_that_the_harness_starts() -> None:
     given = [word[2:].split("=", 1) for word in SERVICES["postgres"]["command"][1:]]
     assert SETTINGS.items() <= dict(given).items()
