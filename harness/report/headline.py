@@ -98,8 +98,13 @@ def fatal(migrations: Sequence[Json], executed: Sequence[Sequence[Span]]) -> Spa
 def title_of(plan: Plan) -> str:
     """What the run was about."""
     service = "the reference service" if plan.host is None else clean(plan.as_json()["host"])
-    deploy = f" and a deploy {clean(plan.deploy_when)} it" if plan.deploys else ""
-    return f"{_migrates(plan)}{deploy}, {service} under load"
+    return f"{_migrates(plan)}{_deploys(plan)}, {service} under load"
+
+
+def _deploys(plan: Plan) -> str:
+    if not plan.deploys:
+        return ""
+    return ", but a deploy" if plan.placebo else f" and a deploy {clean(plan.deploy_when)} it"
 
 
 def _migrates(plan: Plan) -> str:

@@ -63,8 +63,8 @@ STOP_WITHIN_S = 5.0
 CONNECTIONS_OF_A_REPLICA = 12
 """To the database: its pool, the one that listens, and one to spare."""
 
-DISK_MB, ROWS_PER_MB = 512, 200
-"""Of a disk that is to be filled: for PostgreSQL itself and its log, and for twice the documents."""
+DISK_MB, ROWS_PER_MB = 512, 500
+"""Of a disk that is to be filled: for PostgreSQL itself and its log, and for three times the documents."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted: as many as where a process listens alone (uvicorn's default)."""

@@ -54,13 +54,15 @@ def test_an_own_service_is_judged_and_left_running(runs: Runs, own: Services) ->
         *("--host", own.host, "--alembic-config", str(REFERENCE_ALEMBIC), "--upgrade", "safe@head"),
         *("--allow-database", "shop", "--prepare", f"{sys.executable} {prepare}"),
         *("--migration-command", f"sh -c '{command}'", "--migration-env", "MUL_TARGET_DATABASE_URL"),
-        *("--expect-from", "v1", *BRIEF[:-2], *UNTIMED),
+        *("--deploy", "sh -c 'echo rolled out'", "--expect-from", "v1", *BRIEF[:-2], *UNTIMED),
         environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
     )
     assert run.process.returncode == 0, run.output
     migration = run.verdict["migration"]
     assert (migration["command"][:2], migration["traced"], migration["to"]) == (["sh", "-c"], True, "safe6")
     check_that_no_password_is_in(run, own.database_url)
+    assert (run.directory / "logs" / "deploy.log").read_text() == "rolled out\n"
+    assert (run.gate("deploy")["status"], run.verdict["deploy"]["when"]) == ("pass", "after")
     assert own.died() is None
     with psycopg.connect(own.database_url) as connection:
         assert connection.execute("SELECT to_regclass('prepared')::text").fetchone() == ("prepared",)

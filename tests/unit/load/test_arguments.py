@@ -53,6 +53,17 @@ def test_invariants_reach_the_plan_and_do_not_travel() -> None:
     assert options.invariant == []
 
 
+def test_a_deploy_comes_after_the_migration_unless_said_otherwise() -> None:
+    options = parse(*OWN, "--deploy", "roll --all", "--deploy-deadline", "90s", MUL_DATABASE_URL=URL)
+    made = plan_from(options, ())
+    assert (made.deploy_command, made.deploy_when, made.deploy_deadline_s) == ("roll --all", "after", 90.0)
+    strip_secrets(options)
+    assert options.deploy is None
+    made = plan("--deploy-when", "before", "--replicas", "3")
+    assert (made.deploy_command, made.deploy_when, made.replicas) == (None, "before", 3)
+    assert not plan().deploys
+
+
 def test_every_flag_reaches_the_plan() -> None:
     made = plan(
         *OWN,

@@ -35,6 +35,24 @@ def test_the_run_that_gates_compare_with_is_named() -> None:
     assert "Baseline" not in {fact.title for fact in run_facts(sample.red_verdict())}
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ({"status": "ok", "duration_s": 4.0}, "ended ok after 4 s."),
+        (
+            {"status": "failed", "duration_s": 1.0, "message": "exit code 3."},
+            "failed after 1 s: exit code 3.",
+        ),
+        ({"status": None, "duration_s": None}, "how it ended is not recorded."),
+    ],
+)
+def test_what_was_deployed_has_its_sentence(end: dict[str, Any], told: str) -> None:
+    deploy = {"how": "roll --all", "when": "after", "message": "", **end}
+    texts = {fact.title: fact.text for fact in run_facts({"deploy": deploy})}
+    assert texts["Deploy"] == f"roll --all, after the migration: {told}"
+    assert "Deploy" not in {fact.title for fact in run_facts({"deploy": None})}
+
+
 def test_a_part_without_a_known_number_was_not_measured() -> None:
     told = {fact.title: fact.text for fact in run_facts({"ledger": {"lost": None, "offenders": []}})}
     assert set(told.values()) == {"Not measured."}

@@ -141,6 +141,17 @@ def test_a_placebo_has_no_migration() -> None:
     assert view.title == "Placebo: no migration, the reference service under load"
 
 
+@pytest.mark.parametrize(
+    ("plan", "title"),
+    [
+        (Plan(upgrade="safe@head", deploy_when="before"), "Upgrade to safe@head and a deploy before it"),
+        (Plan(placebo=True, deploy_when="after"), "Placebo: no migration, but a deploy"),
+    ],
+)
+def test_a_deploy_is_in_the_title(plan: Plan, title: str) -> None:
+    assert red_with(plan).title == f"{title}, the reference service under load"
+
+
 def test_an_almost_empty_verdict_still_makes_a_view() -> None:
     view = build({"status": "inconclusive"}, sample.red_series(), sample.red_timeline(), Plan(), {})
     assert view.headline.sentence == "Nothing could be judged."

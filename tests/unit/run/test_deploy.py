@@ -162,6 +162,27 @@ def test_a_run_that_ends_meanwhile_leaves_no_replica_beside_the_service(stage: S
     assert stage.started[0].process.poll() == -9
 
 
+def test_a_replica_that_is_started_again_later_is_of_the_release_that_was_deployed(stage: Stage) -> None:
+    stage.walk(stage.rolling())
+    stage.services.serve(1)
+    assert [replica.process.pid for replica in stage.services.replicas] == [20, 22]
+    assert stage.services.replicas[1].settings == {"RELEASE": "n+1"}
+
+
+def test_one_replica_that_ended_is_a_service_that_died(stage: Stage) -> None:
+    assert stage.services.died() is None
+    cast(FakeProcess, stage.services.replicas[1].process).code = -9
+    assert stage.services.died() == "service died"
+
+
+def test_replicas_are_measured_by_name(stage: Stage) -> None:
+    assert stage.services.pids() == {"service": 10, "service-2": 11}
+
+
+def test_a_service_answers_when_each_of_its_replicas_does(stage: Stage) -> None:
+    assert [stage.services.answers() for _ in range(3)] == [False, False, True]
+
+
 def test_what_has_not_begun_is_not_aborted(stage: Stage) -> None:
     stage.rolling().abort()
     assert stage.events == []
