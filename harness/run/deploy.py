@@ -19,6 +19,7 @@ from harness.errors import HarnessError, SetupError
 from harness.run.commands import command_words
 from harness.run.episode import Note
 from harness.run.preparation import Prepared, alembic_config
+from harness.run.releases import NEXT
 from harness.run.services import (
     REFERENCE_ALEMBIC,
     Replica,
@@ -163,8 +164,9 @@ class RollingDeploy(Deploy):
     def __init__(
         self, when: str, release: str, services: Services, note: Note, deadline_s: float, measure: Measure
     ) -> None:
-        count = len(services.replicas)
-        super().__init__(when, f"release {release} on {count} replica(s), one by one", note, deadline_s)
+        many = len(services.replicas)
+        where = f"on {many} replicas, one by one" if many > 1 else "on the one replica"
+        super().__init__(when, f"release {release} {where}", note, deadline_s)
         self._release = release
         self._services = services
         self._measure = measure
@@ -225,13 +227,13 @@ class RollingDeploy(Deploy):
         self._next = self._leaving = None
 
 
-def next_release(step: MigrationPlan | None) -> str:
-    """The release of the reference service that belongs to a migration, as MUL_TARGET_RELEASE has it; the
-    running one, started anew, where the migration is none of its own.
+def next_release(step: MigrationPlan | None, of_others: str = "n") -> str:
+    """The release of the reference service that belongs to a migration, as MUL_TARGET_RELEASE has it;
+    `of_others` where the migration is none of its own: the running one, started anew.
     """
     if step is None or alembic_config(step).resolve() != REFERENCE_ALEMBIC.resolve():
-        return "n"
-    return "n+1-untagged" if step.upgrade.startswith("hurried") else "n+1"
+        return of_others
+    return "n+1-untagged" if step.upgrade.startswith("hurried") else NEXT
 
 
 def deploy_of(prepared: Prepared, note: Note, measure: Measure, sleep: Sleep) -> Deploy | None:

@@ -128,10 +128,21 @@ def _read(text: bytes) -> Any:
 
 
 class Releases:
-    """The two releases at work; `undo` ends what was started however the run ends."""
+    """The two releases at work; `release` is N+1 as MUL_TARGET_RELEASE has it, `undo` ends what was started
+    however the run ends.
+    """
 
-    def __init__(self, noted: Noted, services: Services, account: str, log: Path, undo: ExitStack) -> None:
+    def __init__(
+        self,
+        noted: Noted,
+        services: Services,
+        account: str,
+        log: Path,
+        undo: ExitStack,
+        release: str = NEXT,
+    ) -> None:
         self.noted = noted
+        self._release = release
         self._services = services
         self._account = account
         self._log = log
@@ -147,7 +158,7 @@ class Releases:
             raise SetupError("The harness did not start the service, and cannot start another release of it.")
         port = free_port()
         self._base = f"http://127.0.0.1:{port}"
-        self._process = target.serve(port, self._log, RELEASE=NEXT)
+        self._process = target.serve(port, self._log, RELEASE=self._release)
         self._undo.callback(self.end_next)
 
     def end_next(self) -> None:

@@ -13,6 +13,7 @@ from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
 from harness.run.container_faults import DisconnectDatabase, FillDisk, LimitCpu
+from harness.run.deploy import next_release
 from harness.run.drilling import Drilling, Planned, When
 from harness.run.drills import Note, Noted
 from harness.run.episode import EpisodeRun
@@ -29,7 +30,7 @@ from harness.run.faults import (
 from harness.run.hold_reader import HoldReader
 from harness.run.postgres_container import ContainerServer
 from harness.run.preparation import Prepared
-from harness.run.releases import AfterMigration, BeforeMigration, Releases
+from harness.run.releases import NEXT, AfterMigration, BeforeMigration, Releases
 from harness.run.services import Target
 
 __all__ = ["OLD_S", "Tools", "drilling_of"]
@@ -107,6 +108,7 @@ def _planned(noted: Noted, tools: Tools, episodes: Sequence[EpisodeRun]) -> Iter
             f"releases-{directory.run_id}"[:90],
             directory.log("service-next"),
             tools.prepared.undo,
+            next_release(tools.prepared.steps[0].plan, of_others=NEXT),
         )
         yield Planned(BeforeMigration(releases), "before")
         yield Planned(AfterMigration(releases), "after")

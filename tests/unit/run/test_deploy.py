@@ -217,6 +217,11 @@ def test_the_release_that_is_deployed_belongs_to_the_migration(
     assert next_release(step) == release
 
 
+def test_a_migration_of_somebody_else_has_the_release_that_is_asked_for() -> None:
+    elsewhere = MigrationPlan(upgrade="hurried@head", alembic_config="elsewhere/alembic.ini")
+    assert next_release(elsewhere, of_others="n+1") == "n+1"
+
+
 def test_a_command_that_is_not_there_is_refused() -> None:
     plan = Plan(host="http://127.0.0.1:1", deploy_when="after", deploy_command="no-such-program --all")
     with pytest.raises(UsageError, match="--deploy: there is no program no-such-program in PATH"):

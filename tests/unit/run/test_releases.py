@@ -13,7 +13,7 @@ from harness.core.drills import parse
 from harness.core.events import Kind
 from harness.run import releases
 from harness.run.drills import Noted
-from harness.run.releases import AfterMigration, BeforeMigration, Releases
+from harness.run.releases import NEXT, AfterMigration, BeforeMigration, Releases
 from harness.run.services import Services
 
 
@@ -48,7 +48,7 @@ class FakeTarget:
 class Stage:
     """The drill with a release N+1 that is `process`."""
 
-    def __init__(self, process: FakeProcess, target: bool = True) -> None:
+    def __init__(self, process: FakeProcess, target: bool = True, release: str = NEXT) -> None:
         self.process, self.events = process, list[tuple[str, dict[str, Any]]]()
         self.target = cast(Any, FakeTarget(process))
         services = Services("http://n", None, target=self.target)
@@ -56,7 +56,7 @@ class Stage:
             services.target = None
         noted = Noted(1, parse("old-code-new-schema"), self.note)
         self.undo = ExitStack()
-        both = Releases(noted, services, "somebody", Path("service-next.log"), self.undo)
+        both = Releases(noted, services, "somebody", Path("service-next.log"), self.undo, release)
         self.before, self.after = BeforeMigration(both), AfterMigration(both)
 
     def note(self, kind: str, at: float | None = None, **data: Any) -> float:
@@ -86,6 +86,13 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has both releases answer, the second of them badly."""
     monkeypatch.setattr(Services, "answers", lambda _: True)
     monkeypatch.setattr(releases, "ask", lambda base, _: {"list": 200 if base == "http://n" else 500})
+
+
+@pytest.mark.usefixtures("answering")
+def test_the_release_that_is_started_is_the_one_of_the_migration() -> None:
+    stage = Stage(FakeProcess(), release="n+1-untagged")
+    walk(stage.before)
+    assert stage.target.started == [{"RELEASE": "n+1-untagged"}]
 
 
 @pytest.mark.usefixtures("answering")
