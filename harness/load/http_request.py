@@ -70,9 +70,9 @@ class Head:
         return _Common(headers and given, text, "traceparent" in lines, claims_length)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Common:
-    """The lines that came of `headers`."""
+    """The lines that came of `headers`; not shown, as they hold secrets."""
 
     headers: Fields | None
     text: str

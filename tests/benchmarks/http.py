@@ -64,7 +64,7 @@ class Size:
 
     users: int = 32
     requests: int = 50
-    rounds: int = 5
+    rounds: int = 9
     sessions: int = 1_000
 
 

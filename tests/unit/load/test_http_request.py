@@ -48,6 +48,7 @@ def test_a_message_is_as_its_own_headers_say_whatever_went_before() -> None:
     for given, kind in asked:
         fresh = message("PUT", "/", Head({"Host": "h"}), given, b"1", kind)
         assert message("PUT", "/", head, given, b"1", kind) == fresh
+    assert "X: 2" not in repr(head.common({"X": "2"}, None))
     headers["X"] = "3"
     assert b"X: 3\r\n" in message("PUT", "/", head, headers)
     with pytest.raises(ValueError, match="line break"):

@@ -133,6 +133,21 @@ def test_json_is_the_content_or_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"application/json", '["ü"]'.encode()),
+        (b"application/json; charset=latin-1", '["ü"]'.encode("latin-1")),
+        (b"application/json; charset=utf-16", '["ü"]'.encode("utf-16")),
+        (b"application/json; charset=utf-16", b'["\\u00fc"]'),
+        (b"application/json; charset=klingon", '["ü"]'.encode()),
+        (b"application/json; charset=klingon", b'["\\u00fc"]'),
+    ],
+)
+def test_json_is_read_by_its_charset_or_as_it_can_be(kind: bytes, content: bytes) -> None:
+    assert Response(200, content, [(b"content-type", kind)]).json() == ["ü"]
+
+
+@pytest.mark.parametrize(
     ("response", "ok"),
     [
         (Response(200), True),
