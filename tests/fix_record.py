@@ -619,7 +619,7 @@ def old_shape(
     return (
         ShapePoint(5.0, endpoint),
         ShapePoint(28.0, endpoint, name, shown=9),
-        ShapePoint(second, endpoint, name, example=key, **counted),
+        ShapePoint(second, endpoint, name, renewed=20, example=key, **counted),
     )
 
 

@@ -76,6 +76,7 @@ class ShapePoint:
     endpoint: str
     name: str = ""
     shown: int = 0
+    renewed: int = 0
     fresh: int = 0
     taken_back: int = 0
     other: int = 0

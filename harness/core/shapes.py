@@ -18,16 +18,19 @@ from collections.abc import KeysView
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FRESH", "OTHER", "SHOWN", "TAKEN_BACK", "Shapes"]
+__all__ = ["FRESH", "OTHER", "RENEWED", "SHOWN", "TAKEN_BACK", "Shapes"]
 
 NAMES = 20
 """How many new names of an endpoint are followed: those of a map, not of a record, never end."""
 
 NAME_CHARACTERS = 100
 
-SHOWN, FRESH, TAKEN_BACK, OTHER = "shown", "fresh", "taken_back", "other"
-"""An answer has the name; or lacks it, though the record was written to since the name was first seen, though
-the record itself was shown with it, or neither.
+SHOWN, RENEWED = "shown", "renewed"
+"""An answer has the name; the record was, in the second case, written to since the name was first seen."""
+
+FRESH, TAKEN_BACK, OTHER = "fresh", "taken_back", "other"
+"""An answer lacks the name, though the record was written to since the name was first seen, though the record
+itself was shown with it, or neither.
 """
 
 
@@ -92,13 +95,14 @@ class Shapes:
 
     def _kind(self, key: uuid.UUID, name: str, seen: _Name, shows: bool, since: float) -> str:
         """What an answer says of a name; "" where a write may have been under way."""
+        written = self._written.get(key, -math.inf)
+        renewed = seen.first_at < written < since
         if shows:
             self._shown.setdefault(key, set()).add(name)
-            return SHOWN
-        written = self._written.get(key, -math.inf)
+            return RENEWED if renewed else SHOWN
         if written >= since:
             return ""
-        if written > seen.first_at:
+        if renewed:
             return FRESH
         return TAKEN_BACK if name in self._shown.get(key, ()) else OTHER
 

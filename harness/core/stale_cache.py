@@ -2,10 +2,11 @@
 
 Red are those about a record that had been shown with the new name, and was not written to meanwhile: the row
 has it, and something shows an older one. They count from `GRACE_S` after the last commit, after a deploy, and
-after the last answer that lacked the name though its record had been written to since: until then the service
-as a whole has not come to the new shape, as while replicas are replaced. A rollback ends the counting, for it
-may take the name away. Answers that lack the name of records that were never shown with it are told and not
-red: perhaps those rows have no value there.
+after the last answer that lacked the name though its record had been written to since; and only if, from
+then on, `RENEWED_LEAST` answers about such records had it. Otherwise the service as a whole may not have come
+to the new shape, as while replicas are replaced. A rollback ends the counting, for it may take the name away.
+
+Other answers that lack the name are told and not red: perhaps those rows have no value there.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ __all__ = ["GRACE_S", "OldShape", "limits_of_shapes", "old_shapes", "old_shapes_
 GRACE_S = 5.0
 """What a cache may hold on to: a second or two in a process's memory, or a read replica's lag."""
 
+RENEWED_LEAST = 20
+"""With half of the replicas still of an older release, so many in a row would be one chance in a million."""
+
 
 @dataclass(frozen=True)
 class OldShape:
     """What one endpoint answered without the `names` that it has shown since the migration.
 
-    `answers` were of records that had been shown with them, `example` is one; `others` were not. Instants in
-    seconds after the last commit: of the first and the last of `answers`, to the second.
+    `answers` are red, `example` is a record of one; `others` may be in order. `first_s` and `last_s` say when
+    `answers` came, in whole seconds since the last commit.
     """
 
     endpoint: str
@@ -51,7 +55,8 @@ class OldShape:
         since = f"{self.first_s:.0f} to {self.last_s:.0f} s" if self.first_s is not None else ""
         return (
             f"{self.endpoint} answered {self.answers:,} times without {names}, {since} after the last commit,"
-            f" about records that had been shown with it{record}: a cache has outlived the migration"
+            f" about records that had been shown with it{record}: a cache has outlived the migration."
+            " Clear it with the migration, or have the schema's revision in its keys"
         )
 
 
@@ -84,17 +89,25 @@ def _judged(facts: Facts) -> Window | None:
 
 
 def _of(endpoint: str, names: dict[str, list[ShapePoint]], began: float, committed: float) -> OldShape | None:
-    counted = {name: _counted(points, committed) for name, points in names.items() if _is_new(points, began)}
-    lacking = {name: points for name, points in counted.items() if points}
-    if not lacking:
+    points = {name: found for name, found in names.items() if _is_new(found, began)}
+    counted = {name: _settled(found, committed) for name, found in points.items()}
+    red = {name: _taken_back(found) for name, found in counted.items()}
+    lacking = {name: sum(p.taken_back + p.other for p in found) for name, found in counted.items()}
+    if not any(lacking.values()):
         return None
-    # An answer of an old shape lacks all of them, and is counted for each.
-    answers = max(sum(point.taken_back for point in points) for points in lacking.values())
-    others = max(sum(point.other for point in points) for points in lacking.values())
-    red = sorted(point.at - committed for point in _all(lacking) if point.taken_back)
-    example = next((point.example for point in _all(lacking) if point.example), "")
-    first, last = (red[0], red[-1] + 1.0) if red else (None, None)
-    return OldShape(endpoint, tuple(sorted(lacking)), answers, others, first, last, example)
+    # An answer of an old shape lacks all the names, and is counted for each.
+    worst = max(red, key=lambda name: sum(point.taken_back for point in red[name]))
+    answers = sum(point.taken_back for point in red[worst])
+    seconds = [point.at - committed for point in red[worst]]
+    return OldShape(
+        mask(endpoint),
+        tuple(sorted(mask(name) for name, found in (red if answers else lacking).items() if found)),
+        answers,
+        max(lacking.values()) - answers,
+        min(seconds, default=None),
+        max(seconds) + 1.0 if seconds else None,
+        red[worst][0].example if red[worst] else "",
+    )
 
 
 def _is_new(points: Iterable[ShapePoint], began: float) -> bool:
@@ -103,24 +116,27 @@ def _is_new(points: Iterable[ShapePoint], began: float) -> bool:
     return bool(shown) and min(shown) > began
 
 
-def _counted(points: Sequence[ShapePoint], committed: float) -> list[ShapePoint]:
+def _settled(points: Sequence[ShapePoint], committed: float) -> list[ShapePoint]:
+    """Those since the endpoint has shown the name of all records written since, with time to settle."""
     settled = max([committed, *(point.at + 1.0 for point in points if point.fresh)])
-    return [p for p in points if p.at >= settled + GRACE_S and (p.taken_back or p.other)]
+    return [point for point in points if point.at >= settled + GRACE_S]
 
 
-def _all(lacking: dict[str, list[ShapePoint]]) -> Iterator[ShapePoint]:
-    for points in lacking.values():
-        yield from points
+def _taken_back(settled: Sequence[ShapePoint]) -> list[ShapePoint]:
+    """Those with red answers, by their time."""
+    if sum(point.renewed for point in settled) < RENEWED_LEAST:
+        return []
+    return sorted((point for point in settled if point.taken_back), key=lambda point: point.at)
 
 
 def limits_of_shapes(facts: Facts) -> Iterator[str]:
     """What lacked a new name and may be in order."""
     for one in old_shapes(facts):
         if one.others:
-            names = mask(", ".join(one.names))
+            names = ", ".join(one.names)
             yield (
-                f"{mask(one.endpoint)} answered {one.others:,} times without {names} about records that were"
-                " never shown with it, as those written since the migration are: rows without a value, or a"
+                f"{one.endpoint} answered {one.others:,} times without {names}, which it shows of other"
+                " records since the migration: rows without a value, replicas of the release before, or a"
                 " cache that has outlived the migration."
             )
 
@@ -128,12 +144,6 @@ def limits_of_shapes(facts: Facts) -> Iterator[str]:
 def old_shapes_json(facts: Facts) -> list[dict[str, Any]]:
     """`old_shapes` of `verdict.json`."""
     return [
-        {
-            **asdict(one),
-            "endpoint": mask(one.endpoint),
-            "names": [mask(name) for name in one.names],
-            "first_s": rounded(one.first_s),
-            "last_s": rounded(one.last_s),
-        }
+        {**asdict(one), "names": [*one.names], "first_s": rounded(one.first_s), "last_s": rounded(one.last_s)}
         for one in old_shapes(facts)
     ]

@@ -31,7 +31,7 @@ def counts(watch: Watch) -> dict[str, int]:
     told: dict[str, int] = {}
     for _, line in watch.lines():
         if line["endpoint"] == ONE:
-            for kind in ("shown", "fresh", "taken_back", "other"):
+            for kind in ("shown", "renewed", "fresh", "taken_back", "other"):
                 told[kind] = told.get(kind, 0) + line.get(kind, 0)
     return {kind: count for kind, count in told.items() if count}
 
@@ -90,7 +90,8 @@ def test_a_record_that_was_written_since_and_lacks_the_name_is_fresh() -> None:
     watch.saw(10.0, NEW)
     watch.shapes.wrote(KEY, 15.0, certain=True)
     watch.saw(20.0, OLD)
-    assert counts(watch) == {"shown": 1, "fresh": 1}
+    watch.saw(21.0, NEW)
+    assert counts(watch) == {"shown": 1, "fresh": 1, "renewed": 1}
 
 
 def test_a_write_from_before_the_name_was_seen_does_not_count() -> None:

@@ -5,6 +5,7 @@ In `a_record` the only statement runs in [27, 28) and commits at 28; with a roll
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,11 @@ def test_an_answer_that_lacks_two_names_is_one_answer() -> None:
     assert (found.names, found.answers) == (("category_id", "share_id"), 3)
 
 
+def test_a_secret_in_a_name_is_masked() -> None:
+    (found,) = old_shapes(facts_of(a_record(shapes=old_shape("password=hunter2"))))
+    assert "hunter2" not in found.told
+
+
 def test_endpoints_are_told_apart_the_worst_first() -> None:
     record = a_record(shapes=(*old_shape(), *old_shape(endpoint="GET /notes/{id}", taken_back=9)))
     assert [(one.endpoint, one.answers) for one in old_shapes(facts_of(record))] == [
@@ -61,6 +67,13 @@ def test_endpoints_are_told_apart_the_worst_first() -> None:
 )
 def test_what_a_cache_need_not_explain_is_not_red(shapes: tuple[ShapePoint, ...]) -> None:
     assert gate(a_record(shapes=shapes)).status == "pass"
+
+
+def test_with_too_few_new_rows_to_compare_with_an_old_shape_is_told_and_not_red() -> None:
+    few = [replace(point, renewed=19) if point.renewed else point for point in old_shape()]
+    record = a_record(shapes=tuple(few))
+    assert gate(record).status == "pass"
+    assert any("answered 3 times without share_id" in limit for limit in judge(record).limits)
 
 
 def test_records_never_shown_with_the_name_are_told_and_not_red() -> None:
