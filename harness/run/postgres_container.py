@@ -130,7 +130,7 @@ class ContainerServer(LocalServer):
         self._container.resume()
 
     def disconnect(self) -> None:
-        """Take it off its network: connections to it are cut, and it hears nothing of that."""
+        """Take it off its network: connections to it are cut, and it notices when it next reads from them."""
         self._container.disconnect(self._container.name)
 
     def connect(self) -> None:

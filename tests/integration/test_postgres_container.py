@@ -216,6 +216,7 @@ def test_off_its_network_it_is_out_of_reach_and_comes_back_at_the_same_address(
     server: ContainerServer,
 ) -> None:
     with psycopg.connect(server.url, autocommit=True) as kept:
+        pid = kept.info.backend_pid
         server.disconnect()
         try:
             with pytest.raises(psycopg.OperationalError):
@@ -225,6 +226,9 @@ def test_off_its_network_it_is_out_of_reach_and_comes_back_at_the_same_address(
         finally:
             server.connect()
     assert wait_until(server.answers, 10)
+    assert wait_until(
+        lambda: ask(server, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == 0, 10
+    )
     server.connect()  # does nothing
 
 
