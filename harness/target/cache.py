@@ -114,9 +114,6 @@ class Cache:
 
     # channels
 
-    async def publish(self, channel: str, told: str) -> None:
-        await self._redis.publish(channel, told)
-
     @asynccontextmanager
     async def listening(self, *channels: str) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
         """What is published from now on, as pairs of a channel and what was told; ends by CacheError."""

@@ -112,11 +112,13 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     assert starter.stdout is not None
     url = starter.stdout.readline().strip()
     family = psutil.Process(starter.pid).children(recursive=True)
+    place = family[0].cwd()
     answer = command(url, "PING")
     starter.kill()
     starter.communicate()
     assert answer is True
     assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert not os.path.exists(place)
 
 
 def test_a_port_that_somebody_took_meanwhile_is_given_up(

@@ -67,7 +67,12 @@ def test_a_service_of_another_protocol_need_only_listen() -> None:
         assert services.given_services(Plan(host=host)).host == host
 
 
-def test_the_demo_serves_its_database_and_stops(directory: RunDirectory) -> None:
+def test_the_demo_serves_its_database_and_stops(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else in the environment is for another service."""
+    monkeypatch.setenv("MUL_TARGET_CACHE_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("MUL_TARGET_ROLE", "api")
     started = services.start_demo(Plan(rows=1000), directory)
     processes = [psutil.Process(pid) for pid in started.pids().values()]
     try:
