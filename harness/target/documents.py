@@ -96,12 +96,12 @@ async def _release(request: Request) -> Release:
 InRelease = Annotated[Release, Depends(_release)]
 
 
-async def _revision(request: Request, release: InRelease) -> str:
+async def _schema(request: Request) -> Schema:
     schema: Schema = request.app.state.schema
-    return release.revision or schema.revision
+    return schema
 
 
-InRevision = Annotated[str, Depends(_revision)]
+InSchema = Annotated[Schema, Depends(_schema)]
 
 
 @router.post("/documents")
@@ -119,6 +119,7 @@ async def create(document: NewDocument, caller: Writer, release: InRelease) -> R
 async def page(
     caller: Reader,
     release: InRelease,
+    schema: InSchema,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: uuid.UUID = _BEFORE_ALL,
 ) -> Response:
@@ -126,13 +127,16 @@ async def page(
     async with caller.transaction() as session:
         look_up = {"account_id": session.account_id, "after": after, "limit": limit + 1}
         rows = (await session.connection.execute(release.list, look_up)).all()
+    if rows and release.revision is None:
+        schema.revision = rows[0].revision
     items = [_as_json(row) for row in rows[:limit]]
     return JSONResponse({"items": items, "next": items[-1]["id"] if len(rows) > limit else None})
 
 
 @router.get("/documents/{document_id}")
-async def read(document_id: uuid.UUID, caller: Reader, release: InRelease, revision: InRevision) -> Response:
+async def read(document_id: uuid.UUID, caller: Reader, release: InRelease, schema: InSchema) -> Response:
     cache, claims = caller.access.cache, caller.claims
+    revision = release.revision or schema.revision
     found = None
     if cache is not None:
         found = await cache.find(claims.token_id, claims.account, document_id, revision)

@@ -23,7 +23,9 @@ _log = logging.getLogger(__name__)
 
 
 class Schema:
-    """The revision as it was a moment ago, at most half a second where the database answers."""
+    """The `revision` as it was a moment ago, at most half a second where the database answers; who reads rows
+    and learns a newer one may set it.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
