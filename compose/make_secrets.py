@@ -17,10 +17,29 @@ maxmemory-policy volatile-ttl
 """
 
 
+PGBOUNCER = """\
+[databases]
+shop = host=postgres port=5432
+[pgbouncer]
+listen_addr = 0.0.0.0
+listen_port = 6432
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/pgbouncer_users
+pool_mode = transaction
+default_pool_size = 20
+max_client_conn = 200
+"""
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     password = keep(folder / "database_password", secrets.token_urlsafe(24))
     keep(folder / "database_url", f"postgresql://postgres:{password}@postgres/shop")
+    keep(folder / "replica_url", f"postgresql://postgres:{password}@replica/shop")
+    keep(folder / "pooled_database_url", f"postgresql://postgres:{password}@pgbouncer:6432/shop")
+    keep(folder / "pgbouncer_users", f'"postgres" "{password}"\n')
+    keep(folder / "pgbouncer.ini", PGBOUNCER.format(folder=folder))
     password = keep(folder / "cache_password", secrets.token_urlsafe(24))
     keep(folder / "cache_url", f"redis://:{password}@valkey:6379/0")
     keep(folder / "valkey.conf", VALKEY.format(password=password))

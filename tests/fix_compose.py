@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,12 +23,20 @@ from tests.containers.images import Index, build
 
 ROOT = Path(__file__).parents[1]
 UP = "docker compose -f compose/compose.yaml --profile services up --detach --wait"
-DOWN = "docker compose -f compose/compose.yaml --profile services --profile load down --volumes"
+DOWN = "docker compose -f compose/compose.yaml --profile '*' down --volumes"
 LOGS = "docker compose -f compose/compose.yaml --profile services logs --tail 20"
 RUN = "docker compose -f compose/compose.yaml --profile services --profile load run --rm load"
 WITH_WEB_PAGE = (
     "docker compose -f compose/compose.yaml --profile services --profile load"
     " up --detach --wait --scale worker=2"
+)
+UP_WITH_BOTH = (
+    "docker compose -f compose/compose.yaml --profile services --profile pooler --profile replica"
+    " up --detach --wait"
+)
+RUN_WITH_REPLICA = (
+    "docker compose -f compose/compose.yaml --profile services --profile load run --rm"
+    " -e MUL_REPLICA_URL_FILE=/run/secrets/replica_url load"
 )
 CALLER = (os.getuid(), os.getgid()) if os.getuid() else (1234, 1234)
 """Whose the run directories are to be: never root's."""
@@ -43,8 +52,8 @@ class Stack:
     web_port: int
     up_s: float = 0.0
 
-    def __call__(self, command: str, *flags: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of README's to its end, with flags behind it."""
+    def __call__(self, command: str, *flags: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of README's to its end, with flags behind it, and with `more` in the environment."""
         environment = {
             "COMPOSE_PROJECT_NAME": self.project,
             "MUL_PORT": str(self.port),
@@ -54,9 +63,9 @@ class Stack:
             "MUL_WEB_PORT": str(self.web_port),
         }
         return subprocess.run(
-            [*command.split(), *flags],
+            [*shlex.split(command), *flags],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **more},
             capture_output=True,
             text=True,
             timeout=300,
@@ -86,7 +95,7 @@ def stack(
     engine: Any, package_index: Index | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """The stack, up and well; afterwards nothing may be left of it."""
-    for image in (stand_ins.haproxy, stand_ins.valkey):
+    for image in (stand_ins.haproxy, stand_ins.pgbouncer, stand_ins.valkey):
         image(engine)
     stand_ins.postgres(engine, "18")
     runs = tmp_path_factory.mktemp("runs")

@@ -19,7 +19,7 @@ from harness.core.backend import CACHE_IMAGE
 from tests.containers.root import Root
 from tests.postgres_versions import programs
 
-__all__ = ["LABEL", "derived", "haproxy", "postgres", "python", "valkey"]
+__all__ = ["LABEL", "derived", "haproxy", "pgbouncer", "postgres", "python", "valkey"]
 
 LABEL = "migrate-under-load.stand-in"
 
@@ -41,7 +41,7 @@ cat <&3
 """
 """Of valkey-cli what the health check asks for: commands on standard input, answers on standard output."""
 
-SHELL = ("sh", "cat", "chmod", "id", "mkdir", "rm", "sleep", "sync")
+SHELL = ("sh", "cat", "chmod", "id", "mkdir", "mv", "rm", "sleep", "sync")
 """What entry points and health checks call."""
 
 
@@ -80,7 +80,7 @@ def postgres(client: Any, major: str) -> str:
             client,
             root,
             name,
-            f"ENV PATH={home}/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C",
+            f"ENV PATH={home}/bin:/bin LD_LIBRARY_PATH={home}/lib PGDATA=/var/lib/postgresql/data LANG=C",
             "VOLUME /var/lib/postgresql/data",
             f"USER {POSTGRES_UID}",
             "EXPOSE 5432",
@@ -127,6 +127,18 @@ def haproxy(client: Any) -> str:
             "STOPSIGNAL SIGUSR1",
             'CMD ["haproxy"]',
         )
+    return name
+
+
+def pgbouncer(client: Any) -> str:
+    """Have the `edoburu/pgbouncer` of compose.yaml, itself if it can be had; returns the name."""
+    name = "edoburu/pgbouncer:v1.24.1-p1"
+    if not _there(client, name):
+        root = Root()
+        root.programs((*SHELL, "grep", "pgbouncer"))
+        root.file("etc/passwd", f"postgres:x:{POSTGRES_UID}:{POSTGRES_UID}::/:/bin/sh\n")
+        instructions = ("ENV PATH=/bin", f"USER {POSTGRES_UID}", "STOPSIGNAL SIGINT", 'CMD ["pgbouncer"]')
+        _build(client, root, name, *instructions)
     return name
 
 

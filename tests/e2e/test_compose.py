@@ -13,7 +13,16 @@ import pytest
 from harness.clock import wait_until
 from tests.containers import stand_ins
 from tests.containers.images import BUILT, Index
-from tests.fix_compose import CALLER, DOWN, RUN, UP, WITH_WEB_PAGE, Stack
+from tests.fix_compose import (
+    CALLER,
+    DOWN,
+    RUN,
+    RUN_WITH_REPLICA,
+    UP,
+    UP_WITH_BOTH,
+    WITH_WEB_PAGE,
+    Stack,
+)
 from tests.fix_run import BRIEF, ROOT, UNTIMED
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -41,7 +50,8 @@ def verdict(stack: Stack) -> dict[str, Any]:
 def test_readme_has_the_commands_that_are_run_here() -> None:
     section = (ROOT / "README.md").read_text().split("<!-- compose:")[1].split("\n## ")[0]
     shown = re.findall(r"^docker compose .*$", section, re.MULTILINE)
-    assert shown == [UP, RUN, f"{RUN} --upgrade unsafe@head", WITH_WEB_PAGE, DOWN]
+    of_runs = [UP, RUN, f"{RUN} --upgrade unsafe@head", WITH_WEB_PAGE]
+    assert shown == [*of_runs, UP_WITH_BOTH, RUN_WITH_REPLICA, DOWN]
 
 
 def test_the_stack_is_up_and_both_replicas_answer(
@@ -121,3 +131,20 @@ def test_the_web_page_has_its_workers(stack: Stack) -> None:
     assert wait_until(lambda: len(answer(f"{page}/stats/requests")["workers"]) == 2, 30)
     with urlopen(f"{page}/migration", timeout=5) as shown:
         assert b"Migration" in shown.read()
+
+
+@pytest.mark.migration
+def test_a_run_through_the_pooler_beside_a_replica(stack: Stack, engine: Any) -> None:
+    up = stack(UP_WITH_BOTH, MUL_POOLED="1")
+    assert up.returncode == 0, up.stderr[-2000:]
+    pooled = stack(RUN_WITH_REPLICA, *FLAGS, "--require", "replica_lag", MUL_POOLED="1")
+    assert pooled.returncode == 0, pooled.stdout[-3000:] + pooled.stderr[-500:]
+
+    found = verdict(stack)
+    gates = [gate for gate in found["gates"] if gate["name"] == "replica_lag"]
+    assert {gate["status"] for gate in gates} == {"pass"}
+    assert {replica["source"] for replica in found["replicas"]} == {"primary", "replica"}
+    assert not any("pooler" in str(limit) for limit in found["limits"])  # migration and observer go past it
+    pgbouncer = next(one for one in stack.containers(engine) if "-pgbouncer-" in one.name)
+    assert b"login attempt: db=shop user=postgres" in pgbouncer.logs()
+    assert stack(UP).returncode == 0

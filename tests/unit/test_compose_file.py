@@ -20,6 +20,10 @@ JOBS = {"secrets", "seed", "load"}
 """Services that do one thing and end; their exit code says how it went."""
 
 
+ADDED = {"pooler", "replica"}
+"""Profiles that are given beside `services`."""
+
+
 def default(text: str) -> str:
     """A value with the defaults of its variables."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
@@ -54,10 +58,11 @@ class TestEveryService:
     def test_it_waits_for_what_it_needs(self, name: str) -> None:
         for needed, how in SERVICES[name].get("depends_on", {}).items():
             done = "service_completed_successfully" if needed in JOBS else "service_healthy"
-            assert how == {"condition": done}
+            assert how["condition"] == done
+            assert how.get("required", True) == (needed != "pgbouncer")
 
     def test_its_version_is_a_variable(self, name: str) -> None:
-        assert re.fullmatch(r"[a-z/-]+:\$\{\w+:-[\w.]+\}(-alpine)?", SERVICES[name]["image"])
+        assert re.fullmatch(r"[a-z/-]+:\$\{\w+:-[\w.-]+\}(-alpine)?", SERVICES[name]["image"])
 
     def test_no_secret_stands_in_its_environment(self, name: str) -> None:
         for variable in SERVICES[name].get("environment", {}):
@@ -65,8 +70,10 @@ class TestEveryService:
                 assert variable.endswith("_FILE")
 
     def test_its_profiles_start_what_it_depends_on(self, name: str) -> None:
-        for needed in SERVICES[name].get("depends_on", {}):
-            assert set(SERVICES[name]["profiles"]) - {"run"} <= set(SERVICES[needed]["profiles"])
+        """`run` is of a service that is run by name, and ADDED to be given beside another profile."""
+        for needed, how in SERVICES[name].get("depends_on", {}).items():
+            own = set(SERVICES[name]["profiles"]) - {"run", *ADDED}
+            assert own <= set(SERVICES[needed]["profiles"]) or not how.get("required", True)
 
 
 def test_what_is_mounted_is_there_in_a_fresh_clone() -> None:
@@ -74,7 +81,8 @@ def test_what_is_mounted_is_there_in_a_fresh_clone() -> None:
         mount for service in SERVICES.values() for mount in service["volumes"] if isinstance(mount, dict)
     ]
     sources = {default(mount["source"]) for mount in mounts if mount["type"] == "bind"}
-    assert sources == {"../locustfiles", "../runs", "./haproxy.cfg", "./harness.toml"}
+    own = {"./allow_replication.sh", "./haproxy.cfg", "./harness.toml", "./replica.sh"}
+    assert sources == {"../locustfiles", "../runs", *own}
     assert all((COMPOSE / source).exists() for source in sources)
 
 
@@ -88,13 +96,14 @@ def test_the_cache_is_the_one_that_the_harness_starts() -> None:
 
 
 def test_the_database_is_on_a_network_without_a_way_out() -> None:
-    assert SERVICES["postgres"]["networks"] == SERVICES["valkey"]["networks"] == ["data"]
+    for name in ("postgres", "valkey", "replica", "pgbouncer"):
+        assert SERVICES[name]["networks"] == ["data"]
     assert FILE["networks"]["data"] == {"internal": True}
 
 
 def test_the_plan_allows_the_hosts_of_the_stack_and_no_other() -> None:
     plan = tomllib.loads((COMPOSE / "harness.toml").read_text(encoding="utf-8"))
-    assert set(plan["safety"]["hosts"]) == {"proxy", "postgres"} <= set(SERVICES)
+    assert set(plan["safety"]["hosts"]) == {"proxy", "postgres", "replica"} <= set(SERVICES)
     assert plan["safety"]["databases"] == [SERVICES["postgres"]["environment"]["POSTGRES_DB"]]
 
 
