@@ -217,7 +217,7 @@ class _Cause:
         if self.kind.begins == REFUSED:
             return None, "the service refused them for coming too often"
         if self.kind.begins == POOLED:
-            return None, "another process of PostgreSQL had them: a pooler in transaction mode changes it"
+            return None, "one of PostgreSQL's processes has them, and a pooler in transaction mode changes it"
         if self.kind.begins == REPLAYED:
             return None, "a replica canceled them to go on with what the primary had done"
         if self.kind.begins == NO_ROOM:

@@ -87,7 +87,7 @@ RULES = (
         id="prepared-statement-in-pooler",
         title="A prepared statement was not where the driver had prepared it",
         condition="A statement failed because what the driver had prepared was not there, or another's was"
-        " (26000, 42P05): a pooler had handed the session to another of PostgreSQL's processes.",
+        " (26000, 42P05), as behind a pooler in transaction mode.",
         consequence="The migration fails, the sooner the more often it sends the same statement.",
         instead="a direct connection for migrations, or a driver that prepares nothing",
         source=_PREPARE,

@@ -55,6 +55,7 @@ class Replicas:
 
         Raises psycopg.Error. The primary's clock is `ahead_s` ahead of the run's.
         """
+        self.lag_s = None
         position, senders = server.replicas()
         points = self._fold.primary(self._now(), position, senders)
         if self._watch is not None:

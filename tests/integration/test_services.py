@@ -86,6 +86,20 @@ def test_the_demo_serves_its_database_and_stops(
     assert alive == []
 
 
+def test_the_demo_has_a_standby_of_its_database_that_ends_with_it(directory: RunDirectory) -> None:
+    started = services.start_demo(Plan(rows=10, standby=True), directory)
+    processes = [psutil.Process(pid) for pid in started.pids().values()]
+    try:
+        assert started.replica_url is not None
+        with psycopg.connect(started.replica_url) as connection:
+            assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+            assert connection.execute("SELECT count(*) FROM documents").fetchone() == (10,)
+    finally:
+        started.stop()
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert (len(processes), alive) == (3, [])
+
+
 def test_the_demo_is_served_with_a_cache_that_ends_with_it(directory: RunDirectory) -> None:
     started = services.start_demo(Plan(rows=10, cache="auto"), directory)
     try:
@@ -130,7 +144,7 @@ from harness.clock import utc_now
 from harness.core.plan import Plan
 from harness.run.services import start_demo
 from harness.store import RunDirectory
-plan = Plan(rows=1000, run_root=sys.argv[1])
+plan = Plan(rows=1000, standby=True, run_root=sys.argv[1])
 print(*start_demo(plan, RunDirectory.create(plan, utc_now())).pids().values(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -140,10 +154,10 @@ def test_a_killed_harness_leaves_no_service_and_no_server_after_the_next_start(t
     killed = subprocess.run(
         [sys.executable, "-c", ABANDON, str(tmp_path)], capture_output=True, text=True, check=False
     )
-    postgresql, service = map(int, killed.stdout.split())
+    postgresql, standby, service = map(int, killed.stdout.split())
     assert wait_until(lambda: _is_gone(service), within=10)
     sweep()
-    assert wait_until(lambda: _is_gone(postgresql), within=10)
+    assert wait_until(lambda: _is_gone(postgresql) and _is_gone(standby), within=10)
 
 
 def _is_gone(pid: int) -> bool:
