@@ -310,15 +310,16 @@ def _kept_up(migration: str, phase: str) -> Callable[[Facts], GateResult]:
 
 
 def _fell_behind(facts: Facts, window: Window, began_at: float, looks: int) -> GateResult:
-    """Red, unless it was as far behind before."""
-    worst = max(replicas_of(facts.record), key=lambda one: one.longest(window) or 0.0)
+    """Red, unless all that are behind were so before."""
+    behind = [one for one in replicas_of(facts.record) if (one.longest(window) or 0.0) > LAG_S]
+    fell = [one for one in behind if one.before(began_at) <= LAG_S]
+    worst = max(fell or behind, key=lambda one: one.longest(window) or 0.0)
     seconds, most = worst.longest(window), worst.most_behind(window)
     said = f"replica {worst.name} was {format_duration(seconds or 0.0)} behind, {most:,} bytes of WAL at most"
-    before_s = worst.before(began_at)
-    if before_s > LAG_S:
-        already = f"{said}; it was {format_duration(before_s)} behind already before the first statement"
-        return _lag("inconclusive", seconds, looks, already)
-    return _lag("fail", seconds, looks, said)
+    if fell:
+        return _lag("fail", seconds, looks, said)
+    already = f"it was {format_duration(worst.before(began_at))} behind already before the first statement"
+    return _lag("inconclusive", seconds, looks, f"{said}; {already}")
 
 
 def _lag(status: str, seconds: float | None, looks: int, why: str) -> GateResult:

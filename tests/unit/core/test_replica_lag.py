@@ -69,6 +69,12 @@ def test_what_it_was_behind_before_is_not_the_migrations() -> None:
     assert "8.00 s behind already before the first statement" in seen.why
 
 
+def test_one_that_was_behind_before_does_not_excuse_another() -> None:
+    seen = result(record(*replica_looks((20.0, 52.0, 80.0)), *replica_looks((30.0, 31.0, 6.0), name="r2")))
+    assert (seen.status, seen.observed) == ("fail", 6.0)
+    assert "replica r2" in seen.why
+
+
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
