@@ -69,7 +69,7 @@ class Declaration:
         """Whether there is something to enter in the ledger."""
         return "create" in self.does
 
-    @property
+    @cached_property
     def chooses_id(self) -> bool:
         """Whether the client says which id a new record gets."""
         return holds(self.create, NewId)
@@ -101,17 +101,17 @@ class Declaration:
         bodies = (self.create or {}, self.change)
         return frozenset(name for body in bodies for name in body if holds(body[name], CanaryText))
 
-    @property
+    @cached_property
     def bears_canary(self) -> bool:
         """Whether a record tells by its text whose it is."""
         return holds(self.create, CanaryText)
 
-    @property
+    @cached_property
     def rewrites_canary(self) -> bool:
         """Whether that text tells as which version of the record it was written, too."""
         return self.bears_canary and holds(self.change, CanaryText)
 
-    @property
+    @cached_property
     def tells_versions(self) -> bool:
         """Whether a record shows which of its versions it is; else only whether it is there is judged."""
         return self.version is not None or self.rewrites_canary
