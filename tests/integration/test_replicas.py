@@ -23,7 +23,7 @@ from harness.db.observer_child import ObserverChild
 from harness.db.observer_order import Order
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
-from harness.errors import UsageError
+from harness.errors import SetupError, UsageError
 from harness.run.databases import check_replica
 from tests.fix_record import a_plan, a_record
 
@@ -247,3 +247,11 @@ def test_only_a_standby_of_the_database_is_its_replica(
     assert "***" in str(refused.value)
     with pytest.raises(UsageError, match="of another server"):
         check_replica(postgres.url, identity)
+
+
+def test_without_the_program_that_makes_one_there_is_no_replica(
+    primary: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "binaries", replace(primary.binaries, bin_dir=tmp_path))
+    with pytest.raises(SetupError, match="pg_basebackup"):
+        EmbeddedServer.start(replica_of=primary)
