@@ -97,7 +97,7 @@ def _nothing_to_judge(plan: Plan, needs: str, phase: str | None = None) -> str:
         return "the plan deploys nothing: --deploy-when is not given"
     if needs in OF_A_MIGRATION and plan.placebo:
         return "a placebo migrates nothing"
-    if needs == "replica" and plan.host is None and not plan.standby:
+    if needs == "replica" and not plan.may_have_replicas:
         return "the reference service has no replica: --standby is not given"
     if (
         needs in ("observer", "catalog", "replica")

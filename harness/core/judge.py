@@ -402,7 +402,8 @@ def _limits_of_generator(facts: Facts) -> Iterator[str]:
         worst_s = max(one.late_s for one in late)
         more = " …" if len(late) > _LATE_TOLD else ""
         at = ", ".join(f"{one.end:.0f} s" for one in late[:_LATE_TOLD]) + more
+        seconds = "second" if len(late) == 1 else "seconds"
         yield (
-            f"The generator itself was late in {len(late)} seconds of the load (until {at}), by up to"
+            f"The generator itself was late in {len(late)} {seconds} of the load (until {at}), by up to"
             f" {format_duration(worst_s)}: latencies of those may be too long by as much. None is left out."
         )

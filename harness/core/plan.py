@@ -254,6 +254,11 @@ class Plan:
         return any(step.downgrade for step in self.steps)
 
     @property
+    def may_have_replicas(self) -> bool:
+        """Whether a replica may stream from the database; of one's own the harness cannot know."""
+        return self.host is not None or self.standby
+
+    @property
     def deploys(self) -> bool:
         """Whether the run deploys the service's next release."""
         return self.deploy_when is not None
