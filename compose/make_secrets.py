@@ -40,6 +40,7 @@ def main() -> None:
     keep(folder / "pooled_database_url", f"postgresql://postgres:{password}@pgbouncer:6432/shop")
     keep(folder / "pgbouncer_users", f'"postgres" "{password}"\n')
     keep(folder / "pgbouncer.ini", PGBOUNCER.format(folder=folder))
+    keep(folder / "auth_database_url", f"postgresql://postgres:{password}@postgres/auth")
     password = keep(folder / "cache_password", secrets.token_urlsafe(24))
     keep(folder / "cache_url", f"redis://:{password}@valkey:6379/0")
     keep(folder / "valkey.conf", VALKEY.format(password=password))

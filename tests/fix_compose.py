@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ RUN_WITH_REPLICA = (
     "docker compose -f compose/compose.yaml --profile services --profile load run --rm"
     " -e MUL_REPLICA_URL_FILE=/run/secrets/replica_url load"
 )
+APART = "docker compose -f compose/compose.yaml -f compose/apart.yaml"
+RUN_APART = f"{APART} --profile services --profile load run --rm load"
+DOWN_APART = f"{APART} --profile '*' down --volumes"
 CALLER = (os.getuid(), os.getgid()) if os.getuid() else (1234, 1234)
 """Whose the run directories are to be: never root's."""
 
@@ -57,7 +61,7 @@ class Stack:
         environment = {
             "COMPOSE_PROJECT_NAME": self.project,
             "MUL_PORT": str(self.port),
-            "MUL_ROWS": "20000",
+            "MUL_ROWS": "5000",
             "MUL_RUNS": str(self.runs),
             "MUL_USER": "{}:{}".format(*CALLER),
             "MUL_WEB_PORT": str(self.web_port),
@@ -91,23 +95,40 @@ def package_index(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Inde
 
 
 @pytest.fixture(scope="module")
-def stack(
-    engine: Any, package_index: Index | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """The stack, up and well; afterwards nothing may be left of it."""
-    for image in (stand_ins.haproxy, stand_ins.pgbouncer, stand_ins.valkey):
-        image(engine)
+def images(engine: Any, package_index: Index | None) -> None:
+    """What the stack is made of."""
     stand_ins.postgres(engine, "18")
-    runs = tmp_path_factory.mktemp("runs")
+    stand_ins.valkey(engine)
+    stand_ins.haproxy(engine)
+    stand_ins.pgbouncer(engine)
+
+
+@contextmanager
+def a_stack(engine: Any, runs: Path, down: str) -> Iterator[Stack]:
+    """A stack that the command `down` ends; afterwards nothing may be left of it."""
     os.chown(runs, *CALLER)
     stack = Stack(f"mul-test-{secrets.token_hex(4)}", runs, free_port(), free_port())
     try:
+        yield stack
+        assert stack.left(engine)
+    finally:
+        done = stack(down)
+    assert (done.returncode, stack.left(engine)) == (0, [])
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Any, images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, up and well."""
+    with a_stack(engine, tmp_path_factory.mktemp("runs"), DOWN) as stack:
         begun = time.monotonic()
         up = stack(UP)
         stack.up_s = time.monotonic() - begun
         assert up.returncode == 0, up.stderr[-2000:] + stack(LOGS).stdout
         yield stack
-        assert stack.left(engine)
-    finally:
-        down = stack(DOWN)
-    assert (down.returncode, stack.left(engine)) == (0, [])
+
+
+@pytest.fixture
+def stack_apart(engine: Any, images: None, tmp_path: Path) -> Iterator[Stack]:
+    """The stack whose accounts are a service of their own, not yet up."""
+    with a_stack(engine, tmp_path, DOWN_APART) as stack:
+        yield stack

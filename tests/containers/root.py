@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -92,15 +93,26 @@ class Root:
         return self._bytes.getvalue()
 
     def _copy(self, path: Path, name: str) -> None:
+        if name in self._names:
+            return
         entry = self._archive.gettarinfo(path.resolve(), name)
         entry.type, entry.uid, entry.gid, entry.uname, entry.gname = tarfile.REGTYPE, 0, 0, "", ""
-        entry.size = path.stat().st_size
-        self._add(entry, path.read_bytes())
+        content = _without_symbols(path) if _is_elf(path) else path.read_bytes()
+        entry.size = len(content)
+        self._add(entry, content)
 
     def _add(self, entry: tarfile.TarInfo, content: bytes = b"") -> None:
         if entry.name not in self._names:
             self._names.add(entry.name)
             self._archive.addfile(entry, io.BytesIO(content))
+
+
+def _without_symbols(path: Path) -> bytes:
+    """A program or library without what is there for debuggers alone, where binutils is installed."""
+    with tempfile.NamedTemporaryFile() as stripped:
+        strip = [shutil.which("strip") or "false", "--strip-debug", "-o", stripped.name, str(path)]
+        done = subprocess.run(strip, capture_output=True)
+        return Path(stripped.name).read_bytes() if done.returncode == 0 else path.read_bytes()
 
 
 def _any_like(names: Iterable[str], patterns: Collection[str]) -> bool:

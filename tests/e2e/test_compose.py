@@ -16,7 +16,9 @@ from tests.containers.images import BUILT, Index
 from tests.fix_compose import (
     CALLER,
     DOWN,
+    DOWN_APART,
     RUN,
+    RUN_APART,
     RUN_WITH_REPLICA,
     UP,
     UP_WITH_BOTH,
@@ -27,11 +29,7 @@ from tests.fix_run import BRIEF, ROOT, UNTIMED
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
 
-FLAGS = (
-    *(flag for flag in BRIEF if flag not in ("--rows", "5000")),
-    *UNTIMED,
-    *("--prepare", "python -m harness.target seed --existing replace --rows 5000"),
-)
+FLAGS = (*BRIEF, *UNTIMED)
 MOST_MB = 250
 BASE_MB = 50
 """What the official python:3.13-alpine has, rounded up; a stand-in may have more."""
@@ -51,7 +49,7 @@ def test_readme_has_the_commands_that_are_run_here() -> None:
     section = (ROOT / "README.md").read_text().split("<!-- compose:")[1].split("\n## ")[0]
     shown = re.findall(r"^docker compose .*$", section, re.MULTILINE)
     of_runs = [UP, RUN, f"{RUN} --upgrade unsafe@head", WITH_WEB_PAGE]
-    assert shown == [*of_runs, UP_WITH_BOTH, RUN_WITH_REPLICA, DOWN]
+    assert shown == [*of_runs, UP_WITH_BOTH, RUN_WITH_REPLICA, DOWN, RUN_APART, DOWN_APART]
 
 
 def test_the_stack_is_up_and_both_replicas_answer(
@@ -122,6 +120,16 @@ def test_a_run_beside_the_stack_has_the_verdict_as_its_exit_code_and_its_directo
     found = verdict(stack)
     assert (found["status"], found["migration"]["from"]) == ("fail", "v1")
     assert found["ledger"]["lost"] == found["ledger"]["stale"] == 0
+
+
+@pytest.mark.migration
+def test_two_services_are_migrated_in_one_run(stack_apart: Stack) -> None:
+    run = stack_apart(RUN_APART, *FLAGS)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-2000:]
+    found = verdict(stack_apart)
+    assert [(one["name"], one["to"]) for one in found["migrations"]] == [("auth", "auth2"), ("api", "api2")]
+    assert found["ledger"]["acknowledged"] > 0
+    assert answer(f"http://127.0.0.1:{stack_apart.port}/health")["role"] == "api"
 
 
 def test_the_web_page_has_its_workers(stack: Stack) -> None:

@@ -107,6 +107,42 @@ def test_the_plan_allows_the_hosts_of_the_stack_and_no_other() -> None:
     assert plan["safety"]["databases"] == [SERVICES["postgres"]["environment"]["POSTGRES_DB"]]
 
 
+class TestApart:
+    """compose/apart.yaml, which is laid over it."""
+
+    FILE: dict[str, Any] = yaml.safe_load((COMPOSE / "apart.yaml").read_text(encoding="utf-8"))
+
+    def test_its_new_services_are_like_those_that_there_are(self) -> None:
+        new = {name: service for name, service in self.FILE["services"].items() if name not in SERVICES}
+        assert {name: service["extends"]["service"] for name, service in new.items()} == {
+            "auth": "api",
+            "seed-auth": "seed",
+        }
+
+    def test_it_takes_no_protection_away(self) -> None:
+        changed = {key for service in self.FILE["services"].values() for key in service}
+        assert changed <= {"extends", "environment", "volumes", "depends_on", "deploy"}
+        assert all(
+            mount["read_only"]
+            for service in self.FILE["services"].values()
+            for mount in service.get("volumes", [])
+        )
+
+    def test_what_it_mounts_is_there_in_a_fresh_clone(self) -> None:
+        mounts = [mount for service in self.FILE["services"].values() for mount in service.get("volumes", [])]
+        assert {(mount["source"], mount["read_only"]) for mount in mounts} == {
+            ("./apart.toml", True),
+            ("./auth.sql", True),
+        }
+        assert all((COMPOSE / mount["source"]).exists() for mount in mounts)
+
+    def test_its_plan_migrates_what_its_database_server_makes(self) -> None:
+        plan = tomllib.loads((COMPOSE / "apart.toml").read_text(encoding="utf-8"))
+        assert [migration["name"] for migration in plan["migration"]] == ["auth", "api"]
+        assert plan["safety"] == {"hosts": ["proxy", "postgres"], "databases": ["shop", "auth"]}
+        assert (COMPOSE / "auth.sql").read_text() == "CREATE DATABASE auth;\n"
+
+
 def test_the_proxy_sends_nothing_twice() -> None:
     settings = [line.split() for line in (COMPOSE / "haproxy.cfg").read_text().splitlines()]
     assert ["retries", "0"] in settings
