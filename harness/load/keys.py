@@ -1,6 +1,7 @@
 """The keys by which the ledger knows records.
 
-Random ones of the system's: a second run against the same database must not meet the first one's.
+Their randomness is the system's, never a run's seed: a second run against the same database must not meet the
+first one's.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from random import Random
 
 __all__ = ["new_key"]
 
-_random = Random()  # noqa: S311 - keys are no secrets, and asking the system for each takes three times as long
-os.register_at_fork(after_in_child=_random.seed)
+_random = Random()  # noqa: S311 - no secrets, and to ask the system for each key costs half as much again
+os.register_at_fork(after_in_child=_random.seed)  # processes that fork would repeat one another's keys
 
 
 def new_key() -> uuid.UUID:
