@@ -96,16 +96,16 @@ class KeyNumbers:
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[uuid.UUID, int] = {}
+        self._numbers: dict[int, int] = {}  # by the key's own number: a UUID's hash is made in Python
         self._told = 0
         self._new: list[bytes] = []
 
     def __getitem__(self, key: uuid.UUID) -> int:
-        number = self._numbers.get(key)
+        number = self._numbers.get(key.int)
         if number is None:
             if len(self._numbers) == _MOST_NUMBERED:
                 self._numbers.clear()
-            number = self._numbers[key] = self._told + len(self._new)
+            number = self._numbers[key.int] = self._told + len(self._new)
             self._new.append(key.bytes)
         return number
 
