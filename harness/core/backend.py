@@ -42,6 +42,7 @@ def check_backend(
     host: str | None,
     image: str | None,
     version: str | None,
+    dockerfile: str | None = None,
     postgres_bin: str | None,
     cache: str = NONE,
     standby: bool = False,
@@ -61,9 +62,12 @@ def check_backend(
     if image and version:
         raise UsageError("--postgres-image and --postgres-version both name the image.", "Drop one of them.")
     if backend == EMBEDDED:
-        if image or version:
-            flag = "--postgres-image" if image else "--postgres-version"
-            raise UsageError(f"{flag} is of a container.", "Add --services docker, or drop it.")
+        of_a_container = {"image": image, "version": version, "dockerfile": dockerfile}
+        for word, value in of_a_container.items():
+            if value:
+                raise UsageError(
+                    f"--postgres-{word} is of a container.", "Add --services docker, or drop it."
+                )
         return
     if host is not None:
         raise UsageError(

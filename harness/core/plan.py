@@ -195,6 +195,7 @@ class Plan:
     services: str = EMBEDDED  # where its PostgreSQL runs: as processes of this machine, or in a container
     postgres_image: str | None = None  # the container's; None: the official one of `postgres_version`
     postgres_version: str | None = None  # a major one; None: the newest
+    postgres_dockerfile: str | None = None  # builds the image where it is neither here nor in a registry
     postgres_bin: str | None = None
     cache: str = NONE  # whether a Valkey or a Redis is started for it, where there is one
     keep_database: bool = False
@@ -335,6 +336,7 @@ class Plan:
             host=self.host,
             image=self.postgres_image,
             version=self.postgres_version,
+            dockerfile=self.postgres_dockerfile,
             postgres_bin=self.postgres_bin,
             cache=self.cache,
             standby=self.standby,

@@ -151,6 +151,7 @@ KEYS: tuple[Key, ...] = (
     Key("demo", "services", TEXT, "--services"),
     Key("demo", "postgres-image", TEXT, "--postgres-image"),
     Key("demo", "postgres-version", TEXT, "--postgres-version"),
+    Key("demo", "postgres-dockerfile", PATH, "--postgres-dockerfile"),
     Key("demo", "postgres-bin", PATH, "--postgres-bin"),
     Key("demo", "cache", TEXT, "--cache"),
     Key("demo", "keep-database", SWITCH, "--keep-database"),

@@ -167,6 +167,9 @@ def add_arguments(
         None,
         f"The official image's: {', '.join(POSTGRES_VERSIONS)}. Default: the last.",
     )
+    flags.text(
+        "--postgres-dockerfile", None, "Build the image from this where it is neither here nor in a registry."
+    )
     flags.text("--postgres-bin", None, "Folder of the PostgreSQL programs to use, instead of the wheel's.")
     flags.text(
         "--cache",
@@ -305,6 +308,7 @@ def plan_from(
         replicas=options.replicas,
         services=options.services,
         postgres_image=options.postgres_image or None,
+        postgres_dockerfile=options.postgres_dockerfile or None,
         postgres_version=options.postgres_version or None,
         postgres_bin=options.postgres_bin or None,
         cache=options.cache,

@@ -35,6 +35,8 @@ UNLIMITED = -1
 """As a quota: none (https://docs.kernel.org/scheduler/sched-bwc.html)."""
 
 CALL_WITHIN_S = 30.0
+BUILD_SILENT_S = 600
+"""How long a step of a build may say nothing."""
 EMBEDDED = "--services embedded, the default, needs no Docker."
 TAKEN = ("port is already allocated", "address already in use")
 """What the engine says of a port that somebody took after it had been found free; it has no code for it."""
@@ -79,13 +81,33 @@ class Engine:
         with told("Docker cannot tell its version"):
             return str(self._client.version()["Version"])
 
-    def image(self, name: str) -> str:
-        """Have the image, pulled if it is not there yet; returns its id. Raises SetupError."""
+    def image(self, name: str, dockerfile: Path | None = None) -> str:
+        """Have the image: as it is here, else pulled, else built from `dockerfile`, whose folder is the
+        context; returns its id. Raises SetupError.
+        """
+        if dockerfile is not None and not dockerfile.is_file():
+            raise SetupError(f"There is no Dockerfile {dockerfile}.", "Mend --postgres-dockerfile.")
         with told(f"Docker cannot look for the image {name}"), contextlib.suppress(_errors().ImageNotFound):
             return str(self._client.images.get(name).id)
         remedy = f"Pull or build it (docker build -t {name} …), or name another with --postgres-image."
-        with told(f"There is no image {name} here, and it cannot be pulled", remedy):
-            return str(self._client.images.pull(name).id)
+        try:
+            with told(f"There is no image {name} here, and it cannot be pulled", remedy):
+                return str(self._client.images.pull(name).id)
+        except SetupError:
+            if dockerfile is None:
+                raise
+            return self._built(name, dockerfile)
+
+    def _built(self, name: str, dockerfile: Path) -> str:
+        with told(f"The image {name} is neither here nor in a registry, and {dockerfile} cannot be built"):
+            built, _ = self._client.images.build(
+                path=str(dockerfile.parent),
+                dockerfile=dockerfile.name,
+                tag=name,
+                rm=True,
+                timeout=BUILD_SILENT_S,
+            )
+            return str(built.id)
 
     def network(self, name: str) -> None:
         """Make a bridge network for this run's containers alone."""

@@ -72,11 +72,13 @@ class ContainerServer(LocalServer):
         max_connections: int = 200,
         settings: Mapping[str, str] | None = None,
         disk_mb: int | None = None,
+        dockerfile: Path | None = None,
         sleep: Sleep = time.sleep,
     ) -> ContainerServer:
-        """Start a container of `image` and wait until its server answers; `settings` are laid over the
-        harness's own. With `disk_mb` its data are on a disk in memory of that many megabytes. Removes first
-        what runs left that are dead. Raises SetupError; then nothing is left.
+        """Start a container of `image`, built from `dockerfile` where there is none, and wait until its
+        server answers; `settings` are laid over the harness's own. With `disk_mb` its data are on a disk in
+        memory of that many megabytes. Removes first what runs left that are dead. Raises SetupError; then
+        nothing is left.
         """
         engine = Engine.connect(run_id)
         of_disk = SMALL_DISK_SETTINGS if disk_mb is not None else {}
@@ -84,7 +86,7 @@ class ContainerServer(LocalServer):
         password = secrets.token_urlsafe(24)
         try:
             engine.sweep()
-            found = engine.image(image)
+            found = engine.image(image, dockerfile)
             name = f"mul-{run_id}"
             engine.network(name)
             keeper = None if disk_mb is None else _start_keeper(engine, image, name, disk_mb, log)

@@ -229,6 +229,7 @@ def _start_postgres(plan: Plan, directory: RunDirectory, sleep: Sleep) -> LocalS
             log=log,
             max_connections=connections,
             disk_mb=DISK_MB + plan.rows // ROWS_PER_MB if fills else None,
+            dockerfile=Path(plan.postgres_dockerfile) if plan.postgres_dockerfile else None,
             sleep=sleep,
         )
     postgres_bin = Path(plan.postgres_bin) if plan.postgres_bin else None

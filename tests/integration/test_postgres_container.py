@@ -201,6 +201,25 @@ def test_an_image_that_is_nowhere(tmp_path: Path, leftovers: Leftovers, engine: 
     assert leftovers.of("nowhere") == []
 
 
+def test_an_image_that_is_nowhere_is_built_from_the_dockerfile_given(
+    postgres_image: str, tmp_path: Path, leftovers: Leftovers, engine: Any
+) -> None:
+    dockerfile, name = tmp_path / "Dockerfile.ours", "migrate-under-load-built:1"
+    dockerfile.write_text(f"FROM {postgres_image}\nCOPY ours /ours\n")
+    log = tmp_path / "postgres.log"
+    with pytest.raises(SetupError, match=r"Dockerfile\.ours cannot be built.*ours"):
+        ContainerServer.start(name, run_id="built", log=log, dockerfile=dockerfile)
+    (tmp_path / "ours").touch()
+    try:
+        with ContainerServer.start(name, run_id="built", log=log, dockerfile=dockerfile) as server:
+            assert server.image == f"{name} {engine.images.get(name).id}"
+        with pytest.raises(SetupError, match="There is no Dockerfile"):
+            ContainerServer.start(name, run_id="built", log=log, dockerfile=tmp_path / "Dockerfile")
+    finally:
+        engine.images.remove(name, force=True)
+    assert leftovers.of("built") == []
+
+
 def test_an_image_whose_container_ends_at_once_is_told_with_its_last_words(
     engine: Any, postgres_image: str, tmp_path: Path, leftovers: Leftovers
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_container_of_a_version_is_a_sound_plan() -> None:
         ),
         (Plan(postgres_version="17"), "--postgres-version is of a container"),
         (Plan(postgres_image="postgres:17"), "--postgres-image is of a container"),
+        (Plan(postgres_dockerfile="Dockerfile"), "--postgres-dockerfile is of a container"),
         (Plan(services="docker", postgres_version="9.6"), "--postgres-version is 9.6"),
         (Plan(services="docker", postgres_version="17", postgres_image="postgres"), "both name the image"),
         (Plan(services="docker", standby=True), "--standby is of the embedded"),
