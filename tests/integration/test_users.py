@@ -157,8 +157,8 @@ def test_websockets_deliver_every_write_and_end_with_their_users(record: dict[st
     assert (counts["missed"], counts["duplicated"], counts["reordered"]) == (0, 0, 0)
     assert (counts["connections"], counts["settled"], counts["odd"]) == (0, USERS, {})
     ended = Counter(line["ended"] for line in lines if "ended" in line)
-    assert ended.pop("ended by the load") == USERS
-    assert ended.keys() == {"closed with 4401"}, "only a token's end ends a connection"
+    assert ended.keys() <= {"ended by the load", "closed with 4401"}, "the users' end, or their tokens'"
+    assert ended["ended by the load"] <= USERS <= ended["closed with 4401"]
     assert record["nobody_left"]
 
 

@@ -98,7 +98,8 @@ def _on_start(environment: Any, **_: Any) -> None:
 
 def _finish(environment: Any) -> None:
     wanted = set(json.loads(os.environ["USERS_ENDPOINTS"]))
-    wait_until(lambda: wanted <= {name for name, _ in environment.stats.entries}, 30.0, gevent.sleep)
+    seen = environment.stats.entries
+    wait_until(lambda: wanted <= {f"{method} {name}" for name, method in seen}, 30.0, gevent.sleep)
     valve.close()
     wait_until(lambda: not recorder.in_flight and not valve.busy_users(), 10.0, gevent.sleep)
     reads = [*subscription._settle_all(), *users._read_everything_back()]
