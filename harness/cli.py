@@ -16,6 +16,7 @@ from rich.console import Console
 from harness import __version__
 from harness.core.backend import BACKENDS, EMBEDDED
 from harness.core.plan import Plan
+from harness.core.plan_check import check_prepare
 from harness.environ import child_environment, variable
 from harness.errors import HarnessError, UsageError
 
@@ -318,7 +319,7 @@ def _trace(options: argparse.Namespace) -> int:
         allow_host=tuple(options.allow_host),
         allow_production=options.allow_production,
     )
-    plan.check_prepare()
+    check_prepare(plan)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started must not outlive us
     traced = trace_migration(plan, _say)
     if options.json:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.core.events import Event, Kind
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.core.record import Part, Record, Watch
 from tests.fix_record import (
     MIGRATION_PID,

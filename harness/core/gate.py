@@ -12,8 +12,7 @@ from harness.core.expressions import OPERATORS, Expression
 from harness.core.facts import Facts
 from harness.core.measured import Interval
 from harness.core.metrics import METRICS, Measured, Selector, measure, window_of
-from harness.core.plan import SLICE_S
-from harness.core.timeline import Window
+from harness.core.timeline import SLICE_S, Window
 from harness.core.verdict import FINAL, GateResult, safe_text
 
 __all__ = ["Gate", "expressed", "inconclusive", "judge_expression", "worst_of"]

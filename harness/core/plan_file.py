@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from harness.core import plan_keys as keys
 from harness.core.durations import parse_duration
-from harness.core.plan import MigrationPlan
+from harness.core.migration_plan import MigrationPlan
 from harness.core.plan_keys import IGNORE, IGNORING, KEYS, MIGRATION, SECTIONS, Key
 from harness.core.secrets import is_secret, mask
 from harness.errors import HarnessError, UsageError

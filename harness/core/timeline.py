@@ -7,9 +7,27 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from harness.core.events import Event, Kind
-from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S, SLICE_S
 
-__all__ = ["WALK", "Episode", "Timeline", "Window", "cut", "slices"]
+__all__ = [
+    "IMPACT_MINIMUM_S",
+    "IMPACT_TAIL_S",
+    "SLICE_S",
+    "WALK",
+    "Episode",
+    "Timeline",
+    "Window",
+    "cut",
+    "slices",
+]
+
+IMPACT_MINIMUM_S = 10.0
+"""Shortest impact window: most dangerous statements last milliseconds, their consequences do not."""
+
+IMPACT_TAIL_S = 2.0
+"""How long the impact window goes on after the migration's last commit."""
+
+SLICE_S = 5.0
+"""Length of a slice of the impact window."""
 
 WALK = "drill_walk"
 """The phase of a drill that follows when the load is over and read back: nothing is asked of the service."""

@@ -20,6 +20,7 @@ from harness.core.arrivals import MODELS
 from harness.core.backend import BACKENDS, CACHES, EMBEDDED, NONE, POSTGRES_VERSIONS
 from harness.core.durations import parse_duration
 from harness.core.plan import Plan
+from harness.core.plan_check import check_plan
 from harness.core.plan_file import NO_FILE, PlanFile
 from harness.core.plan_keys import KEYS, MIGRATION
 from harness.core.secrets import is_secret
@@ -321,7 +322,7 @@ def plan_from(
         allow_drill=tuple(options.allow_drill),
         run_root=options.run_dir,
     )
-    plan.check()
+    check_plan(plan)
     return plan
 
 
@@ -355,7 +356,7 @@ def plan_of_form(plan: Plan, options: Namespace, upgrade_choices: Sequence[str])
         upgrade=upgrade,
         **_phase_times(options),
     )
-    changed.check()
+    check_plan(changed)
     return changed
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.report.blame import Blame
 from harness.report.gates import MARKS, Gate, word
 from harness.report.statements import SHORT_SQL, Span, Statement

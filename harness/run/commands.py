@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.core.secrets import mask
 from harness.db.interpreter import find_program, why_untraceable
 from harness.db.url import DatabaseUrl

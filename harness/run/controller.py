@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from harness.clock import Sleep, monotonic
 from harness.core.arrivals import CLOSED, LOADED, PhaseRate
 from harness.core.events import Event, Kind
-from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S, Plan
+from harness.core.plan import Plan
 from harness.core.record import FinalRead
-from harness.core.timeline import WALK
+from harness.core.timeline import IMPACT_MINIMUM_S, IMPACT_TAIL_S, WALK
 from harness.run.deploy import Deploy
 from harness.run.drilling import Drilling
 from harness.run.drills import DrillRun

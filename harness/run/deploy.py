@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.clock import Sleep, monotonic, wait_until
 from harness.core.events import Kind
-from harness.core.plan import MigrationPlan
+from harness.core.migration_plan import MigrationPlan
 from harness.core.secrets import mask
 from harness.environ import child_environment
 from harness.errors import HarnessError, SetupError

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from harness.clock import Sleep, monotonic
 from harness.core.events import Kind
-from harness.core.plan import IMPACT_MINIMUM_S, IMPACT_TAIL_S
 from harness.core.reached import reached
 from harness.core.secrets import mask_command
+from harness.core.timeline import IMPACT_MINIMUM_S, IMPACT_TAIL_S
 from harness.errors import HarnessError
 from harness.run.sessions import Seen, Sessions
 

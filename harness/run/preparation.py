@@ -13,7 +13,9 @@ from harness.clock import Sleep, utc_now
 from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.kill_points import halfway
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
+from harness.core.plan_check import check_plan
 from harness.db.guard import Identity, check_http_host
 from harness.db.migration import MigrationOrder, expectation
 from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
@@ -106,7 +108,7 @@ class Prepared:
 
 def check(plan: Plan) -> None:
     """Refuse what is wrong in the plan itself: durations, gates, revisions, hosts. Touches nothing."""
-    plan.check()
+    check_plan(plan)
     check_gates(plan)
     if plan.invariants and plan.host is not None and plan.service_database_url is None:
         raise UsageError("--invariant is given, but no database to ask.", "Set MUL_DATABASE_URL.")

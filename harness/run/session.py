@@ -13,7 +13,7 @@ from typing import Any
 from harness.clock import Sleep, monotonic, utc_now
 from harness.core.events import Kind
 from harness.core.invariants import When
-from harness.core.plan import MigrationPlan
+from harness.core.migration_plan import MigrationPlan
 from harness.core.reached import elsewhere
 from harness.core.record import FinalRead
 from harness.core.trace_fold import build

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from harness.clock import wait_until
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.db.guard import RunLock
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl

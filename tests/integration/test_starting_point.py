@@ -15,6 +15,7 @@ import pytest
 
 from harness.clock import utc_now, wait_until
 from harness.core.plan import Plan
+from harness.core.plan_check import check_plan
 from harness.db.binaries import find_binaries
 from harness.db.guard import RunLock
 from harness.db.server import EmbeddedServer
@@ -98,7 +99,7 @@ class Shop:
             run_root=str(self.folder / "runs"),
             **changes,
         )
-        plan.check()
+        check_plan(plan)
         check_starting_point(plan)
         directory = RunDirectory.create(plan, utc_now())
         said = [] if said is None else said

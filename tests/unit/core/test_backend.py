@@ -6,6 +6,7 @@ import pytest
 
 from harness.core.backend import image_of
 from harness.core.plan import Plan
+from harness.core.plan_check import check_plan
 from harness.errors import UsageError
 
 
@@ -23,7 +24,7 @@ def test_the_image(image: str | None, version: str | None, expected: str) -> Non
 
 def test_a_container_of_a_version_is_a_sound_plan() -> None:
     plan = Plan(services="docker", postgres_version="17")
-    plan.check()
+    check_plan(plan)
     assert plan.image == "postgres:17-alpine"
 
 
@@ -64,6 +65,6 @@ def test_a_container_of_a_version_is_a_sound_plan() -> None:
 )
 def test_flags_that_contradict_each_other_are_refused(plan: Plan, named: str) -> None:
     with pytest.raises(UsageError) as refused:
-        plan.check()
+        check_plan(plan)
     assert named in refused.value.message
     assert refused.value.remedy

@@ -13,6 +13,7 @@ from harness.core.drills import DrillResult
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.gates import check_gates
+from harness.core.plan_check import check_plan
 from harness.core.schema_state import TableState
 from harness.errors import UsageError
 from tests.fix_record import KEPT, a_plan, a_record, a_schema, events
@@ -78,6 +79,6 @@ def test_what_is_not_known_is_not_graded(changes: dict[str, Any], why: str) -> N
 
 def test_it_needs_to_know_where_to() -> None:
     with pytest.raises(UsageError, match="--drill rollback is given, but not where to"):
-        a_plan(drills=("rollback",)).check()
-    PLAN.check()
+        check_plan(a_plan(drills=("rollback",)))
+    check_plan(PLAN)
     assert "rollback_data" in {gate.name for gate in check_gates(PLAN)}

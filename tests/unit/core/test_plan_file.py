@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.plan import MigrationPlan
+from harness.core.migration_plan import MigrationPlan
 from harness.core.plan_file import PlanFile, parse_plan_file
 from harness.core.plan_keys import KEYS
 from harness.errors import UsageError

@@ -12,7 +12,8 @@ from harness.core.contents import Contents, Difference, TableChange
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.gates import check_gates
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.core.record import Part
 from harness.core.round_trip import round_trips, round_trips_json
 from harness.core.schema_state import SchemaState, TableState

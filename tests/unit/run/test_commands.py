@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.errors import GuardError, UsageError
 from harness.run.commands import check_command, check_traceable, command_words, folder_of, may_go_untraced
 

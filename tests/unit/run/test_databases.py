@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.db.guard import Identity
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, UsageError

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from harness.core.events import Kind
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.errors import UsageError
 from harness.run import deploy
 from harness.run.commands import check_deploy

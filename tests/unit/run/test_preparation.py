@@ -9,7 +9,8 @@ import pytest
 
 from harness.clock import utc_now
 from harness.core.facts import migrations_in
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
 from harness.errors import NothingToMigrate, UsageError

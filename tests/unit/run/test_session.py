@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from harness.clock import utc_now
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.db.guard import Identity
 from harness.db.migrator import DatabaseMigrator
 from harness.db.url import DatabaseUrl

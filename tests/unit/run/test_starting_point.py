@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.core.plan import Plan
+from harness.core.plan_check import check_plan
 from harness.errors import GuardError, UsageError
 from harness.run.starting_point import _command_digest, check_starting_point
 
@@ -22,7 +23,7 @@ def test_a_starting_point_that_can_be_reached_passes(tmp_path: Path) -> None:
     dump = tmp_path / "shop.sql"
     dump.write_text("SELECT 1;")
     plan = own(from_dump=str(dump), recreate_database=True, allow_database=("shop",))
-    plan.check()
+    check_plan(plan)
     check_starting_point(plan)
 
 
