@@ -26,7 +26,8 @@ from harness.core.operations import (
     OperationKind,
     OperationOutcome,
     OperationTable,
-    pack_operation,
+    draft_operation,
+    pack_operations,
 )
 from harness.core.plan import Plan
 from harness.core.record import (
@@ -42,7 +43,7 @@ from harness.core.record import (
     WebSocketPoint,
 )
 from harness.core.replication import PRIMARY
-from harness.core.samples import Outcome, SampleTable, pack_samples
+from harness.core.samples import DRAFT_TYPE, Outcome, SampleTable, pack_samples
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
 from harness.core.waits import Blocker, Wait
@@ -536,7 +537,7 @@ def operations_of(*operations: Operation) -> OperationTable:
     for one in operations:
         own = numbers.setdefault(one.worker, KeyNumbers())
         what = (names[one.account], one.kind, one.outcome, one.version, one.invoked, one.ended)
-        record = pack_operation(*what, own[uuid.UUID(one.key)], one.shown)
+        record = pack_operations(draft_operation(*what, own[uuid.UUID(one.key).int], one.shown))
         packed[one.worker] = packed.get(one.worker, b"") + record
     streams = [
         BlockStream(worker, payload, tables, (), (numbers[worker].take(),))
@@ -599,9 +600,10 @@ def on_disk(root: Path, plan: Plan | None = None, table: SampleTable | None = No
         directory.append_event(event)
     directory.write_json("environment.json", {"python": "3.11.9"})
     table = steady() if table is None else table
-    none = np.zeros(len(table))
-    rows = np.column_stack((table.at, table.latency, table.service, table.endpoint, table.outcome, none))
-    packed = pack_samples(rows.ravel().tolist())
+    drafts = np.zeros(len(table), DRAFT_TYPE)
+    drafts["intended"], drafts["sent"], drafts["ended"] = table.at, table.end - table.service, table.end
+    drafts["endpoint"], drafts["outcome"] = table.endpoint, table.outcome
+    packed = pack_samples(drafts.tobytes())
     names = {str(number): name for number, name in enumerate(table.endpoints)}
     directory.append_block("samples", Block("w1", 0, len(table), packed, {"endpoints": names}).encode())
     for point in healthy():

@@ -4,13 +4,15 @@ Record layout (little endian): account id u32, kind u8, outcome u8, shown u8, an
 version that the write would leave behind, or the read showed), invoked u32 and ended u32 in 10 µs since the
 worker's zero, the number of the record's key u32. A worker tells each key once, in the block in which its
 number first occurs. A record of 36 bytes has the key itself, 16 bytes, in place of its number.
+
+As a sample, an operation is a draft first, with its instants in seconds.
 """
 
 from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.core.blocks import BlockStream
-from harness.core.samples import TICK_S, U32, Floats, Ints
+from harness.core.samples import TICK_S, TICKS_A_SECOND, U32, Floats, Ints, packed_times
 
 __all__ = [
     "OPERATION",
@@ -31,10 +33,23 @@ __all__ = [
     "OperationKind",
     "OperationOutcome",
     "OperationTable",
-    "pack_operation",
+    "draft_operation",
+    "pack_operations",
 ]
 
 OPERATION = struct.Struct("<IBBBxIIII")
+_DRAFT_TYPE = np.dtype(
+    [
+        ("account", "<u4"),
+        ("kind", "u1"),
+        ("outcome", "u1"),
+        ("version", "<f8"),
+        ("invoked", "<f8"),
+        ("ended", "<f8"),
+        ("key", "<u4"),
+        ("shown", "<u4"),
+    ]
+)
 _FIELDS = [
     ("account", "<u4"),
     ("kind", "u1"),
@@ -90,52 +105,52 @@ class Operation:
     shown: int = 0
 
 
-class KeyNumbers:
-    """The numbers of a worker's keys, from 0 as they are asked for. Only so many are remembered, so a key may
-    get another one later on.
+class KeyNumbers(dict[int, int]):
+    """The numbers of a worker's keys, from 0 as they are asked for.
+
+    Keys are given as `UUID.int`: a UUID's own hash is made in Python. Only so many are remembered, so a key
+    may get another number later on.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}  # by the key's own number: a UUID's hash is made in Python
         self._told = 0
-        self._new: list[bytes] = []
+        self._new: list[int] = []
 
-    def __getitem__(self, key: uuid.UUID) -> int:
-        number = self._numbers.get(key.int)
-        if number is None:
-            if len(self._numbers) == _MOST_NUMBERED:
-                self._numbers.clear()
-            number = self._numbers[key.int] = self._told + len(self._new)
-            self._new.append(key.bytes)
+    def __missing__(self, key: int) -> int:
+        if len(self) == _MOST_NUMBERED:
+            self.clear()
+        number = self[key] = self._told + len(self._new)
+        self._new.append(key)
         return number
 
     def take(self) -> tuple[int, bytes]:
         """The number of the first key that is new since they were last taken, and the bytes of all."""
         first, new = self._told, self._new
         self._told, self._new = first + len(new), []
-        return first, b"".join(new)
+        return first, b"".join([key.to_bytes(_KEY_BYTES, "big") for key in new])
 
 
-def pack_operation(
-    account: int,
-    kind: int,
-    outcome: int,
-    version: int,
-    invoked_s: float,
-    ended_s: float,
-    key: int,
-    shown: int = 0,
-) -> bytes:
-    """One record; what does not fit is clamped. Instants are seconds since the worker's zero; `key` is the
-    number of the record's key (`KeyNumbers`).
+draft_operation: Callable[[int, int, int, float, float, float, int, int], bytes] = struct.Struct(
+    "<IBBdddII"
+).pack
+"""The draft of an operation: account, kind, outcome, version, the instants it was invoked and ended at, the
+number of the record's key (`KeyNumbers`), how often it was shown."""
+
+
+def pack_operations(drafts: bytes | bytearray, zero: float = 0.0) -> bytes:
+    """The records of drafts, which lie end to end; `zero` is the worker's, by the clock of their instants.
+
+    What a record cannot hold is clamped.
     """
-    invoked, ended = int(invoked_s * 1e5 + 0.5), int(ended_s * 1e5 + 0.5)
-    try:  # clamping first would cost more than all the rest
-        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key)
-    except struct.error:
-        invoked, ended = (min(max(tick, 0), U32) for tick in (invoked, ended))
-        shown, version = min(shown, 0xFF), min(version, U32)
-        return OPERATION.pack(account, kind, outcome, shown, version, invoked, ended, key)
+    drafted = np.frombuffer(drafts, _DRAFT_TYPE)
+    records = np.zeros(len(drafted), _NUMBERED)
+    for name in ("account", "kind", "outcome", "key"):
+        records[name] = drafted[name]
+    for name in ("invoked", "ended"):
+        records[name] = packed_times(drafted[name] - zero, TICKS_A_SECOND)
+    records["version"] = np.clip(drafted["version"], 0, U32)
+    records["shown"] = np.minimum(drafted["shown"], 0xFF)
+    return records.tobytes()
 
 
 @dataclass(frozen=True, eq=False)

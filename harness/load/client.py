@@ -32,6 +32,7 @@ from harness.core.bodies import ShapeError
 from harness.core.client_limits import Use
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
+from harness.load.bystanders import bystanders_of
 from harness.load.caught_response import CaughtResponse
 from harness.load.causes import http_cause, shape_cause
 from harness.load.http import HttpClient
@@ -44,6 +45,7 @@ from harness.load.recorder import recorder
 __all__ = ["MeasuredSession", "Reader", "RequestError", "failure_cause", "operation_outcome"]
 
 _OK = Outcome.OK
+_NOBODY = EventHook()
 _SUCCESS = range(200, 300)
 _ACCEPTED = 202
 _UNSURE = frozenset({408, 425, 499})
@@ -78,7 +80,7 @@ class MeasuredSession:
         self, base_url: str, request_event: EventHook, user: User | None = None, *, verified: bool = True
     ) -> None:
         self.http = HttpClient(base_url, verified=verified, reopened=_count_reopening)
-        self.request_event = request_event
+        self._bystanders = bystanders_of(request_event)
         self.user = user
         self.due: float | None = None
         self.number = 0
@@ -102,7 +104,7 @@ class MeasuredSession:
 
     def another(self) -> MeasuredSession:
         """A session with the same service that shares nothing with this one, and tells nobody."""
-        return MeasuredSession(self.base_url, EventHook(), verified=self.verified)
+        return MeasuredSession(self.base_url, _NOBODY, verified=self.verified)
 
     def close(self) -> None:
         """Close the connections that wait for a request."""
@@ -243,25 +245,25 @@ class MeasuredSession:
     def _settle(self, flight: _Flight, response: Response, cause: str) -> None:
         """Record the outcome, and fire Locust's `request` event, so that its figures count as ours do.
 
-        Besides Locust's fields the event has `service_time` and `lag` in milliseconds, and `intended_at` on
-        the monotonic clock, by which the recorder knows a sample it has already.
+        Besides Locust's fields the event has `service_time` and `lag` in milliseconds.
         """
         token, method, name, context, intended, sent, ended = flight
         recorder.answered(token, ended, Outcome.ERROR if cause else _OK, cause)
         told = self.user.context() if self.user is not None else {}
-        self.request_event.fire(
-            request_type=method,
-            name=name,
-            response_time=(ended - intended) * 1e3,
-            response_length=0 if response.error else len(response.content),
-            response=response,
-            context={**told, **context} if context else told,
-            exception=RequestError(cause) if cause else None,
-            start_time=time() - (ended - intended),
-            url=response.url,
-            service_time=(ended - sent) * 1e3,
-            lag=(sent - intended) * 1e3,
-            intended_at=intended,
+        self._bystanders.tell(
+            {
+                "request_type": method,
+                "name": name,
+                "response_time": (ended - intended) * 1e3,
+                "response_length": 0 if response.error else len(response.content),
+                "response": response,
+                "context": {**told, **context} if context else told,
+                "exception": RequestError(cause) if cause else None,
+                "start_time": time() - (ended - intended),
+                "url": response.url,
+                "service_time": (ended - sent) * 1e3,
+                "lag": (sent - intended) * 1e3,
+            }
         )
 
 

@@ -15,17 +15,26 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import gevent
+import numpy as np
 from locust.user import User
 
 from harness.clock import monotonic
 from harness.core.blocks import Block
 from harness.core.client_limits import BY_HAND, Use
-from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import (
+    OPERATION,
+    KeyNumbers,
+    OperationKind,
+    OperationOutcome,
+    draft_operation,
+    pack_operations,
+)
 from harness.core.record import FinalRead
-from harness.core.samples import ROW, Outcome, pack_samples
+from harness.core.samples import DRAFT_TYPE, Outcome, draft_sample, pack_samples
 from harness.core.secrets import mask
 from harness.core.shapes import Shapes
 from harness.core.traceparent import make, packed_start
@@ -36,8 +45,6 @@ from harness.load.messages import RunSettings, final_read_line
 __all__ = ["Batch", "Recorder", "recorder"]
 
 _OK = Outcome.OK
-_Booked = tuple[int, int, int, int, float, float, uuid.UUID, int]
-"""An operation as `pack_operation` takes it, but for the key, which has no number yet."""
 _OTHER = "other"
 _EVER = float("inf")
 _NAME_LENGTH = 200
@@ -112,7 +119,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.settings: RunSettings | None = None
-        self._next_token = 0
+        self._tokens = count(1)
         self._clear("", 0.0)
 
     def _clear(self, worker: str, zero: float) -> None:
@@ -125,8 +132,8 @@ class Recorder:
         self._accounts = _Names(0, 0xFFFFFFFF)
         self._samples = _Stream(worker, {"endpoints": self._endpoints, "causes": self._causes})
         self._operations = _Stream(worker, {"accounts": self._accounts})
-        self._rows: list[float] = []  # of samples, as `pack_samples` takes them
-        self._booked: list[_Booked] = []
+        self._drafts = bytearray()
+        self._booked = bytearray()
         self._keys = KeyNumbers()
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._reads_checked = 0
@@ -178,10 +185,10 @@ class Recorder:
 
     def sent(self, endpoint: str, intended: float, sent: float) -> int:
         """A request is in flight; returns its token."""
-        token = self._next_token = self._next_token + 1
+        token = next(self._tokens)
         if self.settings is not None:
             self.started += 1
-            self._in_flight[token] = (endpoint, intended, sent)
+            self._in_flight[token] = endpoint, intended, sent
         return token
 
     def traceparent(self, token: int, user: int) -> str | None:
@@ -198,7 +205,8 @@ class Recorder:
         if request is not None:
             self.finished += 1
             endpoint, intended, sent = request
-            self._add(endpoint, intended, sent, ended, outcome, cause)
+            number = self._causes[cause] if cause else 0  # as in `_add`: one call less for each request
+            self._drafts += draft_sample(intended, sent, ended, self._endpoints[endpoint], outcome, number)
 
     def forget(self, token: int) -> None:
         """The request of `token` is over, and its `request` event makes the sample."""
@@ -216,30 +224,23 @@ class Recorder:
 
     def on_request(
         self,
-        # All that our own event has, as it comes: what is named, and in this order, costs less than in `_`.
         request_type: object = "",
         name: object = "",
         response_time: object = None,
-        response_length: object = 0,  # noqa: ARG002
         response: object = None,
-        context: object = None,  # noqa: ARG002
         exception: object = None,
         start_time: object = None,
         url: object = None,
-        service_time: object = None,  # noqa: ARG002
-        lag: object = None,  # noqa: ARG002
-        intended_at: float | None = None,
         in_flight: int | None = None,
         **_: object,
     ) -> None:
         """Listener of Locust's `request` event, for clients other than our own.
 
         `response_time` is in milliseconds; `start_time` is by the wall clock, and not every client sends it.
-        Our session passes `intended_at`: it has called `sent` and `answered` already. A measurement passes
-        `in_flight`, its token. A locustfile may fire the event with anything in it, or without: an answer
-        that is ok and has no usable time is counted, and in no figure.
+        A measurement passes `in_flight`, its token. A locustfile may fire the event with anything in it, or
+        without: an answer that is ok and has no usable time is counted, and in no figure.
         """
-        if intended_at is not None or self.settings is None:
+        if self.settings is None:
             return
         if in_flight is not None and in_flight not in self._in_flight:
             return  # it was given up, and is `unfinished`
@@ -299,8 +300,7 @@ class Recorder:
         self, endpoint: str, intended: float, sent: float, ended: float, outcome: Outcome, cause: str
     ) -> None:
         number = self._causes[cause] if cause else 0
-        name = self._endpoints[endpoint]
-        self._rows += (intended - self._zero, ended - intended, ended - sent, name, outcome, number)
+        self._drafts += draft_sample(intended, sent, ended, self._endpoints[endpoint], outcome, number)
 
     # the ledger and the probes
 
@@ -320,10 +320,8 @@ class Recorder:
         """
         if self.settings is None:
             return
-        zero = self._zero
-        self._booked.append(
-            (self._accounts[account], kind, outcome, version, invoked - zero, ended - zero, key, shown)
-        )
+        whose, what = self._accounts[account], self._keys[key.int]
+        self._booked += draft_operation(whose, kind, outcome, version, invoked, ended, what, shown)
 
     def logged_in(self) -> None:
         """An account was given fresh credentials by a login."""
@@ -362,24 +360,22 @@ class Recorder:
     def take(self, now: float) -> Batch:
         """Everything recorded since it was last taken."""
         self._count_lines(now)
-        rows, self._rows = self._rows, []
-        booked, self._booked = self._booked, []
-        latencies, outcomes = rows[1::ROW], rows[4::ROW]
+        drafts, self._drafts = self._drafts, bytearray()
+        booked, self._booked = self._booked, bytearray()
+        drafted = np.frombuffer(drafts, DRAFT_TYPE)
         blocks = []
-        if rows:
-            blocks.append(("samples", self._samples.block(len(outcomes), pack_samples(rows))))
+        if drafts:
+            blocks.append(("samples", self._samples.block(len(drafted), pack_samples(drafts, self._zero))))
         if booked:
-            numbers = self._keys
-            packed = [
-                pack_operation(account, kind, outcome, version, invoked, ended, numbers[key], shown)
-                for account, kind, outcome, version, invoked, ended, key, shown in booked
-            ]
-            block = self._operations.block(len(booked), b"".join(packed), numbers.take())
+            records = pack_operations(booked, self._zero)
+            operations = len(records) // OPERATION.size
+            block = self._operations.block(operations, records, self._keys.take())
             blocks.append(("operations", block))
         sent, self._taken_started = self.started - self._taken_started, self.started
         seconds, self._taken_at = now - self._taken_at, now
         lines, self._lines = self._lines, []
-        return Batch(blocks, lines, seconds, sent, latencies, len(outcomes) - outcomes.count(_OK))
+        errors = int(np.count_nonzero(drafted["outcome"] != _OK))
+        return Batch(blocks, lines, seconds, sent, (drafted["ended"] - drafted["intended"]).tolist(), errors)
 
     def _count_lines(self, now: float) -> None:
         """Lines for what is only counted: checked reads, and what came over WebSockets."""

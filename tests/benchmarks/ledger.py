@@ -25,7 +25,8 @@ from harness.core.operations import (
     OperationKind,
     OperationOutcome,
     OperationTable,
-    pack_operation,
+    draft_operation,
+    pack_operations,
 )
 from harness.core.record import FinalRead, Found
 from tests.benchmarks.memory import peak_mb
@@ -71,21 +72,20 @@ def make(file: Path, size: int) -> None:
     """Write the blocks, and beside them what is left at the end."""
     names = {"accounts": {str(number): f"account-{number:04}" for number in range(ACCOUNTS)}}
     left: dict[uuid.UUID, tuple[int, int]] = {}
-    packed: list[bytes] = []
+    drafts = bytearray()
     numbers = KeyNumbers()
     with file.open("wb") as blocks:
         for sequence, (account, kind, version, begun, ended, key, shown) in enumerate(history(size), 1):
-            packed.append(pack_operation(account, kind, 0, version, begun, ended, numbers[key], shown))
+            drafts += draft_operation(account, kind, 0, version, begun, ended, numbers[key.int], shown)
             if kind == OperationKind.DELETE:
                 del left[key]
             else:
                 left[key] = account, version
             if sequence % BLOCK == 0 or sequence == size:
-                number = (sequence - 1) // BLOCK
-                blocks.write(
-                    Block("w1", number, len(packed), b"".join(packed), names, numbers.take()).encode()
-                )
-                packed = []
+                number, count = (sequence - 1) // BLOCK, (sequence - 1) % BLOCK + 1
+                block = Block("w1", number, count, pack_operations(drafts), names, numbers.take())
+                blocks.write(block.encode())
+                drafts.clear()
     lines = (f"{account} {key} {version}\n" for key, (account, version) in left.items())
     file.with_suffix(".left").write_text("".join(lines))
 

@@ -1,6 +1,6 @@
-"""The small server, which pushes over WebSockets, too: `python -m tests.benchmarks.pushing_server`.
+"""A server that answers as the small one does, and pushes over WebSockets.
 
-Prints its port, and ends with its input.
+`python -m tests.benchmarks.pushing_server` prints its port, and ends with its input.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import resource
 import sys
 import time
+from typing import Any
 
-from tests.benchmarks.small_server import Small
+from tests.benchmarks.small_server import WIRE
 
 PER_SECOND = 500
 """Messages, over all WebSockets."""
@@ -21,7 +22,7 @@ PER_SECOND = 500
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-class Pushing(Small):
+class Pushing(asyncio.Protocol):
     """One connection, which may become a WebSocket."""
 
     sockets: list[Pushing]
@@ -30,10 +31,13 @@ class Pushing(Small):
         self.sequence = 0
         self.upgraded = False
 
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
     def data_received(self, data: bytes) -> None:
         if not data.startswith(b"GET /ws"):
             if not self.upgraded:  # a WebSocket's own frames want no answer
-                super().data_received(data)
+                self.transport.write(WIRE)
             return
         [key] = [line for line in data.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")]
         token = base64.b64encode(hashlib.sha1(key.partition(b":")[2].strip() + GUID).digest())

@@ -17,6 +17,7 @@ from locust.env import Environment
 
 from harness.clock import monotonic
 from harness.core.samples import Outcome
+from harness.load.bystanders import Bystanders
 from harness.load.messages import RunSettings
 from harness.load.recorder import Recorder
 from tests.benchmarks.table import Row, program
@@ -38,42 +39,35 @@ def plain_environment() -> Environment:
 
 
 def of_our_client(environment: Environment, recorder: Recorder | None) -> None:
-    fire: Any = environment.events.request.fire
+    listener = recorder.on_request if recorder else print
+    bystanders = Bystanders(environment.events.request, listener)
     for number in range(REQUESTS):
         name, sent, took = f"/documents/{number % 8}", monotonic(), 3e-3 + number % 50 * 1e-3
         if recorder is not None:
             token = recorder.sent(f"GET {name}", sent, sent)
             recorder.answered(token, sent + took, OK)
-        fire(
-            request_type="GET",
-            name=name,
-            response_time=took * 1e3,
-            response_length=512,
-            response=None,
-            context={},
-            exception=None,
-            start_time=time.time(),
-            url="http://127.0.0.1/documents",
-            service_time=took * 1e3,
-            lag=0.0,
-            intended_at=sent,
-        )
+        bystanders.tell({**fields_of(name, took), "service_time": took * 1e3, "lag": 0.0})
 
 
 def of_other_clients(environment: Environment, recorder: Recorder | None) -> None:
     fire: Any = environment.events.request.fire
     for number in range(REQUESTS):
-        fire(
-            request_type="GET",
-            name=f"/documents/{number % 8}",
-            response_time=3.0 + number % 50,
-            response_length=512,
-            response=None,
-            context={},
-            exception=None,
-            start_time=time.time(),
-            url="http://127.0.0.1/documents",
-        )
+        fire(**fields_of(f"/documents/{number % 8}", 3e-3 + number % 50 * 1e-3))
+
+
+def fields_of(name: str, took_s: float) -> dict[str, Any]:
+    """What Locust's clients tell of a request."""
+    return {
+        "request_type": "GET",
+        "name": name,
+        "response_time": took_s * 1e3,
+        "response_length": 512,
+        "response": None,
+        "context": {},
+        "exception": None,
+        "start_time": time.time(),
+        "url": "http://127.0.0.1/documents",
+    }
 
 
 TURNS: dict[str, tuple[Turn, float]] = {

@@ -14,7 +14,13 @@ from harness.clock import monotonic
 from harness.core.blocks import Block
 from harness.core.canary import make_text, read_text
 from harness.core.events import Kind
-from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import (
+    KeyNumbers,
+    OperationKind,
+    OperationOutcome,
+    draft_operation,
+    pack_operations,
+)
 from harness.core.record import FinalRead, Found
 from harness.load.messages import final_read_line
 from harness.run.episode import MigrationEpisode
@@ -116,7 +122,7 @@ class Notes:
         upgrade = self._upgrade
         upgrade.note(Kind.WORKER_JOINED, 0.0, worker="w1", base_at=0.0)
         keys = KeyNumbers()
-        packed = b"".join(self._packed(sent, keys[sent.key]) for sent in self._sent)
+        packed = pack_operations(b"".join(self._draft(sent, keys[sent.key.int]) for sent in self._sent))
         block = Block("w1", 0, len(self._sent), packed, {"accounts": {"0": ACCOUNT}}, keys.take())
         upgrade.directory.append_block("operations", block.encode())
         upgrade.note(Kind.WORKER_FINAL, worker="w1", operations=1, samples=0)
@@ -127,11 +133,11 @@ class Notes:
     def _run(self) -> str:
         return self._upgrade.directory.run_id
 
-    def _packed(self, sent: Writer | Reader, key: int) -> bytes:
+    def _draft(self, sent: Writer | Reader, key: int) -> bytes:
         zero = self._upgrade.zero
         shown = sent.shown if isinstance(sent, Reader) else 0
         instants = sent.invoked - zero, sent.ended - zero
-        return pack_operation(0, sent.kind, sent.outcome, sent.version, *instants, key, shown)
+        return draft_operation(0, sent.kind, sent.outcome, sent.version, *instants, key, shown)
 
     def _read_back(self) -> FinalRead:
         with psycopg.connect(self._upgrade.database) as connection:

@@ -15,7 +15,13 @@ import pytest
 
 from harness.core.blocks import Block
 from harness.core.events import Event, Kind
-from harness.core.operations import KeyNumbers, OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import (
+    KeyNumbers,
+    OperationKind,
+    OperationOutcome,
+    draft_operation,
+    pack_operations,
+)
 from harness.core.record import FinalRead, Found, Total
 from harness.core.samples import Outcome
 from harness.load.messages import final_read_line
@@ -49,16 +55,16 @@ def _operations(keys: KeyNumbers) -> Iterator[bytes]:
     shows an older version than the one before it.
     """
     for account in range(len(ACCOUNTS)):
-        key = [keys[_key(account, number)] for number in range(7)]
+        key = [keys[_key(account, number).int] for number in range(7)]
         for number in range(5):
-            yield pack_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, key[number])
-        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 9, 9.1, key[1])
-        yield pack_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, key[2])
+            yield draft_operation(account, OperationKind.CREATE, OK, 1, 8, 8.1, key[number], 0)
+        yield draft_operation(account, OperationKind.UPDATE, OK, 2, 9, 9.1, key[1], 0)
+        yield draft_operation(account, OperationKind.DELETE, OK, 0, 10, 10.1, key[2], 0)
         unsure = OperationOutcome.INDETERMINATE
-        yield pack_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, key[5])
-        yield pack_operation(account, OperationKind.UPDATE, OK, 2, 13, 13.1, key[6])
+        yield draft_operation(account, OperationKind.CREATE, unsure, 1, 11, 12, key[5], 0)
+        yield draft_operation(account, OperationKind.UPDATE, OK, 2, 13, 13.1, key[6], 0)
         for at, version in ((14, 2), (15, 1), (16, 2)):
-            yield pack_operation(account, OperationKind.READ, OK, version, at, at + 0.1, key[6], 1)
+            yield draft_operation(account, OperationKind.READ, OK, version, at, at + 0.1, key[6], 1)
 
 
 def _final_reads() -> Iterator[FinalRead]:
@@ -80,11 +86,11 @@ def a_bad_run(root: Path) -> Path:
     path = on_disk(root, plan, joined(*fine, *slow, *failed))
     directory = RunDirectory(path)
     keys = KeyNumbers()
-    packed = list(_operations(keys))
+    drafts = list(_operations(keys))
     names = {str(number): name for number, name in enumerate(ACCOUNTS)}
-    directory.append_block(
-        "operations", Block("w1", 0, len(packed), b"".join(packed), {"accounts": names}, keys.take()).encode()
-    )
+    records = pack_operations(b"".join(drafts))
+    block = Block("w1", 0, len(drafts), records, {"accounts": names}, keys.take())
+    directory.append_block("operations", block.encode())
     counts = {"samples": 1, "operations": 1, "started": 1, "finished": 1, "unfinished": 0}
     directory.append_event(Event(53.6, Kind.WORKER_FINAL, {"worker": "w1", **counts}))
     directory.append_event(Event(27.4, Kind.DRILL_BEGIN, {"drill": 1, "name": "kill-migrator"}))

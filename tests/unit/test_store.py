@@ -18,7 +18,7 @@ from harness.core.blocks import Block
 from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
-from harness.core.operations import OperationKind, OperationOutcome, pack_operation
+from harness.core.operations import OperationKind, OperationOutcome, draft_operation, pack_operations
 from harness.core.record import (
     Found,
     HealthPoint,
@@ -29,7 +29,7 @@ from harness.core.record import (
     TotalRead,
     WebSocketPoint,
 )
-from harness.core.samples import pack_samples
+from harness.core.samples import draft_sample, pack_samples
 from harness.errors import UsageError
 from harness.store import RunDirectory, dump_json, part_of, read_record
 from tests.fix_record import a_plan, a_schema, a_wait, on_disk, watched
@@ -45,12 +45,14 @@ def directory(tmp_path: Path) -> RunDirectory:
 
 
 def a_block(sequence: int) -> bytes:
-    payload = pack_samples([1.0, 0.1, 0.1, 0, 0, 0])
+    payload = pack_samples(draft_sample(1.0, 0.1, 0.1, 0, 0, 0))
     return Block("w1", sequence, 1, payload, {"endpoints": {"0": "GET /"}}).encode()
 
 
 def an_operation_block(sequence: int = 0) -> bytes:
-    payload = pack_operation(0, OperationKind.CREATE, OperationOutcome.OK, 1, 1.0, 1.1, 0)
+    payload = pack_operations(
+        draft_operation(0, OperationKind.CREATE, OperationOutcome.OK, 1, 1.0, 1.1, 0, 0)
+    )
     return Block("w1", sequence, 1, payload, {"accounts": {"0": "ada"}}, (0, KEY.bytes)).encode()
 
 

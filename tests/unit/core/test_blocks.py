@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.blocks import Block, BlockStream, read_blocks
-from harness.core.samples import pack_samples
+from harness.core.samples import draft_sample, pack_samples
 
 
 def a_block(sequence: int, payload: bytes = b"abc", worker: str = "w1", **names: str) -> Block:
@@ -47,8 +47,8 @@ def test_a_block_in_rows_is_read() -> None:
 
 def test_columns_make_samples_smaller() -> None:
     random = Random(1)
-    rows = [(n / 1000, random.lognormvariate(-5, 0.6), 0.002, n % 8, 0, 0) for n in range(1000)]
-    samples = pack_samples([number for row in rows for number in row])
+    rows = [(n / 1000, n / 1000, n / 1000 + random.lognormvariate(-5, 0.6), n % 8, 0, 0) for n in range(1000)]
+    samples = pack_samples(b"".join(draft_sample(*row) for row in rows))
     columns, in_rows = Block("w1", 0, len(rows), samples), Block("w1", 0, 0, samples)
     assert len(columns.encode()) < 0.75 * len(in_rows.encode())
 

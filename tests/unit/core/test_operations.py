@@ -14,7 +14,8 @@ from harness.core.operations import (
     OperationKind,
     OperationOutcome,
     OperationTable,
-    pack_operation,
+    draft_operation,
+    pack_operations,
 )
 
 KEY, OTHER = uuid.UUID("12345678-1234-5678-1234-567812345678"), uuid.UUID(int=7)
@@ -27,12 +28,19 @@ def table_of(
     return OperationTable.join({"w1": 10.0}, [stream])
 
 
+def an_operation(key: int) -> bytes:
+    """A record of which only the key's number matters."""
+    return pack_operations(draft_operation(0, 0, 0, 1, 0.0, 0.0, key, 0))
+
+
 def test_an_operation_takes_24_bytes() -> None:
     assert OPERATION.size == 24
 
 
 def test_an_operation_comes_back_in_run_time() -> None:
-    record = pack_operation(3, OperationKind.UPDATE, OperationOutcome.INDETERMINATE, 7, 1.5, 2.25, 0)
+    record = pack_operations(
+        draft_operation(3, OperationKind.UPDATE, OperationOutcome.INDETERMINATE, 7, 1.5, 2.25, 0, 0)
+    )
     (operation,) = table_of(record, (0, KEY.bytes), accounts={3: "ada"})
     assert operation.account == "ada"
     assert operation.key == str(KEY)
@@ -42,21 +50,23 @@ def test_an_operation_comes_back_in_run_time() -> None:
 
 
 def test_an_account_whose_name_never_came_is_called_by_its_number() -> None:
-    record = pack_operation(3, 0, 0, 1, 0.0, 0.0, 0)
+    record = pack_operations(draft_operation(3, 0, 0, 1, 0.0, 0.0, 0, 0))
     assert [operation.account for operation in table_of(record, (0, KEY.bytes))] == ["#3"]
 
 
 def test_an_instant_beyond_the_records_range_is_clamped() -> None:
-    (operation,) = table_of(pack_operation(3, 0, 0, 1, -1.0, 50_000.0, 0), (0, KEY.bytes))
+    (operation,) = table_of(
+        pack_operations(draft_operation(3, 0, 0, 1, -1.0, 50_000.0, 0, 0)), (0, KEY.bytes)
+    )
     assert (operation.invoked, operation.ended) == pytest.approx((10.0, 42_959.67295))
 
 
 def test_each_key_is_told_once() -> None:
     numbers = KeyNumbers()
-    assert [numbers[key] for key in (KEY, OTHER, KEY)] == [0, 1, 0]
+    assert [numbers[key.int] for key in (KEY, OTHER, KEY)] == [0, 1, 0]
     assert numbers.take() == (0, KEY.bytes + OTHER.bytes)
     third = uuid.UUID(int=8)
-    assert (numbers[OTHER], numbers[third]) == (1, 2)
+    assert (numbers[OTHER.int], numbers[third.int]) == (1, 2)
     assert numbers.take() == (2, third.bytes)
     assert numbers.take() == (3, b"")
 
@@ -65,9 +75,9 @@ def test_how_many_keys_are_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch
     """One that comes again is told again, and is the same record."""
     monkeypatch.setattr("harness.core.operations._MOST_NUMBERED", 2)
     numbers = KeyNumbers()
-    given = [numbers[uuid.UUID(int=key)] for key in (1, 2, 3, 1)]
+    given = [numbers[key] for key in (1, 2, 3, 1)]
     assert given == [0, 1, 2, 3]
-    records = b"".join(pack_operation(0, 0, 0, 1, 0.0, 0.0, number) for number in given)
+    records = b"".join(an_operation(number) for number in given)
     table = table_of(records, numbers.take())
     assert [operation.key for operation in table] == [str(uuid.UUID(int=key)) for key in (1, 2, 3, 1)]
     assert len(table.keys) == 3
@@ -75,7 +85,7 @@ def test_how_many_keys_are_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch
 
 def test_keys_of_a_block_that_never_came_are_unlike_any_other() -> None:
     """Neither like a key that came, nor like the unknown one of the same number of another worker."""
-    records = b"".join(pack_operation(0, 0, 0, 1, 0.0, 0.0, number) for number in (0, 1, 2, 2, 9))
+    records = b"".join(an_operation(number) for number in (0, 1, 2, 2, 9))
     streams = [BlockStream(worker, records, {}, (1,), ((0, KEY.bytes),)) for worker in ("w1", "w2")]
     keys = [operation.key for operation in OperationTable.join({}, streams)]
     assert keys[0] == keys[5] == str(KEY)
@@ -84,7 +94,7 @@ def test_keys_of_a_block_that_never_came_are_unlike_any_other() -> None:
 
 
 def test_keys_survive_their_block() -> None:
-    record = pack_operation(0, 0, 0, 1, 0.0, 0.0, 5)
+    record = an_operation(5)
     block = Block("w1", 0, 1, record, {}, (5, KEY.bytes))
     assert [one.key for one in OperationTable.join({}, [BlockStream.join("w1", [block])])] == [str(KEY)]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.samples import SAMPLE, U32, pack_samples
+from harness.core.samples import SAMPLE, U32, draft_sample, pack_samples
 from harness.core.traceparent import Tie, make, packed_start, parse, worker_crc
 
 VALID = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01")
@@ -37,7 +37,7 @@ def test_no_id_is_zeros_alone() -> None:
 
 @given(st.floats(min_value=-10, max_value=50_000))
 def test_the_tick_is_the_one_that_is_packed_with_the_sample(intended_s: float) -> None:
-    intended, *_ = SAMPLE.unpack(pack_samples([intended_s, 0.1, 0.1, 0, 0, 0]))
+    intended, *_ = SAMPLE.unpack(pack_samples(draft_sample(intended_s, 0.1, 0.1, 0, 0, 0)))
     assert packed_start(intended_s) == intended
 
 

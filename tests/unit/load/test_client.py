@@ -140,7 +140,6 @@ def test_request_event_fires_once_with_latency_service_time_and_lag(wire: Wire) 
     [event] = wire.events
     assert (event["request_type"], event["name"], event["exception"]) == ("GET", "/documents/{id}", None)
     assert (event["response_time"], event["service_time"], event["lag"]) == (3000.0, 1000.0, 2000.0)
-    assert event["intended_at"] == 98.0
 
 
 def test_unexpected_status_is_an_error_named_by_the_status(wire: Wire) -> None:

@@ -17,7 +17,7 @@ from harness.core.blocks import Block
 from harness.core.events import Kind
 from harness.core.plan import Plan
 from harness.core.record import FinalRead, Found, Record
-from harness.core.samples import pack_samples
+from harness.core.samples import draft_sample, pack_samples
 from harness.errors import SetupError
 from harness.load import collector
 from harness.load.collector import LoadControl
@@ -66,7 +66,7 @@ class PlayedWorker:
 
     def records(self) -> dict[str, Any]:
         """A block of one sample of 100 ms, a health line, and a final read, all one second after its zero."""
-        payload = pack_samples([1.0, 0.1, 0.1, 0, 0, 0])
+        payload = pack_samples(draft_sample(1.0, 0.1, 0.1, 0, 0, 0))
         block = Block(self.id, 0, 1, payload, {"endpoints": {"0": "GET /"}})
         read = final_read_line(FinalRead("a", 1.0, (Found("k", 1, "canary", 1),), worker=self.id))
         health = {"worker": self.id, "users": 1, "in_flight": 0, "cpu_ratio": 0.1, "memory_mb": 50.0}
@@ -335,7 +335,7 @@ def test_a_worker_that_comes_late_is_said(
 
 def sample(worker: str, sequence: int) -> dict[str, Any]:
     """A shipment of one sample."""
-    block = Block(worker, sequence, 1, pack_samples([1.0, 0.1, 0.1, 0, 0, 0]))
+    block = Block(worker, sequence, 1, pack_samples(draft_sample(1.0, 0.1, 0.1, 0, 0, 0)))
     told = {"seconds": 1.0, "sent": 1, "ended": 1, "latencies": [0.1], "errors": 0}
     return {"run": "run", "blocks": [["samples", block.encode()]], "lines": [], **told}
 

@@ -1,4 +1,5 @@
 import random
+import uuid
 
 from harness.load.keys import new_key
 
@@ -6,7 +7,7 @@ from harness.load.keys import new_key
 def test_a_key_is_a_random_uuid() -> None:
     keys = {new_key() for _ in range(1000)}
     assert len(keys) == 1000
-    assert {key.version for key in keys} == {4}
+    assert {(key.version, key.variant) for key in keys} == {(4, uuid.RFC_4122)}
 
 
 def test_a_locustfile_that_seeds_its_choices_repeats_no_keys() -> None:

@@ -106,13 +106,6 @@ def test_event_after_the_wall_clock_was_set_back(recorder: Recorder) -> None:
     assert samples_of(recorder.take(time.monotonic())).at == pytest.approx([99.75], abs=0.1)
 
 
-def test_event_of_our_own_session_is_not_counted_again(recorder: Recorder) -> None:
-    token = recorder.sent("GET /a", 1001.0, 1001.0)
-    recorder.answered(token, 1002.0, Outcome.OK)
-    recorder.on_request("GET", "/a", 1000.0, intended_at=1001.0, sent_at=1001.0, ended_at=1002.0)
-    assert len(samples_of(recorder.take(1003.0))) == recorder.started == 1
-
-
 def test_a_request_of_a_plain_session_is_counted_once(recorder: Recorder) -> None:
     recorder.begin("w", SETTINGS, time.monotonic() - 100)
     token = recorder.sent("GET /a", time.monotonic(), time.monotonic())
