@@ -38,7 +38,7 @@ from harness.core.stream import Stream
 from harness.errors import HarnessError, SetupError, UsageError
 from harness.load import hooks, load_shape, web
 from harness.load.accounts import check_accounts
-from harness.load.arguments import add_arguments, plan_from, plan_of_form, strip_secrets
+from harness.load.arguments import add_arguments
 from harness.load.arrivals import check_workers
 from harness.load.auth import Auth, Credentials, LoginError, NoAuth, Registration
 from harness.load.collector import LoadControl
@@ -48,6 +48,7 @@ from harness.load.descriptors import check_descriptors, needed
 from harness.load.host import service_of
 from harness.load.master_port import check_master_port
 from harness.load.messages import RunSettings
+from harness.load.options import plan_from, plan_of_form, strip_secrets
 from harness.load.resource import Resource
 from harness.load.token_auth import JsonLogin, PasswordGrant, Refresh, Revoke, SignedJwt, StaticToken
 from harness.load.totals import Totals

@@ -17,6 +17,7 @@ pytest_plugins: list[str] = [
     "tests.fix_compose",
     "tests.fix_controller",
     "tests.fix_docker",
+    "tests.fix_episode",
     "tests.fix_faults",
     "tests.fix_machine",
     "tests.fix_pooler",

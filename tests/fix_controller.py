@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Stands in for the monotonic clock in the run's modules."""
     clock = FakeClock()
     monkeypatch.setattr("harness.run.controller.monotonic", clock)
-    monkeypatch.setattr("harness.run.episode.monotonic", clock)
+    monkeypatch.setattr("harness.run.migration_episode.monotonic", clock)
     return clock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Container, Iterator, KeysView, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from random import Random
 from typing import Any, ClassVar
 
@@ -31,25 +31,24 @@ from harness.load.auth import Auth, Credentials, Login, LoginError, NoAuth
 from harness.load.caught_response import CaughtResponse
 from harness.load.client import MeasuredSession, Reader, failure_cause, operation_outcome
 from harness.load.continuity import control
+from harness.load.declared_tasks import DeclaredTask, declared_tasks
 from harness.load.final_read import read_back
 from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
 from harness.load.hooks import on_final_read
 from harness.load.http_response import Response
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
-from harness.load.resource import Records, Resource
+from harness.load.resource import Resource
 from harness.load.subscription import Subscription
-from harness.load.totals import Amounts, Totals
+from harness.load.totals import Totals
 from harness.load.valve import valve
+from harness.load.writes import Write, begin, book, book_unanswered
 
 __all__ = ["MigrationUser"]
 
 _LOGIN_WITHIN_S = 10.0
 _LOGIN_PAUSE_S = 0.25
 _SUBSCRIBED_WITHIN_S = 2.0
-
-WEIGHTS = {"list": 25, "read": 35, "create": 15, "update": 20, "delete": 5, "page": 5, "total": 5}
-"""How often a user without tasks of its own does what is declared, in relation."""
 
 
 class MigrationUser(User, RestMixin[CaughtResponse]):
@@ -107,8 +106,8 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = [task for task in cls.tasks if not isinstance(task, _DeclaredTask)]
-        cls.tasks = own or list(_tasks_of(cls))
+        own = [task for task in cls.tasks if not isinstance(task, DeclaredTask)]
+        cls.tasks = own or list(declared_tasks(cls.resources(), cls.declared_totals(), cls.pages))
 
     @classmethod
     def resources(cls) -> dict[str, Resource]:
@@ -273,16 +272,16 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         `answered` is called with the response of a write that was acknowledged, or accepted (202).
         """
         self._credentials()
-        attempt = _Attempt(self.account.name, key, kind, version, monotonic())
+        write = Write(self.account.name, key, kind, version, monotonic())
         outcome = OperationOutcome.INDETERMINATE  # unless an answer says otherwise: this user may be killed
         if kind is OperationKind.CREATE:
-            recorder.websockets.creating(str(key), attempt.invoked)
+            recorder.websockets.creating(str(key), write.invoked)
         try:
-            _attempts[attempt] = None
+            begin(write)
             response = self.call(method, path, name=name, expect=expect, **payload)
             outcome = operation_outcome(response)
         finally:
-            _book(attempt, outcome)
+            book(write, outcome)
         if answered is not None and not failure_cause(response):
             answered(response)
         return outcome
@@ -375,32 +374,6 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         recorder.probe(self.account.name, "foreign_read", outcome, detail and f"{what}: {detail}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Attempt:
-    """A write that has no outcome yet."""
-
-    account: str
-    key: uuid.UUID
-    kind: OperationKind
-    version: int
-    invoked: float
-
-
-_attempts: dict[_Attempt, None] = {}
-
-
-def _book(attempt: _Attempt, outcome: OperationOutcome) -> None:
-    """Enter the attempt in the ledger, unless it is there already."""
-    if attempt in _attempts:
-        del _attempts[attempt]
-        now = monotonic()
-        recorder.operation(
-            attempt.account, attempt.key, attempt.kind, attempt.version, attempt.invoked, now, outcome
-        )
-        if outcome is not OperationOutcome.FAIL:
-            recorder.shapes.wrote(attempt.key, now, certain=outcome is OperationOutcome.OK)
-
-
 _wait: Any = TaskSet.wait
 
 
@@ -417,41 +390,9 @@ TaskSet.wait = _wait_with_nothing_due  # type: ignore[method-assign]
 @on_final_read
 def _read_everything_back() -> Iterator[FinalRead]:
     """What this process's accounts are shown; writes still unanswered may turn up, so they are booked."""
-    for attempt in tuple(_attempts):
-        _book(attempt, OperationOutcome.INDETERMINATE)
+    book_unanswered()
     settings = _settings()
     return read_back(tuple(accounts_of(settings).actors.values()), settings)
-
-
-@dataclass(frozen=True)
-class _DeclaredTask:
-    """What a user without tasks of its own does: `operation` with the resource `name`, or read the page, or
-    the total, of that name.
-    """
-
-    name: str
-    operation: str
-
-    def __call__(self, user: MigrationUser) -> None:
-        if self.operation == "page":
-            user.call("GET", self.name)
-        elif self.operation == "total":
-            amounts: Amounts = getattr(user, self.name)
-            amounts.read()
-        else:
-            records: Records = getattr(user, self.name)
-            records.do(self.operation)
-
-
-def _tasks_of(user: type[MigrationUser]) -> Iterator[_DeclaredTask]:
-    """A task for all that was declared, as often as its weight says."""
-    for name, resource in user.resources().items():
-        for operation in resource.does:
-            yield from [_DeclaredTask(name, operation)] * WEIGHTS[operation]
-    for name in user.declared_totals():
-        yield from [_DeclaredTask(name, "total")] * WEIGHTS["total"]
-    for page in user.pages:
-        yield from [_DeclaredTask(page, "page")] * WEIGHTS["page"]
 
 
 def _settings() -> RunSettings:

@@ -17,7 +17,8 @@ from harness.core.events import Kind
 from harness.core.plan import Plan
 from harness.db.migration import MigrationChild
 from harness.errors import GuardError, UsageError
-from harness.run.episode import Child, Note
+from harness.run.episode import Note
+from harness.run.migration_child import Child
 
 __all__ = ["DrillRun", "Make", "MigrationDrill", "Note", "Noted", "check_drills"]
 

@@ -33,8 +33,10 @@ from harness.run.controller import Controller, Load, Progress
 from harness.run.deploy import deploy_of
 from harness.run.drill_plan import migration_drill, rollback_drill, walk_drill
 from harness.run.drills import MigrationDrill
-from harness.run.episode import Child, EpisodeRun, MigrationEpisode, PlaceboEpisode
+from harness.run.episode import EpisodeRun, PlaceboEpisode
 from harness.run.ignoring import ignored_by
+from harness.run.migration_child import Child
+from harness.run.migration_episode import MigrationEpisode
 from harness.run.observing import Observing, observers_of
 from harness.run.preparation import (
     Prepared,

@@ -41,8 +41,8 @@ from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, NothingToMigrate, SetupError
 from harness.run.commands import prepare_database, run_command
 from harness.run.databases import lock_further
-from harness.run.episode import MigrationEpisode
 from harness.run.ignoring import check_ignored, ignored_by
+from harness.run.migration_episode import MigrationEpisode
 from harness.run.preflight import preflight
 from harness.run.preparation import alembic_config, check_server_version
 from harness.run.services import REFERENCE_ALEMBIC, end_of_log

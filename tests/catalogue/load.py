@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 
 from harness.clock import monotonic
-from harness.run.episode import MigrationEpisode
+from harness.run.migration_episode import MigrationEpisode
 
 __all__ = ["IdleClient", "load"]
 

@@ -18,7 +18,7 @@ from harness.db.migrator import DatabaseMigrator
 from harness.db.observer_child import ObserverChild
 from harness.db.observer_order import Order
 from harness.db.url import DatabaseUrl
-from harness.run.episode import MigrationEpisode
+from harness.run.migration_episode import MigrationEpisode
 from harness.store import RunDirectory, read_record
 from tests.catalogue.cases import FOLDER
 

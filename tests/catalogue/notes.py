@@ -23,7 +23,7 @@ from harness.core.operations import (
 )
 from harness.core.record import FinalRead, Found
 from harness.load.messages import final_read_line
-from harness.run.episode import MigrationEpisode
+from harness.run.migration_episode import MigrationEpisode
 from tests.catalogue.migrating import Upgrade
 
 __all__ = ["Notes", "Turnstile", "Writer"]

@@ -113,7 +113,7 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, database: str, service: str, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr("harness.run.controller.IMPACT_MINIMUM_S", 0.5)
-    monkeypatch.setattr("harness.run.episode.IMPACT_TAIL_S", 0.2)
+    monkeypatch.setattr("harness.run.migration_episode.IMPACT_TAIL_S", 0.2)
     return Project(tmp_path, database, service)
 
 

@@ -79,7 +79,7 @@ Run = Callable[..., Finished]
 def run(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs migrations through a session with phases of a moment, and judges what was recorded."""
     monkeypatch.setattr("harness.run.controller.IMPACT_MINIMUM_S", 0.5)
-    monkeypatch.setattr("harness.run.episode.IMPACT_TAIL_S", 0.2)
+    monkeypatch.setattr("harness.run.migration_episode.IMPACT_TAIL_S", 0.2)
 
     def run(own: str, *migrations: MigrationPlan, also: tuple[str, ...] = ()) -> Finished:
         urls = (own, *also, *(one.database_url for one in migrations if one.database_url))

@@ -1,11 +1,12 @@
+"""A user: it joins, takes its turns, and books what it asked and what it was shown."""
+
 import uuid
-from collections import Counter
 from random import Random
 from typing import Any
 
 import gevent
 import pytest
-from locust import constant, task
+from locust import constant
 from locust.env import Environment
 from locust.exception import RescheduleTask, StopUser
 from locust.user.task import DefaultTaskSet
@@ -18,14 +19,14 @@ from harness.core.pacing import Closed, Rates, Schedule
 from harness.core.record import Total
 from harness.core.shapes import Shapes
 from harness.errors import SetupError
-from harness.load import users
+from harness.load import users, writes
 from harness.load.arrivals import arrivals
 from harness.load.auth import Auth, Credentials, LoginError
+from harness.load.declared_tasks import DeclaredTask
 from harness.load.deliveries import Deliveries
 from harness.load.messages import RunSettings
 from harness.load.resource import Resource
-from harness.load.totals import Totals
-from harness.load.users import MigrationUser, _DeclaredTask
+from harness.load.users import MigrationUser
 from harness.load.valve import valve
 from tests.unit.load.test_client import Answer
 
@@ -91,6 +92,7 @@ class Desk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ledger = Ledger()
         monkeypatch.setattr(users, "recorder", self.ledger)
+        monkeypatch.setattr(writes, "recorder", self.ledger)
         self.answers: list[Answer | BaseException] = []
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.user = _Person(Environment(user_classes=[_Person]))
@@ -328,41 +330,6 @@ def test_user_outside_a_run_says_what_is_missing(desk: Desk) -> None:
         desk.user.on_start()
 
 
-class _Buyer(MigrationUser):
-    host = "http://127.0.0.1:1"
-    foreign_read_ratio = 0.0
-    items = Resource("/items", create={"title": canary}, without={"delete"})
-    prices = Resource("/prices")
-
-
-class _Seller(_Buyer):
-    offers = Resource("/offers", without={"read"})
-
-
-class _Waiter(_Buyer):
-    @task
-    def wait_for_better_times(self) -> None: ...
-
-
-def _names(user: type[MigrationUser]) -> Counter[str]:
-    return Counter(f"{one.name}.{one.operation}" for one in user.tasks if isinstance(one, _DeclaredTask))
-
-
-def test_user_without_tasks_does_what_its_resources_can() -> None:
-    items = {"items.list": 25, "items.read": 35, "items.create": 15, "items.update": 20}
-    assert _names(_Buyer) == {**items, "prices.list": 25, "prices.read": 35}
-    assert _names(_Seller) == {**_names(_Buyer), "offers.list": 25}
-
-
-class _Saver(_Buyer):
-    wallets = Totals("/wallets", amount="balance")
-
-
-def test_user_without_tasks_looks_at_what_its_totals_come_to() -> None:
-    assert _names(_Saver) == {**_names(_Buyer), "wallets.total": 5}
-    assert list(_Saver.declared_totals()) == ["wallets"]
-
-
 def test_what_a_user_saw_is_in_the_ledger(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(users, "monotonic", lambda: 12.5)
     key = uuid.uuid4()
@@ -377,12 +344,7 @@ def test_total_is_kept_with_how_long_its_read_took(desk: Desk, monkeypatch: pyte
     assert desk.ledger.lines == [("totals.ndjson", what, 12.5)]
 
 
-def test_user_with_a_task_of_its_own_does_that_alone() -> None:
-    assert len(_Waiter.tasks) == 1
-    assert _names(_Waiter) == {}
-
-
 def test_task_of_a_resource_is_done_by_the_user_it_is_called_with(desk: Desk) -> None:
-    [create] = {one for one in _Person.tasks if isinstance(one, _DeclaredTask) and one.operation == "create"}
+    [create] = {one for one in _Person.tasks if isinstance(one, DeclaredTask) and one.operation == "create"}
     create(desk.user)
     assert desk.last[:2] == ("POST", "/documents")
