@@ -15,7 +15,7 @@ from math import inf
 
 import numpy as np
 
-from harness.core.locks import CONFLICTS
+from harness.core.locks import CONFLICTS, strength
 from harness.core.migrations import Migration
 from harness.core.names import same
 from harness.core.samples import Floats, Ints
@@ -209,12 +209,12 @@ def _statements(migration: Migration, pid: int) -> Iterator[Statement]:
 
 
 def _holds(migration: Migration, pid: int, like: Wait) -> Iterator[_Span]:
-    """The statement's locks that conflict with what was waited for, from grant to release.
+    """The statement's locks that conflict with what was waited for, from grant to release, strongest first.
 
     A lock outside a transaction was only seen now and then; it counts for as long as its statement ran.
     """
     for statement in _statements(migration, pid):
-        for lock in statement.locks:
+        for lock in sorted(statement.locks, key=lambda lock: strength(lock.mode), reverse=True):
             if _is_on(lock, like) and like.mode in CONFLICTS.get(lock.mode, ()):
                 start, end = lock.granted_mono, lock.released_mono
                 if statement.transaction is None:

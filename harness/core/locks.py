@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from harness.core.trace import Lock
 
-__all__ = ["CONFLICTS", "MODES", "OPERATIONS", "blocked_by", "blocks", "strongest"]
+__all__ = ["CONFLICTS", "MODES", "OPERATIONS", "blocked_by", "blocks", "strength", "strongest"]
 
 MODES = (
     "AccessShareLock",
@@ -50,9 +50,14 @@ _MATERIALIZED_VIEW = "m"
 _NEXTVAL = "RowExclusiveLock"  # commands/sequence.c, lock_and_open_sequence
 
 
+def strength(mode: str) -> int:
+    """Where a mode stands in MODES; one that is no table lock is weaker than all."""
+    return MODES.index(mode) if mode in MODES else -1
+
+
 def strongest(modes: Iterable[str]) -> str | None:
-    """The strongest of `modes`, None of none; a mode that is no table lock counts as weaker than all."""
-    return max(modes, key=lambda mode: MODES.index(mode) if mode in MODES else -1, default=None)
+    """The strongest of `modes`, None of none."""
+    return max(modes, key=strength, default=None)
 
 
 def blocks(locks: Iterable[Lock], relation: str) -> tuple[str, ...]:

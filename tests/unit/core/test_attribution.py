@@ -57,6 +57,13 @@ def test_a_lock_that_does_not_conflict_is_not_the_cause() -> None:
     assert {charge.wait.pid: of(charge) for charge in charged(waits, share)} == {600: 2, 601: 1}
 
 
+def test_of_two_locks_of_a_statement_on_one_table_the_stronger_is_named() -> None:
+    rewrite = statement_records(ALTER, 27.0, 29.0, k=1, locks=[("documents", "ShareLock"), EXCLUSIVE])
+    (charge,) = charged([a_wait(27.5, 29.0, mode="RowExclusiveLock")], trace_of(rewrite))
+    assert charge.lock is not None
+    assert charge.lock.mode == "AccessExclusiveLock"
+
+
 def test_a_wait_is_not_charged_beyond_the_release() -> None:
     (charge,) = charged([a_wait(34.1, 40.0)])
     assert charge.seconds == pytest.approx(1.0 + 0.01)  # and half a polling interval
