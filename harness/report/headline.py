@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,8 @@ def _names(why: str, blame: Blame) -> bool:
     """Whether a gate's reason names the statement: `statement 3 of b2 (…)`, or `… of b2 in billing (…)`."""
     return f"{blame.statement.partition(' of ')[0]} of " in why and f"{blame.where} (" in why
 
+
+_PHASE = re.compile(r"\{[^}]*\bphase=(\w+)")
 
 _OF_TIME = ("s", "/s", "ratio")
 """Units of what a statement that lasts long makes worse."""
@@ -137,9 +140,17 @@ def _failed(gates: Sequence[Gate]) -> str:
     red = [gate for gate in gates if gate.status == "fail"]
     if not red:
         return "The run failed."
-    first, others = red[0], [gate.name for gate in red[1:]]
+    others = [_which(gate, red[:n]) for n, gate in enumerate(red) if n]
     also = f" Also red: {', '.join(others)}." if others else ""
-    return f"{_told(first)}.{also}"
+    return f"{_told(red[0])}.{also}"
+
+
+def _which(gate: Gate, before: Sequence[Gate]) -> str:
+    """The gate's name, with its phase where one of that name was told of before."""
+    phase = _PHASE.search(gate.expression)
+    if phase is None or all(gate.name != other.name for other in before):
+        return gate.name
+    return f"{gate.name} in {phase[1]}"
 
 
 def _undecided(gates: Sequence[Gate]) -> str:

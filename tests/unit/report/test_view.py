@@ -32,6 +32,12 @@ def test_a_red_run_names_gate_numbers_and_the_blamed_statement() -> None:
     assert "statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN" in head.sentence
 
 
+def test_a_gate_that_is_red_in_two_phases_is_told_apart() -> None:
+    slow = {"name": "stall", "status": "fail", "observed": 2.0, "limit": 1.0, "unit": "s"}
+    gates = [slow | {"expression": f"stall{{phase={phase}}} <= 1s"} for phase in ("migrate", "rollback")]
+    assert "Also red: stall in rollback." in red_with(gates=gates).headline.sentence
+
+
 def test_a_red_run_without_blame_names_the_longest_statement() -> None:
     sentence = red_with(blame=[]).headline.sentence
     assert "longest statement ran 4.43 s, in revision d52e1b8cf3ea: UPDATE documents" in sentence
