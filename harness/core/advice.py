@@ -24,6 +24,7 @@ from harness.core import (
 )
 from harness.core.names import last_part, quoted
 from harness.core.rule import LONG_HOLD_S, Case, Match, Past, Rule, Traced
+from harness.core.safe_forms import execute
 from harness.core.schema_state import IndexState, TableState
 from harness.core.secrets import mask
 from harness.core.shape import Action
@@ -44,6 +45,9 @@ _SPECIFIC = (
 )
 RULES: tuple[Rule, ...] = (*_SPECIFIC, *rules_transactions.LEFT_OVER)
 """Every rule. Their ids are a public contract."""
+
+_SPECIFIC_TO_IT = tuple(rule for rule in _SPECIFIC if rule not in rules_transactions.RULES)
+"""The rules about what a statement does, not about the transaction that it is in."""
 
 _SEVERITIES = ("finding", "note", "ignored")
 _INDEXING = ("create_index", "add_unique", "add_primary_key")
@@ -90,8 +94,9 @@ def advise(
     views, indexed = _views(statements), _indexed(statements)
     for traced in statements:
         case = Case(traced, past, known, indexes, views[traced.statement.transaction], indexed)
-        for order, (rule, match) in enumerate(_matches(case)):
-            found = _advice(case, rule, match, ignored)
+        matches = _matches(case)
+        for order, (rule, match) in enumerate(matches):
+            found = _advice(case, rule, match, ignored, _safe(case, rule, match, matches))
             ranked.append((_rank(case, match, found, order), found))
         past.add(traced)
     worst_first = [found for _, found in sorted(ranked, key=lambda item: item[0])]
@@ -119,7 +124,7 @@ def _views(statements: Sequence[Traced]) -> Mapping[int | None, Sequence[str]]:
 def _matches(case: Case) -> list[tuple[Rule, Match]]:
     """Each rule once per statement and safe form; the general rule where no other makes it a finding."""
     found = _unlike([(rule, match) for rule in _SPECIFIC for match in rule.matches(case)])
-    if any(rule.id != "no-lock-timeout" and _severity(case, match) == "finding" for rule, match in found):
+    if any(rule.id != "no-lock-timeout" and _hurts(case, match) for rule, match in found):
         return found
     return found + [(rule, match) for rule in rules_transactions.LEFT_OVER for match in rule.matches(case)]
 
@@ -129,7 +134,20 @@ def _unlike(found: list[tuple[Rule, Match]]) -> list[tuple[Rule, Match]]:
     return list(reversed(unlike.values()))
 
 
-def _advice(case: Case, rule: Rule, match: Match, ignored: Mapping[str, str]) -> Advice:
+def _safe(case: Case, rule: Rule, match: Match, matches: Sequence[tuple[Rule, Match]]) -> str:
+    """The safe form; where it shows the statement as it stands, with the rule that says how to write that."""
+    safe = rule.safe(match.action)
+    if rule in _SPECIFIC_TO_IT or execute(match.action.expression or "") not in safe:
+        return safe
+    own = [other.id for other, found in matches if other in _SPECIFIC_TO_IT and _hurts(case, found)]
+    return f"{safe}\n# and that statement itself as {own[0]} says" if own else safe
+
+
+def _hurts(case: Case, match: Match) -> bool:
+    return _severity(case, match) == "finding"
+
+
+def _advice(case: Case, rule: Rule, match: Match, ignored: Mapping[str, str], safe: str) -> Advice:
     reason = ignored.get(rule.id, "")
     return Advice(
         rule=rule.id,
@@ -138,7 +156,7 @@ def _advice(case: Case, rule: Rule, match: Match, ignored: Mapping[str, str]) ->
         severity="ignored" if reason else _severity(case, match),
         condition=rule.condition,
         consequence=rule.consequence,
-        safe=mask(rule.safe(match.action)),
+        safe=mask(safe),
         source=rule.source,
         evidence=match.evidence,
         reason=reason,

@@ -12,6 +12,7 @@ from harness.core.safe_forms import (
     autocommit,
     batches,
     execute,
+    kept_by_trigger,
     patient,
     schema,
     sql_column,
@@ -99,6 +100,7 @@ def _generated(action: Action) -> str:
             "# PostgreSQL 18 computes it when read, without a rewrite: GENERATED ALWAYS AS (…) VIRTUAL.",
             "# Before: a plain column that a trigger keeps, then a backfill.",
             _add_nullable(action),
+            kept_by_trigger(action, column, expression),
             batches(action, expression, f"{column} IS DISTINCT FROM ({expression})"),
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.names import last_part, quoted, same
 from harness.core.rule import Case, Rule, asks
-from harness.core.safe_forms import batches, execute, patient, sql_column, sql_table
+from harness.core.safe_forms import batches, execute, kept_by_trigger, patient, sql_column, sql_table
 from harness.core.shape import Action
 
 __all__ = ["RULES"]
@@ -21,7 +21,9 @@ def _retype(action: Action) -> str:
     return "\n".join(
         (
             "# a new column that a trigger keeps equal, a backfill, and in a later release the swap:",
-            patient(execute(f"ALTER TABLE {name} ADD COLUMN {new} {kind}")),
+            patient(
+                execute(f"ALTER TABLE {name} ADD COLUMN {new} {kind}"), kept_by_trigger(action, new, value)
+            ),
             batches(Action("update", name, new), value, f"{new} IS DISTINCT FROM {compared}"),
         )
     )

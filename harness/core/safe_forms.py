@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from harness.core.names import last_part, schema_of
+from harness.core.names import last_part, quoted, schema_of
 from harness.core.shape import Action
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "batches",
     "columns",
     "execute",
+    "kept_by_trigger",
     "own_name",
     "patient",
     "schema",
@@ -105,6 +106,24 @@ def batches(action: Action, assigned: str, condition: str) -> str:
     """A backfill in short transactions of their own."""
     name, column = sql_table(action), sql_column(action)
     return batch_loop(f"UPDATE {name} SET {column} = {assigned}", name, condition)  # noqa: S608 - printed only
+
+
+def kept_by_trigger(action: Action, column: str, value: str) -> str:
+    """A trigger that sets `column` to `value`, an expression over the row, whenever a row is written.
+
+    What is written between the column's addition and the end of the backfill, or after it, is kept as well.
+    """
+    name = sql_table(action)
+    made = quoted(f"{last_part(name)}_{last_part(column)}"[:63])
+    row = f"(SELECT {value} FROM (SELECT NEW.*) AS {quoted(last_part(name))})"  # noqa: S608 - printed only
+    body = f"BEGIN NEW.{column} := {row}; RETURN NEW; END"
+    trigger = f"CREATE TRIGGER {made} BEFORE INSERT OR UPDATE ON {name}"
+    return "\n".join(
+        (
+            execute(f"CREATE FUNCTION {made}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"),
+            execute(f"{trigger} FOR EACH ROW EXECUTE FUNCTION {made}()"),
+        )
+    )
 
 
 def batch_loop(change: str, name: str, condition: str) -> str:

@@ -121,6 +121,24 @@ def test_the_backfill_leaves_no_row(connection: Connection) -> None:
     assert tuple(counted) == (6000, 6000)
 
 
+@pytest.mark.parametrize(
+    ("rule", "written", "kept"),
+    [
+        ("alter-type-rewrite", 'ALTER COLUMN "Größe" TYPE bigint', "Größe_new"),
+        ("alter-type-rewrite", 'ALTER COLUMN "Größe" TYPE bigint USING "Größe" * 1', "Größe_new"),
+        ("add-column-stored-generated", 'ADD c int GENERATED ALWAYS AS ("Größe") STORED', "c"),
+    ],
+)
+def test_what_is_written_after_the_backfill_is_in_the_new_column_as_well(
+    connection: Connection, rule: str, written: str, kept: str
+) -> None:
+    run(connection, SAFE[rule](parse(f'ALTER TABLE "My Orders" {written}').actions[-1]))
+    connection.execute(sa.text('INSERT INTO "My Orders" ("Größe") VALUES (70000)'))
+    connection.execute(sa.text('UPDATE "My Orders" SET "Größe" = 80000 WHERE id = 1'))
+    apart = f'SELECT count(*) FROM "My Orders" WHERE "{kept}" IS DISTINCT FROM "Größe"'
+    assert connection.scalar(sa.text(apart)) == 0
+
+
 def test_a_batch_touches_no_row_of_another_partition(connection: Connection) -> None:
     connection.execute(sa.text("ALTER TABLE pt ADD gone bool NOT NULL DEFAULT false"))
     connection.execute(sa.text("CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (10) TO (20)"))

@@ -463,6 +463,17 @@ def test_the_size_of_a_partitioned_table_is_that_of_its_partitions() -> None:
     assert [item.severity for item in advice(step)] == ["finding"]
 
 
+def test_a_form_that_shows_a_rewrite_as_it_stands_says_which_rule_has_the_statements_own() -> None:
+    volatile = busy("ADD COLUMN c uuid DEFAULT gen_random_uuid()", duration_s=4.0, **REWRITE, **HASTY)
+    safe = {found.rule: found.safe for found in advice(busy("ADD COLUMN d int", hold_s=5.0), volatile)}
+    said = "# and that statement itself as add-column-volatile-default says"
+    assert safe["work-after-exclusive-lock"].endswith(said)
+    assert said not in safe["add-column-volatile-default"]
+    slow = done("SELECT pg_sleep(4)", duration_s=4.0)
+    [alone] = [one.safe for one in advice(busy("ADD COLUMN d int", hold_s=5.0), slow) if one.rule[0] == "w"]
+    assert "itself" not in alone
+
+
 CREATED = "CREATE TABLE fresh (id bigint PRIMARY KEY, code text)"
 
 
