@@ -99,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="what is and is not ready for a run", description=_doctor.__doc__, allow_abbrev=False
     )
     doctor.add_argument("--host", help="base URL of your own service")
-    doctor.add_argument("--alembic-config", type=Path, metavar="INI")
-    doctor.add_argument("--postgres-bin", type=Path, metavar="DIR")
+    doctor.add_argument("--alembic-config", metavar="INI")
+    doctor.add_argument("--postgres-bin", metavar="DIR")
     doctor.add_argument(
         "--services", choices=BACKENDS, help="where the reference service's PostgreSQL is to run"
     )
@@ -278,18 +278,25 @@ def _init(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     """Say what is and is not ready for a run: PostgreSQL, privileges, migration, service, descriptors. Looks
-    only; the database is the one of MUL_DATABASE_URL. Where a container is planned (--services, MUL_SERVICES,
-    the plan file), the Docker engine is looked for in place of an embedded PostgreSQL.
+    only, at what flags, variables and the plan file name, as a run would; the database is the one of
+    MUL_DATABASE_URL. Where a container is planned (--services), the Docker engine is looked for in place of
+    an embedded PostgreSQL.
     """
     from harness.run.doctor import examine
-    from harness.run.plan_file import find_plan_file
+    from harness.run.plan_file import Planned
 
     console = Console(highlight=False, markup=False)
-    planned = find_plan_file(variable("MUL_PLAN")).defaults.get("services")
-    services = options.services or variable("MUL_SERVICES") or planned or EMBEDDED
-    findings = examine(
-        variable("MUL_DATABASE_URL"), options.host, options.alembic_config, options.postgres_bin, services
+    planned = Planned.here()
+    plan = Plan(
+        host=planned.text("host", options.host),
+        database_url=planned.database_url,
+        alembic_config=planned.text("alembic_config", options.alembic_config),
+        upgrade=planned.text("upgrade", None) or "head",
+        migrations=planned.file.migrations(variable),
+        services=planned.text("services", options.services) or EMBEDDED,
+        postgres_bin=planned.text("postgres_bin", options.postgres_bin),
     )
+    findings = examine(plan)
     for finding in findings:
         console.print(f"{finding.mark:<5} {finding.what}: {finding.found}", soft_wrap=True)
         if finding.remedy:
@@ -300,24 +307,32 @@ def _doctor(options: argparse.Namespace) -> int:
 def _trace(options: argparse.Namespace) -> int:
     """Upgrade the database of MUL_DATABASE_URL, or an embedded one, and show of each statement which locks it
     held for how long, what it rewrote and read, what users could not do meanwhile, and how to write it
-    safely. No service, no load. An embedded database ends with the trace; env.py finds it in
-    MUL_DATABASE_URL. Ends with 0, with 1 when the migration failed, with 4 when there was nothing to migrate
-    or not all was seen.
+    safely. No service, no load. What no flag says is the plan file's, as for a run. An embedded database ends
+    with the trace; env.py finds it in MUL_DATABASE_URL. Ends with 0, with 1 when the migration failed, with 4
+    when there was nothing to migrate or not all was seen.
     """
     from harness.report.terminal import console
     from harness.report.trace_text import render_trace
+    from harness.run.plan_file import Planned
     from harness.run.tracing import REFERENCE_UPGRADE, trace_migration
     from harness.store import dump_json
 
+    planned = Planned.here()
+    config = planned.text("alembic_config", options.alembic_config)
+    if config is None and planned.is_own:
+        raise UsageError(
+            "A service or a database of your own is given, but not where its migrations are.",
+            "Add --alembic-config path/to/alembic.ini, or drop MUL_DATABASE_URL for the reference service's.",
+        )
     plan = Plan(
-        database_url=variable("MUL_DATABASE_URL"),
-        alembic_config=options.alembic_config,
-        upgrade=options.upgrade or ("head" if options.alembic_config else REFERENCE_UPGRADE),
-        prepare=options.prepare,
-        postgres_bin=options.postgres_bin,
-        allow_database=tuple(options.allow_database),
-        allow_host=tuple(options.allow_host),
-        allow_production=options.allow_production,
+        database_url=planned.database_url,
+        alembic_config=config,
+        upgrade=planned.text("upgrade", options.upgrade) or ("head" if config else REFERENCE_UPGRADE),
+        prepare=planned.text("prepare", options.prepare),
+        postgres_bin=planned.text("postgres_bin", options.postgres_bin),
+        allow_database=planned.texts("allow_database", options.allow_database),
+        allow_host=planned.texts("allow_host", options.allow_host),
+        allow_production=options.allow_production or bool(planned.file.defaults.get("allow_production")),
     )
     check_prepare(plan)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started must not outlive us

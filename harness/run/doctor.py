@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.core.backend import DOCKER, EMBEDDED
-from harness.core.plan import Plan
+from harness.core.backend import DOCKER
+from harness.core.plan import MigrationPlan, Plan
 from harness.db.guard import check_http_host, connect, identify
-from harness.db.migrator import DatabaseMigrator
+from harness.db.migrator import RELATIVE, DatabaseMigrator
 from harness.db.server import find_binaries
 from harness.db.settings import may_monitor
 from harness.db.url import DatabaseUrl
@@ -38,21 +38,21 @@ class Finding:
         return "note" if self.ready is None else "ok" if self.ready else "NO"
 
 
-def examine(
-    database_url: str | None,
-    host: str | None,
-    alembic_config: Path | None,
-    postgres_bin: Path | None,
-    services: str = EMBEDDED,
-) -> list[Finding]:
-    """Look at everything, whatever the findings before; touches nothing."""
-    looks = [_descriptors(), _migration(database_url, alembic_config)]
-    if database_url:
-        looks.append(_database(database_url))
-    else:
-        looks.append(_engine() if services == DOCKER else _embedded(postgres_bin))
-    if host:
-        looks.append(_service(host))
+def examine(plan: Plan) -> list[Finding]:
+    """Look at everything, whatever the findings before; touches nothing.
+
+    Of the plan it takes service, databases and migrations; where it names none, they are the reference
+    service's.
+    """
+    steps = [replace(step, database_url=step.database_url or plan.database_url) for step in plan.steps]
+    own = bool(plan.host or plan.database_url)
+    looks = [_descriptors(), *(_migration(step, own) for step in steps)]
+    databases = dict.fromkeys(step.database_url for step in steps if step.database_url)
+    looks += map(_database, databases)
+    if not databases:
+        looks.append(_engine() if plan.services == DOCKER else _embedded(plan.postgres_bin))
+    if plan.host:
+        looks.append(_service(plan.host))
     return [finding for look in looks for finding in look]
 
 
@@ -63,9 +63,9 @@ def _descriptors() -> Iterator[Finding]:
     yield Finding("file descriptors", enough, f"{soft} (up to {hard})", remedy)
 
 
-def _embedded(postgres_bin: Path | None) -> Iterator[Finding]:
+def _embedded(postgres_bin: str | None) -> Iterator[Finding]:
     try:
-        binaries = find_binaries(postgres_bin)
+        binaries = find_binaries(Path(postgres_bin) if postgres_bin else None)
     except HarnessError as error:
         yield Finding("embedded PostgreSQL", False, error.message, error.remedy)
         return
@@ -100,14 +100,20 @@ def _database(database_url: str) -> Iterator[Finding]:
     yield Finding("privileges", monitor or None, found, grant)
 
 
-def _migration(database_url: str | None, alembic_config: Path | None) -> Iterator[Finding]:
-    config = alembic_config or REFERENCE_ALEMBIC
-    name = str(alembic_config) if alembic_config else "the reference service's history"
+def _migration(step: MigrationPlan, own: bool) -> Iterator[Finding]:
+    if own and not step.alembic_config:
+        remedy = "Name them: --alembic-config path/to/alembic.ini, or alembic-config in the plan file."
+        yield Finding("migration scripts", None, "it is not said where they are", remedy)
+        return
+    config = Path(step.alembic_config) if step.alembic_config else REFERENCE_ALEMBIC
+    name = step.alembic_config or "the reference service's history"
     try:
-        heads = ", ".join(DatabaseMigrator(None, alembic_config=config).heads())
-        yield Finding("migration scripts", True, f"{name}: heads {heads}")
-        if database_url and alembic_config:
-            now = DatabaseMigrator(database_url, alembic_config=config).current()
+        migrator = DatabaseMigrator(None, alembic_config=config)
+        yield Finding("migration scripts", True, f"{name}: heads {', '.join(migrator.heads())}")
+        if step.alembic_config and not RELATIVE.fullmatch(step.upgrade):
+            migrator.resolve(step.upgrade)
+        if step.database_url and step.alembic_config:
+            now = DatabaseMigrator(step.database_url, alembic_config=config).current()
             yield Finding("database revision", True, ", ".join(now) or "base")
     except HarnessError as error:
         yield Finding("migration scripts", False, error.message, error.remedy)

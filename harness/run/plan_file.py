@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.plan_file import NO_FILE, PYPROJECT, TABLE, PlanFile, parse_plan_file
 from harness.environ import variable
 from harness.errors import UsageError
 
-__all__ = ["HARNESS_TOML", "find_plan_file", "named_plan_file", "read_plan_file"]
+__all__ = ["HARNESS_TOML", "Planned", "find_plan_file", "named_plan_file", "read_plan_file"]
 
 HARNESS_TOML = "harness.toml"
 
@@ -28,6 +29,38 @@ def find_plan_file(named: str | None) -> PlanFile:
             f"Drop one, or name the one that is meant: --plan {HARNESS_TOML}.",
         )
     return found[0] if found else NO_FILE
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a command that is no run is told as a run is: by its flags, by variables, by the plan file."""
+
+    file: PlanFile
+
+    @classmethod
+    def here(cls) -> Planned:
+        """By the file that MUL_PLAN names, else the working folder's; raises UsageError."""
+        return cls(find_plan_file(variable("MUL_PLAN")))
+
+    def text(self, name: str, flag: str | None) -> str | None:
+        """The flag's value, else that of its variable, else the file's; `name` is its option, `upgrade`."""
+        named = variable("LOCUST_HOST" if name == "host" else f"MUL_{name.upper()}")
+        return flag or named or self.file.defaults.get(name) or None
+
+    def texts(self, name: str, flags: Sequence[str]) -> tuple[str, ...]:
+        """The file's values and those of a flag that may be repeated."""
+        return (*self.file.defaults.get(name, ()), *flags)
+
+    @property
+    def database_url(self) -> str | None:
+        """MUL_DATABASE_URL, else what the file says; raises UsageError where a variable of it is unset."""
+        return self.text("database_url", None) or self.file.database_url(variable)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a service, a database or migrations other than the reference service's are meant."""
+        named = any(self.text(name, None) for name in ("host", "alembic_config", "migration_command"))
+        return named or bool(self.file.entries) or self.database_url is not None
 
 
 def named_plan_file(argv: Sequence[str]) -> str | None:

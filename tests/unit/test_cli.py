@@ -14,6 +14,7 @@ from harness.clock import utc_now
 from harness.core.advice import RULES
 from harness.core.plan import Plan
 from harness.core.plan_keys import KEYS
+from harness.run.tracing import TracedMigration
 from harness.store import RunDirectory
 
 
@@ -161,6 +162,62 @@ def test_doctor_is_content_with_what_the_demo_needs(
     monkeypatch.delenv("MUL_DATABASE_URL", raising=False)
     assert main(["doctor"]) == 0
     assert "safe6" in capsys.readouterr().out
+
+
+def test_doctor_looks_at_what_the_plan_file_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MUL_DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "harness.toml").write_text(
+        '[service]\nhost = "ftp://shop"\n[migration]\nalembic-config = "own.ini"\n'
+    )
+    assert main(["doctor"]) == 2
+    shown = capsys.readouterr().out
+    assert "own.ini" in shown
+    assert "NO    service: " in shown
+    assert "the reference service's history" not in shown
+
+
+def test_doctor_takes_no_others_history_for_that_of_a_service_of_ones_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUL_DATABASE_URL", "postgresql://app@127.0.0.1:9/shop")
+    main(["doctor"])
+    assert "note  migration scripts: it is not said where they are" in capsys.readouterr().out
+
+
+def test_trace_puts_no_others_history_into_a_database_of_ones_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUL_DATABASE_URL", "postgresql://app@127.0.0.1:9/shop")
+    assert main(["trace", "--allow-database", "shop"]) == 2
+    assert "not where its migrations are" in capsys.readouterr().err
+
+
+def test_trace_takes_from_the_plan_file_what_no_flag_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    traced: list[Plan] = []
+
+    def trace(plan: Plan, _say: object) -> TracedMigration:
+        traced.append(plan)
+        return TracedMigration({}, 0)
+
+    monkeypatch.setattr("harness.run.tracing.trace_migration", trace)
+    monkeypatch.setattr("harness.report.trace_text.render_trace", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("MUL_DATABASE_URL", "postgresql://app@127.0.0.1/shop")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "harness.toml").write_text(
+        '[migration]\nalembic-config = "own.ini"\nupgrade = "two"\n[safety]\ndatabases = ["shop"]\n'
+    )
+    assert main(["trace"]) == 0
+    assert main(["trace", "--upgrade", "one", "--allow-database", "other"]) == 0
+    assert [(p.alembic_config, p.upgrade, p.allow_database) for p in traced] == [
+        ("own.ini", "two", ("shop",)),
+        ("own.ini", "one", ("shop", "other")),
+    ]
 
 
 @pytest.mark.parametrize("said_by", ["flag", "variable", "plan file"])
