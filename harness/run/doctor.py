@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.backend import DOCKER
-from harness.core.plan import MigrationPlan, Plan
+from harness.core.migration_plan import MigrationPlan
+from harness.core.plan import Plan
 from harness.db.guard import check_http_host, connect, identify
 from harness.db.migrator import RELATIVE, DatabaseMigrator
 from harness.db.server import find_binaries
