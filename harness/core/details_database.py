@@ -262,6 +262,7 @@ def _point(point: DatabasePoint) -> Json:
         "lag_s": rounded(point.lag_s),
         "cpu": {name: rounded(ratio) for name, ratio in sorted(point.cpu.items())},
         "memory_mb": {name: rounded(size) for name, size in sorted(point.memory_mb.items())},
+        "cpu_wait": {name: rounded(share) for name, share in sorted(point.cpu_wait.items())},
     }
 
 

@@ -24,6 +24,7 @@ from harness.core.advice import Advice
 from harness.core.client import broken_before, inside, share_of_errors
 from harness.core.client_limits import limits_of_clients
 from harness.core.conditions import GATES, conditions
+from harness.core.cpu_wait import explained_by_cpu, limits_of_cpu
 from harness.core.crowd import limits_of_crowd, with_equal_crowds
 from harness.core.database_gates import statement_name
 from harness.core.details import details
@@ -192,7 +193,7 @@ def _explained(phase: str, seconds: float, facts: Facts) -> str:
     if unseen := why_unseen(facts, phase):
         return f"whether a wait in the database explains it is not known: {unseen}"
     said = f" (the longest was {format_duration(waited_s)})" if waited_s else ""
-    return f"no wait in the database explains it{said}"
+    return f"no wait in the database explains it{said}{explained_by_cpu(facts, phase)}"
 
 
 # what was not judged, in sentences
@@ -381,6 +382,7 @@ def _limits_of_load(facts: Facts) -> Iterator[str]:
             yield f"{endpoint} was never answered ok before phase {phase}: it has no stall there."
     yield from limits_of_arrivals(facts)
     yield from _limits_of_generator(facts)
+    yield from limits_of_cpu(facts)
     baseline = facts.timeline.window("baseline")
     ratio = share_of_errors(inside(facts.record.samples, baseline)) if baseline else None
     if ratio is not None and ratio > 0.01:

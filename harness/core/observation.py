@@ -37,8 +37,9 @@ class DatabasePoint:
 
     `sessions` counts client backends by state. `lag_s` is the longest lag of a replica (`ReplicaPoint`),
     `slot_bytes` the WAL the worst slot holds back. `cpu` and `memory_mb` are by process group (postgresql,
-    service, …), CPU as a ratio of one core since the last point; absent for what is not on this machine. The
-    observer's own session and transactions are not counted.
+    service, …), CPU as a ratio of one core since the last point; absent for what is not on this machine.
+    `cpu_wait` is the share of that time in which the process of a group that waited longest was ready to run
+    and had no CPU. The observer's own session and transactions are not counted.
     """
 
     at: float
@@ -54,6 +55,7 @@ class DatabasePoint:
     slot_bytes: int | None = None
     cpu: Mapping[str, float] = field(default_factory=dict)
     memory_mb: Mapping[str, float] = field(default_factory=dict)
+    cpu_wait: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

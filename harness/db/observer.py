@@ -39,7 +39,7 @@ from harness.core.waits import Wait
 from harness.db.backends import BackendFinder
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
-from harness.db.processes import ProcessGroups
+from harness.db.processes import ProcessGroups, Usage
 from harness.db.replica_watch import READ_EVERY_S, Replicas
 from harness.db.server_log import LogTail, fold_repeats, open_log, why_no_file
 from harness.db.url import DatabaseUrl
@@ -295,14 +295,13 @@ class Observer:
 
     def _write_point(self, server: Server) -> None:
         point = server.point(self.now)
-        cpu: dict[str, float] = {}
-        memory: dict[str, float] = {}
+        used = Usage({}, {}, {})
         if self.now >= self._groups_after:
             begun_s = time.process_time()
-            cpu, memory = self._groups.measure(self.now)
+            used = self._groups.measure(self.now)
             self._groups_after = self.now + (time.process_time() - begun_s) / PROCESSES_SHARE
         counted, lag_s = self._counters(point, server), self._replicas.lag_s
-        self._note(replace(point, cpu=cpu, memory_mb=memory, lag_s=lag_s, **counted))
+        self._note(replace(point, **vars(used), lag_s=lag_s, **counted))
 
     def _look_at_replicas(self, server: Server) -> None:
         for point in self._replicas.look(server, self._ahead_s):

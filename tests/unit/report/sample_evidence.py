@@ -187,6 +187,7 @@ def evidence() -> dict[str, Any]:
                 "oldest_transaction_s": 41.2 if n > 30 else 0.02,
                 "lag_s": None,
                 "cpu": {"postgresql": 0.61, "service": 0.34},
+                "cpu_wait": {"postgresql": 0.02, "service": 0.01},
             }
             for n in range(60)
         ],
