@@ -44,8 +44,10 @@ class Planned:
 
     def text(self, name: str, flag: str | None) -> str | None:
         """The flag's value, else that of its variable, else the file's; `name` is its option, `upgrade`."""
+        if flag is not None:
+            return flag
         named = variable("LOCUST_HOST" if name == "host" else f"MUL_{name.upper()}")
-        return flag or named or self.file.defaults.get(name) or None
+        return named or self.file.defaults.get(name) or None
 
     def texts(self, name: str, flags: Sequence[str]) -> tuple[str, ...]:
         """The file's values and those of a flag that may be repeated."""
