@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.builtin_gates import judge_generator
 from harness.core.facts import Facts
+from harness.core.generator_gate import judge_generator
 from harness.core.plan import Plan
 from harness.core.record import Record
 

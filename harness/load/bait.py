@@ -16,9 +16,10 @@ from harness.core.canary import make_text
 from harness.core.declaration import Declaration
 from harness.core.isolation import Shown
 from harness.load.accounts import Actor
+from harness.load.answers import answer_of, id_of
 from harness.load.client import failure_cause
 from harness.load.http_response import Response
-from harness.load.resource import answer_of, id_of, set_apart
+from harness.load.records import set_apart
 
 __all__ = ["Ask", "Bait", "NoRecordError"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -17,7 +17,6 @@ from harness.core.record import FinalRead
 from harness.errors import SetupError
 from harness.load.code import Code
 from harness.load.live import LiveNumbers, live_numbers
-from harness.load.mail import Inbox
 from harness.load.messages import (
     LOCAL,
     IsolationOrder,
@@ -27,6 +26,7 @@ from harness.load.messages import (
     final_read_line,
     final_read_of,
 )
+from harness.load.workers import Data, Worker
 from harness.store import RunDirectory
 
 __all__ = ["LoadControl"]
@@ -43,46 +43,6 @@ _WATCH_S = 1.0  # how often lost workers are looked for
 
 logger = logging.getLogger(__name__)
 
-_Data = Mapping[str, Any]
-_Letter = tuple[Callable[["_Worker", _Data], None], _Data]
-"""What came from a worker, and what is to be done with it when its turn comes."""
-
-
-@dataclass
-class _Worker:
-    """What is known of one worker in this run; `zero` is by its own clock."""
-
-    id: str
-    inbox: Inbox[_Letter] = field(default_factory=Inbox)
-    heard_at: float = 0.0
-    joined: bool = False
-    refused: str = ""
-    pid: int | None = None
-    zero: float = 0.0
-    round_trip_s: float = float("inf")
-    offset_s: float = 0.0
-    pongs: int = 0
-    probed: bool = False
-    isolating: bool = False
-    dropped: int | None = None
-    drained: int | None = None
-    read: bool = False
-    final: bool = False
-    lost: bool = False
-    lost_at: float = 0.0
-    live_at: float = float("-inf")
-    live: Mapping[str, Any] = field(default_factory=dict)
-    ended: int = 0
-
-    def measure(self, sent: float, received: float, clock: float) -> None:
-        """Take a ping's answer; an offset within the error of its own measurement is none at all."""
-        self.pongs += 1
-        round_trip = received - sent
-        if round_trip < self.round_trip_s:
-            offset = (sent + received) / 2 - clock
-            self.round_trip_s = round_trip
-            self.offset_s = offset if abs(offset) > round_trip / 2 else 0.0
-
 
 class LoadControl:
     """Handle on the whole load, in the master or the only process.
@@ -98,7 +58,7 @@ class LoadControl:
         self._directory: RunDirectory | None = None
         self._run = ""
         self._zero = 0.0
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Worker] = {}
         self._reads: list[dict[str, Any]] = []
         self._watching: gevent.Greenlet | None = None
         for kind, handler in (
@@ -128,7 +88,7 @@ class LoadControl:
         self._directory, self._run, self._zero = directory, settings.run_id, zero
         self._reads = []
         ids = self._connected()
-        self._workers = {name: _Worker(name) for name in ids}
+        self._workers = {name: Worker(name) for name in ids}
         code = Code.of(self._environment.user_classes).as_message()
         for index, name in enumerate(ids):
             own = replace(settings, worker_index=index, worker_count=len(ids))
@@ -267,7 +227,7 @@ class LoadControl:
 
     # what the workers say
 
-    def _in_order(self, handle: Callable[[_Worker, _Data], None]) -> Callable[..., None]:
+    def _in_order(self, handle: Callable[[Worker, Data], None]) -> Callable[..., None]:
         """A listener that takes each letter once, in its worker's order, and acknowledges it."""
 
         def hear(msg: Any, **_: object) -> None:
@@ -286,11 +246,11 @@ class LoadControl:
         if worker is not None:
             worker.measure(msg.data["sent"], monotonic(), msg.data["clock"])
 
-    def _on_joined(self, worker: _Worker, data: _Data) -> None:
+    def _on_joined(self, worker: Worker, data: Data) -> None:
         worker.joined, worker.pid, worker.zero = True, data["pid"], data["zero"]
         worker.refused = data.get("refused", "")
 
-    def _on_records(self, worker: _Worker, data: _Data) -> None:
+    def _on_records(self, worker: Worker, data: Data) -> None:
         if self._directory is None:
             return
         for stream, block in data["blocks"]:
@@ -304,22 +264,22 @@ class LoadControl:
         worker.live_at, worker.live = monotonic(), data
         worker.ended += data["ended"]
 
-    def _on_probed(self, worker: _Worker, _data: _Data) -> None:
+    def _on_probed(self, worker: Worker, _data: Data) -> None:
         worker.probed = True
 
-    def _on_isolated(self, worker: _Worker, _data: _Data) -> None:
+    def _on_isolated(self, worker: Worker, _data: Data) -> None:
         worker.isolating = False
 
-    def _on_dropped(self, worker: _Worker, data: _Data) -> None:
+    def _on_dropped(self, worker: Worker, data: Data) -> None:
         worker.dropped = int(data["connections"])
 
-    def _on_drained(self, worker: _Worker, data: _Data) -> None:
+    def _on_drained(self, worker: Worker, data: Data) -> None:
         worker.drained = data["left"]
 
-    def _on_read(self, worker: _Worker, _data: _Data) -> None:
+    def _on_read(self, worker: Worker, _data: Data) -> None:
         worker.read = True
 
-    def _on_final(self, worker: _Worker, data: _Data) -> None:
+    def _on_final(self, worker: Worker, data: Data) -> None:
         worker.final = True
         counts = {key: value for key, value in data.items() if key not in ("run", "number")}
         self._event(Kind.WORKER_FINAL, worker=worker.id, **counts)
@@ -333,7 +293,7 @@ class LoadControl:
 
     # insides
 
-    def _of(self, msg: Any) -> _Worker | None:
+    def _of(self, msg: Any) -> Worker | None:
         """The worker that sent `msg`, None when it is not of this run or the run is over."""
         if self._directory is None or msg.data["run"] != self._run:
             return None
@@ -347,7 +307,7 @@ class LoadControl:
         nodes = [*clients.ready, *clients.spawning, *clients.running]
         return sorted((node.id for node in nodes), key=self._runner.get_worker_index)
 
-    def _check_joined(self, worker: _Worker) -> None:
+    def _check_joined(self, worker: Worker) -> None:
         if worker.refused:
             self._directory = None
             raise SetupError(f"Worker {worker.id} cannot take part: {worker.refused}")
@@ -359,12 +319,12 @@ class LoadControl:
                 " the harness.",
             )
 
-    def _present(self, of: Sequence[_Worker] | None = None) -> list[_Worker]:
+    def _present(self, of: Sequence[Worker] | None = None) -> list[Worker]:
         """The workers whose answers can still come, of all or of those that were told something."""
         workers = self._workers.values() if of is None else of
         return [worker for worker in workers if not worker.lost and not worker.final]
 
-    def _base_at(self, worker: _Worker) -> float:
+    def _base_at(self, worker: Worker) -> float:
         """The worker's zero in run time."""
         return worker.zero + worker.offset_s - self._zero
 
@@ -394,19 +354,19 @@ class LoadControl:
             self._watching.kill(block=False)
             self._watching = None
 
-    def _is_gone(self, worker: _Worker) -> bool:
+    def _is_gone(self, worker: Worker) -> bool:
         """Whether Locust has no connection to the worker any more, or no heartbeat of it."""
         if isinstance(self._runner, LocalRunner):
             return False
         node = self._runner.clients.get(worker.id)
         return node is None or node.state == STATE_MISSING
 
-    def _lose(self, worker: _Worker) -> None:
+    def _lose(self, worker: Worker) -> None:
         worker.lost, worker.lost_at = True, monotonic()
         logger.warning("Worker %s is lost; what it had not sent is missing from the record.", worker.id)
         self._event(Kind.WORKER_LOST, worker=worker.id)
 
-    def _regain(self, worker: _Worker) -> None:
+    def _regain(self, worker: Worker) -> None:
         worker.lost = False
         away_s = worker.heard_at - worker.lost_at
         logger.warning("Worker %s is back, %.1f s after it was missed.", worker.id, away_s)
@@ -430,7 +390,7 @@ class LoadControl:
         self,
         kind: str,
         data: dict[str, Any],
-        answered: Callable[[_Worker], bool],
+        answered: Callable[[Worker], bool],
         within_s: float,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.load.resource import Records, Resource
+from harness.load.records import Records
+from harness.load.resource import Resource
 from harness.load.totals import Amounts
 
 __all__ = ["DeclaredTask", "declared_tasks"]

@@ -18,11 +18,12 @@ from harness.core.paging import PlaceKind, records_of
 from harness.core.record import FinalRead, Found, Total
 from harness.core.totals import TotalsDeclaration, total_of
 from harness.load.accounts import Actor
+from harness.load.acknowledged import Acknowledged, acknowledged
+from harness.load.answers import answer_of
 from harness.load.auth import Login, LoginError
 from harness.load.client import failure_cause
 from harness.load.http_response import Response
 from harness.load.messages import RunSettings
-from harness.load.resource import Acknowledged, acknowledged, answer_of
 
 __all__ = ["read_back"]
 

@@ -27,12 +27,12 @@ from harness.core.isolation import (
 from harness.core.paging import PlaceKind, records_of
 from harness.core.record import Said, Tried
 from harness.load.accounts import Actor
+from harness.load.answers import answer_of
 from harness.load.auth import LoginError
 from harness.load.bait import Ask, Bait, NoRecordError
 from harness.load.client import failure_cause
 from harness.load.foreign_reads import judge_foreign_read
 from harness.load.http_response import Response
-from harness.load.resource import answer_of
 
 __all__ = ["probe_records"]
 

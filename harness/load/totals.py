@@ -15,9 +15,9 @@ from harness.clock import monotonic
 from harness.core.paging import records_of
 from harness.core.record import Total
 from harness.core.totals import TotalsDeclaration, total_of
+from harness.load.answers import answer_of, warning
 from harness.load.client import Reader, failure_cause
 from harness.load.http_response import Response
-from harness.load.resource import answer_of, warning
 
 __all__ = ["Amounts", "Totals"]
 

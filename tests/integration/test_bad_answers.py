@@ -14,10 +14,10 @@ from locust.event import EventHook
 
 from harness.core.operations import OperationOutcome
 from harness.core.samples import Outcome
+from harness.load.answers import answer_of
 from harness.load.client import MeasuredSession, failure_cause, operation_outcome
 from harness.load.messages import RunSettings
 from harness.load.recorder import recorder
-from harness.load.resource import answer_of
 from harness.run.http import open_url
 from tests.fix_wire import Handle, answers, goes_on, says, server
 

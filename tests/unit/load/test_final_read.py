@@ -16,10 +16,10 @@ from harness.core.record import FinalRead, Found, Total
 from harness.core.totals import TotalsDeclaration
 from harness.load import final_read
 from harness.load.accounts import Actor
+from harness.load.acknowledged import acknowledged
 from harness.load.auth import Credentials, Login, LoginError
 from harness.load.final_read import read_back
 from harness.load.messages import RunSettings
-from harness.load.resource import acknowledged
 from harness.load.token_auth import PasswordGrant
 from tests.fix_record import operations_of
 from tests.unit.load.test_client import Answer

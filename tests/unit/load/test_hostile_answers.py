@@ -16,7 +16,7 @@ from harness.load.auth import LoginError
 from harness.load.resource import Resource
 from harness.load.token_auth import PasswordGrant
 from tests.unit.load.answers import Response, Service, login
-from tests.unit.load.test_resource import DOCUMENTS, ITEMS, ORDERS, Person, answer
+from tests.unit.load.test_records import DOCUMENTS, ITEMS, ORDERS, Person, answer
 
 NAMES = ("id", "version", "title", "items", "data", "next", "access_token", "refresh_token", "expires_in")
 TEXTS = st.text() | st.sampled_from(

@@ -12,7 +12,7 @@ from harness.core.declaration import Declaration
 from harness.core.isolation import FOREIGN_STREAM, RECORD_PROBES
 from harness.core.record import Said
 from harness.load.record_probes import probe_records
-from harness.load.resource import set_apart
+from harness.load.records import set_apart
 from tests.unit.load.answers import Response
 from tests.unit.load.shop import DOCUMENTS, Shop
 

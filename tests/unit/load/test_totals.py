@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from harness.core.record import Total
-from harness.load import resource as resource_module
+from harness.load import answers
 from harness.load.client import Reader
 from harness.load.http_response import Response
 from harness.load.totals import Amounts, Totals
-from tests.unit.load.test_resource import answer
+from tests.unit.load.test_records import answer
 
 WALLETS = [{"id": 1, "balance": 70}, {"id": 2, "balance": 30}]
 
@@ -62,7 +62,7 @@ def test_failed_read_says_nothing() -> None:
 def test_answer_of_another_shape_is_no_total_and_is_warned_of(
     body: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resource_module._warned.clear()
+    answers._warned.clear()
     person = Person(200, body)
     with caplog.at_level(logging.WARNING):
         person.wallets.read()

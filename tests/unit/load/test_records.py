@@ -11,11 +11,13 @@ from harness.core.accounts import Account
 from harness.core.bodies import canary, new_id
 from harness.core.canary import make_text, read_text
 from harness.core.operations import OperationKind, OperationOutcome
-from harness.load import resource as resource_module
+from harness.load import answers
+from harness.load.acknowledged import acknowledged
 from harness.load.client import operation_outcome
 from harness.load.http_response import Response
 from harness.load.messages import RunSettings
-from harness.load.resource import Records, Resource, acknowledged, set_apart
+from harness.load.records import Records, set_apart
+from harness.load.resource import Resource
 from tests.unit.load.test_client import Answer
 
 DOCUMENTS = Resource(
@@ -101,7 +103,7 @@ def person() -> Person:
 
 @pytest.fixture(autouse=True)
 def _each_warning_anew() -> None:
-    resource_module._warned.clear()
+    answers._warned.clear()
 
 
 def _created(person: Person, resource: Resource, body: Any = None) -> tuple[Records, uuid.UUID]:
