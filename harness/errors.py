@@ -11,7 +11,10 @@ No message carries a secret: whoever raises one masks URLs first.
 
 from __future__ import annotations
 
-__all__ = ["GuardError", "HarnessError", "NothingToMigrate", "SetupError", "UsageError"]
+__all__ = ["CRASHED", "GuardError", "HarnessError", "NothingToMigrate", "SetupError", "UsageError"]
+
+CRASHED = 1
+"""Exit code where the harness itself failed; there is no verdict then."""
 
 
 class HarnessError(Exception):

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from harness.clock import Sleep, wait_until
 from harness.core.backend import DOCKER
 from harness.core.plan import Plan
@@ -26,7 +23,7 @@ from harness.db.guard import check_database
 from harness.db.local_server import LocalServer, free_port
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
-from harness.environ import child_environment, provide
+from harness.environ import child_environment
 from harness.errors import SetupError
 from harness.run.cache import ServiceCache, start_cache
 from harness.run.http import open_url
@@ -43,16 +40,12 @@ __all__ = [
     "end_process",
     "free_port",
     "given_services",
-    "provide_signing_key",
     "replica_name",
     "start_demo",
 ]
 
 REFERENCE_ALEMBIC = Path(__file__).parent.parent / "target" / "alembic.ini"
 """The reference service's Alembic configuration."""
-
-SIGNING_KEY = "MUL_TARGET_SIGNING_KEY"
-"""The variable with the key that the reference service signs its tokens with."""
 
 DATABASE = "shop"
 """The name of the reference service's database."""
@@ -149,17 +142,6 @@ class Services:
     def stop(self) -> None:
         """Stop what the harness started, last first. Idempotent, and bounded in time."""
         self.started.close()
-
-
-def provide_signing_key() -> None:
-    """Choose the key that the reference services of this process sign with, unless the person has.
-
-    It travels in the environment alone, to them and to the processes of the load, which need it to make what
-    a service must refuse though it is rightly signed. So it has to be there before Locust forks those.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    provide(SIGNING_KEY, pem.decode())
 
 
 def given_services(plan: Plan, sleep: Sleep = time.sleep) -> Services:
