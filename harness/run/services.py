@@ -28,6 +28,7 @@ from harness.errors import SetupError
 from harness.run.cache import ServiceCache, start_cache
 from harness.run.http import open_url
 from harness.run.postgres_container import ContainerServer
+from harness.run.signing_key import signing_key_for_services
 from harness.store import RunDirectory
 
 __all__ = [
@@ -305,7 +306,7 @@ def _target(
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "harness.target", *arguments],
-        env=child_environment(environment),
+        env=child_environment({**signing_key_for_services(), **environment}),
         stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from harness.environ import provide
+from harness.environ import provide, variable
 
-__all__ = ["SIGNING_KEY", "provide_signing_key"]
+__all__ = ["provide_signing_key", "signing_key_for_services"]
 
 SIGNING_KEY = "MUL_TARGET_SIGNING_KEY"
 """The variable that has it."""
@@ -22,3 +22,9 @@ def provide_signing_key() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     provide(SIGNING_KEY, pem.decode())
+
+
+def signing_key_for_services() -> dict[str, str]:
+    """The environment with the key, chosen or the person's; empty where neither is."""
+    key = variable(SIGNING_KEY)
+    return {} if key is None else {SIGNING_KEY: key}

@@ -16,11 +16,13 @@ import psutil
 import psycopg
 import pytest
 
+from harness import environ
 from harness.clock import utc_now, wait_until
 from harness.core.plan import Plan
 from harness.db.server import sweep
 from harness.errors import SetupError
 from harness.run import services
+from harness.run.signing_key import provide_signing_key
 from harness.store import RunDirectory
 
 pytestmark = pytest.mark.integration
@@ -43,6 +45,13 @@ def directory(tmp_path: Path) -> Iterator[RunDirectory]:
 
 def _not_found(request: http.server.BaseHTTPRequestHandler) -> None:
     request.send_error(404)
+
+
+def _signing_key(database_url: str) -> str:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT private_pem FROM signing_keys").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def test_any_answer_of_the_given_service_will_do() -> None:
@@ -70,7 +79,10 @@ def test_a_service_of_another_protocol_need_only_listen() -> None:
 def test_the_demo_serves_its_database_and_stops(
     directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else in the environment is for another service."""
+    """Whatever else in the environment is for another service. It signs with the key of the load."""
+    monkeypatch.setattr(environ, "_provided", set())
+    monkeypatch.setenv("MUL_TARGET_SIGNING_KEY", "")
+    provide_signing_key()
     monkeypatch.setenv("MUL_TARGET_CACHE_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("MUL_TARGET_ROLE", "api")
     started = services.start_demo(Plan(rows=1000), directory)
@@ -78,6 +90,7 @@ def test_the_demo_serves_its_database_and_stops(
     try:
         assert started.died() is None
         assert started.database_url is not None
+        assert _signing_key(started.database_url) == environ.variable("MUL_TARGET_SIGNING_KEY")
         with psycopg.connect(started.database_url) as connection:
             assert connection.execute("SELECT count(*) FROM documents").fetchone() == (1000,)
     finally:
@@ -140,6 +153,7 @@ def test_a_port_in_use_cannot_be_shared_by_replicas(directory: RunDirectory) -> 
 
 ABANDON = """
 import os, signal, sys
+from harness import environ
 from harness.clock import utc_now
 from harness.core.plan import Plan
 from harness.run.services import start_demo
@@ -166,6 +180,7 @@ def _is_gone(pid: int) -> bool:
 
 KEEP = """
 import sys
+from harness import environ
 from harness.clock import utc_now
 from harness.core.plan import Plan
 from harness.db.server import sweep
