@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.rows import class_row
 
+from harness.db.pooling import is_direct
 from harness.db.url import DatabaseUrl, Resolved
 from harness.errors import GuardError, SetupError, UsageError
 
@@ -308,8 +309,7 @@ def _lock_sql(connection: psycopg.Connection) -> str:
     """A pooler in transaction mode would leave a session's lock behind with the server's process, for whoever
     comes next; there it is the lock of a transaction, which stays open.
     """
-    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-    if row is not None and row[0] == connection.info.backend_pid:
+    if is_direct(connection):
         return "SELECT pg_try_advisory_lock(%s, %s)"
     connection.execute("BEGIN", prepare=False)
     connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0", prepare=False)

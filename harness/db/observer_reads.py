@@ -18,10 +18,11 @@ from harness.db import observer_sql as sql
 from harness.db.backends import Client
 from harness.db.guard import connect
 from harness.db.log_messages import shorten
+from harness.db.pooling import backend_of
 from harness.db.settings import may_monitor
 from harness.db.url import DatabaseUrl
 
-__all__ = ["OLDEST_SERVER", "LockRow", "Server", "backend_of", "by_leader"]
+__all__ = ["OLDEST_SERVER", "LockRow", "Server", "by_leader"]
 
 OLDEST_SERVER = 140000
 """`server_version_num` of the first release with `pg_locks.waitstart`."""
@@ -286,9 +287,3 @@ def _pooler(connection: psycopg.Connection, another: Callable[[], psycopg.Connec
     with another() as second:
         shared = backend_of(second) == serving or backend_of(connection) != serving
     return TRANSACTION_POOLER if shared else SESSION_POOLER
-
-
-def backend_of(connection: psycopg.Connection) -> int:
-    """The pid of PostgreSQL's process that serves it now; another than `info.backend_pid` behind a pooler."""
-    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-    return int(row[0]) if row else 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 
 import psycopg
-from psycopg import sql
 
 from harness.db.guard import connect
 from harness.db.url import DatabaseUrl
@@ -18,9 +19,24 @@ def mend(url: DatabaseUrl, statements: Sequence[str], within_s: float) -> None:
     """Run the statements, each within `within_s`; raises SetupError at the first that fails."""
     try:
         with connect(url, "mul-remedy") as connection:
-            connection.execute(sql.SQL("SET statement_timeout = {}").format(round(within_s * 1000)))
             for statement in statements:
-                connection.execute(statement.encode())
+                with _cancelled_after(within_s, connection):
+                    connection.execute(statement.encode())
     except psycopg.Error as error:
         reason = error.diag.message_primary or type(error).__name__
         raise SetupError(f"The remedy failed: {reason}.") from None
+
+
+@contextmanager
+def _cancelled_after(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
+    """Raises SetupError. A statement_timeout would be the session's, and stay behind in a pooler."""
+    timer = Timer(seconds, connection.cancel_safe)
+    timer.start()
+    try:
+        yield
+    except psycopg.errors.QueryCanceled:
+        if timer.finished.is_set():
+            raise SetupError(f"The remedy did not end within {seconds:g} s.") from None
+        raise
+    finally:
+        timer.cancel()

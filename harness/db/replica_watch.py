@@ -15,8 +15,9 @@ import psycopg
 from harness.core.observation import ReplicaPoint
 from harness.core.replication import Reading, ReplicaFold
 from harness.db.guard import connect
-from harness.db.observer_reads import Server, backend_of
+from harness.db.observer_reads import Server
 from harness.db.observer_sql import REPLAYED
+from harness.db.pooling import is_direct
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError
 
@@ -110,7 +111,7 @@ class _Watch:
             self._over.wait(READ_EVERY_S)
 
     def _read_on(self, connection: psycopg.Connection) -> None:
-        if backend_of(connection) == connection.info.backend_pid:
+        if is_direct(connection):
             for limit in LIMITS:
                 connection.execute(limit)
         else:  # a pooler is between, and would hand what is set or prepared here to others

@@ -25,9 +25,8 @@ def count_rows(url: DatabaseUrl, within_s: float) -> dict[str, int]:
     """
     try:
         with connect(url, application_name="mul-counting") as connection:
-            connection.execute(sql.SQL("SET statement_timeout = {}").format(round(within_s * 1000)))
             return {
-                name if schema == "public" else f"{schema}.{name}": _count(connection, schema, name)
+                name if schema == "public" else f"{schema}.{name}": _count(connection, schema, name, within_s)
                 for schema, name in connection.execute(_TABLES).fetchall()
             }
     except psycopg.Error as error:
@@ -35,7 +34,10 @@ def count_rows(url: DatabaseUrl, within_s: float) -> dict[str, int]:
         raise SetupError(f"The rows of {url.masked} could not be counted: {reason}.") from None
 
 
-def _count(connection: psycopg.Connection, schema: str, name: str) -> int:
+def _count(connection: psycopg.Connection, schema: str, name: str, within_s: float) -> int:
+    limit = sql.SQL("SET LOCAL statement_timeout = {}").format(round(within_s * 1000))
     query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
-    row = connection.execute(query).fetchone()
+    with connection.transaction():
+        connection.execute(limit)
+        row = connection.execute(query).fetchone()
     return 0 if row is None else int(row[0])

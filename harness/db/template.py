@@ -26,6 +26,7 @@ from psycopg.rows import dict_row
 
 from harness.clock import Sleep, wait_until
 from harness.db.guard import connect, identify
+from harness.db.pooling import set_if_direct
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, SetupError, UsageError
 
@@ -113,8 +114,7 @@ class Recreated:
         self.template = name + _TEMPLATE
         self._new = name + _NEW
         self._connection = connection
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET lock_timeout = 0")
+        set_if_direct(connection, statement_timeout=0, lock_timeout=0)
 
     def check_leads_here(self, url: DatabaseUrl) -> None:
         """Refuse (GuardError) what would drop another database than the one `url` leads to: of several hosts,

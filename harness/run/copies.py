@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from harness.db.guard import connect
+from harness.db.pooling import set_if_direct
 from harness.db.template import Recreated, maintenance
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
@@ -63,7 +64,7 @@ class SeededCopies:
         names = sql.Identifier(name), sql.Identifier(template)
         try:
             with connect(self._server, "mul-walk copying") as connection:
-                connection.execute("SET statement_timeout = 0")
+                set_if_direct(connection, statement_timeout=0)
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(names[0]))
                 connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         except psycopg.Error as error:

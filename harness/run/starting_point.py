@@ -25,10 +25,11 @@ from harness.core.plan import Plan
 from harness.core.secrets import mask
 from harness.db.dump import dump_digest, read_dump
 from harness.db.guard import RunLock, connect
+from harness.db.pooling import set_if_direct
 from harness.db.restore import Contents, check_versions, read_contents, restore
 from harness.db.template import Recreated, check_recreatable, maintenance
 from harness.db.url import DatabaseUrl
-from harness.errors import UsageError
+from harness.errors import SetupError, UsageError
 from harness.run.commands import command_words, prepare_database
 from harness.run.services import Services
 from harness.store import RunDirectory
@@ -157,8 +158,12 @@ class StartingPoint:
         if self._url:
             self._say("vacuuming and analyzing")
             with connect(self._url, f"mul-run {self._directory.run_id} vacuum") as connection:
-                connection.execute("SET statement_timeout = 0")
-                connection.execute("VACUUM (ANALYZE)")
+                set_if_direct(connection, statement_timeout=0)
+                try:
+                    connection.execute("VACUUM (ANALYZE)")
+                except psycopg.Error as error:
+                    reason = error.diag.message_primary or type(error).__name__
+                    raise SetupError(f"{self._url.masked} could not be vacuumed: {reason}.") from None
 
     def _check_versions(self, connection: psycopg.Connection) -> None:
         if self._contents is not None:

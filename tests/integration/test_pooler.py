@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from harness.clock import wait_until
 from harness.core.error_kinds import kind_of
 from harness.core.session_settings import LostSetting
 from harness.core.trace import Statement, Trace
-from harness.db.guard import RunLock
+from harness.db.guard import RunLock, connect
 from harness.db.observer_reads import Server
+from harness.db.pooling import set_if_direct
+from harness.db.remedies import mend
+from harness.db.row_counts import count_rows
 from harness.db.server import EmbeddedServer
 from harness.db.server_log import open_log
 from harness.db.url import DatabaseUrl
-from harness.errors import UsageError
+from harness.errors import SetupError, UsageError
 from tests.fix_pooler import Pooled
 from tests.fix_target import PASSWORD, running_service, seed
 from tests.integration.test_migration import DRIVERS, order_for, run
@@ -124,6 +128,37 @@ def test_the_lock_of_a_run_holds_through_the_pooler_and_goes_with_it(database: s
         with RunLock.acquire(url, f"run-{number}"), pytest.raises(UsageError, match=f"mul-run run-{number}"):
             RunLock.acquire(url, "another")
         assert wait_until(lambda: advisory_locks(database) == 0, 10)
+
+
+def sets(url: DatabaseUrl) -> None:
+    with connect(url, "mul-test") as connection:
+        set_if_direct(connection, statement_timeout=7000)
+
+
+def counts(url: DatabaseUrl) -> None:
+    assert count_rows(url, within_s=7)["counted"] == 3
+
+
+def mends(url: DatabaseUrl) -> None:
+    mend(url, ["CREATE INDEX CONCURRENTLY ON counted (n)"], within_s=7)
+
+
+@pytest.mark.parametrize("what", [sets, counts, mends])
+def test_no_setting_of_ours_stays_behind_in_the_pooler(
+    database: str, pooled: Pooled, what: Callable[[DatabaseUrl], None]
+) -> None:
+    url = pooled(database, default_pool_size="1")
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE counted AS SELECT n FROM generate_series(1, 3) n")
+    what(DatabaseUrl.parse(url))
+    with psycopg.connect(url) as next_client:
+        assert next_client.execute("SHOW statement_timeout").fetchone() == ("0",)
+
+
+def test_a_remedy_is_cut_off_through_the_pooler_too(database: str, pooled: Pooled) -> None:
+    url = DatabaseUrl.parse(pooled(database))
+    with pytest.raises(SetupError, match=r"^The remedy did not end within 0\.2 s\.$"):
+        mend(url, ["SELECT pg_sleep(20)"], within_s=0.2)
 
 
 def prepares(url: str) -> str | None:
