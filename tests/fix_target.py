@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +128,7 @@ def running_service(
     workers: int = 1,
     healthy_status: int = 200,
     role: str = "all",
+    flags: Sequence[str] = (),
     **settings: str,
 ) -> Iterator[Service]:
     """A service of `workers` processes whose /health answers `healthy_status`.
@@ -139,7 +140,7 @@ def running_service(
     environment = environment_of(database_url, **settings)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*command, "--workers", str(workers)], env=environment, stdout=output, stderr=output
+            [*command, "--workers", str(workers), *flags], env=environment, stdout=output, stderr=output
         )
     try:
         _await_health(service, process, log, healthy_status)

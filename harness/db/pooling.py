@@ -23,6 +23,6 @@ def is_direct(connection: psycopg.Connection) -> bool:
 
 def set_if_direct(connection: psycopg.Connection, **settings: int | str) -> None:
     """Set what holds until the connection ends, such as `statement_timeout=0`; behind a pooler nothing."""
-    if settings and is_direct(connection):
+    if is_direct(connection):
         for name, value in settings.items():
             connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), value))

@@ -15,11 +15,15 @@ def main() -> None:
         os.environ["MUL_TARGET_ROLE"] = arguments.role  # each of uvicorn's processes reads its settings anew
     # Imported here: serving needs no Alembic and seeding no web framework, and each costs half a second.
     if arguments.command == "serve":
+        if arguments.workers > 1 and (arguments.drain or arguments.shared is not None):
+            raise SystemExit(
+                "--drain and --shared are of one process: give each of several a port of its own."
+            )
         if arguments.end_with_input:
             threading.Thread(target=_end_with_input, daemon=True).start()
         from harness.target.serving import serve
 
-        serve(arguments.host, arguments.port, arguments.workers, arguments.shared)
+        serve(arguments.host, arguments.port, arguments.workers, arguments.shared, arguments.drain)
     elif arguments.command == "rotate-keys":
         from harness.target.rotation import rotate_keys
 
@@ -45,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     serve.add_argument(
         "--shared", type=int, metavar="FD", help="accept from this inherited listening socket, too"
+    )
+    serve.add_argument(
+        "--drain",
+        action="store_true",
+        help="other processes serve on when this one ends: let whoever has a connection go to them first",
     )
     serve.add_argument("--end-with-input", action="store_true", help="end when standard input is closed")
     seed = commands.add_parser("seed", help="create the schema of release N and fill an empty database")

@@ -1,7 +1,8 @@
-"""Serving with uvicorn: alone on a port, or beside other processes on a socket that they share.
+"""Serving with uvicorn: alone, or beside other processes that go on when this one ends.
 
-Of a process that shares, none of its requests is lost when it ends. The socket stays open in the others, with
-the connections that wait there to be accepted. Whoever has a kept connection is told to leave by
+Beside others, no request is lost with it. A socket that they share stays open in the others, with the
+connections that wait there to be accepted; a proxy before ports of their own finds the others when it is
+refused here. Whoever has a kept connection is told to leave by
 `Connection: close` in the next answer: to close one that is idle would lose the request that is just then on
 its way to it (RFC 9112 §9.3.1).
 """
@@ -23,8 +24,11 @@ GRACE_S = 3
 """How long a request may take from then on."""
 
 
-def serve(host: str, port: int, workers: int, shared: int | None) -> None:
-    """Answer requests until SIGTERM; `shared` is the descriptor of a listening socket, besides the port."""
+def serve(host: str, port: int, workers: int, shared: int | None, drain: bool) -> None:
+    """Answer requests until SIGTERM; `shared` is the descriptor of a listening socket, besides the port.
+
+    One that shares, or is told to `drain`, is one process, and lets kept connections leave before it ends.
+    """
     options: dict[str, Any] = {
         "factory": True,
         "host": host,
@@ -37,11 +41,14 @@ def serve(host: str, port: int, workers: int, shared: int | None) -> None:
         "timeout_graceful_shutdown": GRACE_S,
     }
     app = "harness.target.app:create_app"
-    if shared is None:
+    if shared is None and not drain:
         uvicorn.run(app, **options)
         return
     config = uvicorn.Config(app, **options)
-    _Replica(config).run([config.bind_socket(), socket.socket(fileno=shared)])
+    sockets = [config.bind_socket()]
+    if shared is not None:
+        sockets.append(socket.socket(fileno=shared))
+    _Replica(config).run(sockets)
 
 
 class _Replica(uvicorn.Server):

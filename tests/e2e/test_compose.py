@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
+import requests
 
 from harness.clock import wait_until
 from tests.containers import stand_ins
@@ -61,6 +65,33 @@ def test_the_stack_is_up_and_both_replicas_answer(
     assert answer(f"http://127.0.0.1:{stack.port}/health")["notifications"] == "cache"
     proxy = next(one for one in stack.containers(engine) if "proxy" in one.name)
     assert wait_until(lambda: proxy.logs().count(b"is UP/READY") >= 2, 20)
+
+
+def test_no_request_is_lost_when_a_replica_is_stopped_and_started(stack: Stack, engine: Any) -> None:
+    replica = next(one for one in stack.containers(engine) if "-api-" in one.name)
+    over, answered, failed = Event(), Counter[int](), list[str]()
+
+    def ask() -> None:
+        with requests.Session() as client:
+            while not over.wait(0.02):
+                try:
+                    answered[client.get(f"http://127.0.0.1:{stack.port}/health", timeout=10).status_code] += 1
+                except requests.RequestException as error:
+                    failed.append(repr(error))
+
+    with ThreadPoolExecutor() as pool:
+        asking = [pool.submit(ask) for _ in range(8)]
+        try:
+            assert wait_until(lambda: answered[200] > 100, 20)
+            replica.stop()
+            seen = answered[200]
+            assert wait_until(lambda: answered[200] > seen + 100, 20)
+            replica.start()
+        finally:
+            over.set()
+    assert [one.exception() for one in asking] == [None] * 8
+    assert (list(answered), failed) == ([200], [])
+    assert replica.attrs["State"]["ExitCode"] == 0
 
 
 def test_no_container_has_rights_that_it_does_not_need(stack: Stack, engine: Any) -> None:
