@@ -38,8 +38,8 @@ from harness.load.messages import RunSettings
 from harness.load.options import plan_from, plan_of_form, strip_secrets
 from harness.load.users import MigrationUser
 from harness.report import terminal
-from harness.run.controller import Progress
 from harness.run.preparation import Prepared, check, prepare, upgrade_choices
+from harness.run.progress import Progress
 from harness.run.services import free_port
 from harness.run.session import Finished, Session
 

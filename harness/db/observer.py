@@ -25,7 +25,6 @@ from harness.core.observation import (
     BLIND_S,
     ENDED,
     BackendSeen,
-    DatabasePoint,
     Held,
     LogEntry,
     Observed,
@@ -34,9 +33,11 @@ from harness.core.observation import (
     as_line,
 )
 from harness.core.secrets import mask_texts
-from harness.core.wait_fold import WaitFold, end_from_log
+from harness.core.wait_fold import WaitFold
 from harness.core.waits import Wait
 from harness.db.backends import BackendFinder
+from harness.db.counters import Counters
+from harness.db.held_back import HELD_BACK_S, LOGGED_AFTER_S, HeldBack
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
 from harness.db.processes import ProcessGroups, Usage
@@ -69,15 +70,8 @@ RECONNECT_EVERY_S = 0.25
 PROCESSES_SHARE = 0.005
 """Measuring the processes may take this share of a core; with hundreds of them it is done more rarely."""
 
-LOGGED_AFTER_S = 0.9
-"""Waits longer than about `deadlock_timeout` (1 s) are in the log, which comes a little after their end."""
-
-HELD_BACK_S = 2.0
-
 LOCKS = "locks.ndjson"
 DATABASE = "database.ndjson"
-
-COUNTERS = ("deadlocks", "temp_bytes", "commits", "rollbacks", "wal_bytes")
 
 
 class Observer:
@@ -91,8 +85,7 @@ class Observer:
         self._own_name = order.application.replace("mul-migration", "mul-observer", 1)
         self._observed = Observed(interval_s=POLL_INTERVAL_S)
         self._fold = WaitFold()
-        self._ended: list[Wait] = []  # those that the log may still tell the exact end of
-        self._acquired: list[LogEntry] = []  # the log may be read before the poll that misses the wait
+        self._held_back = HeldBack()
         self._log: LogTail | None = None
         self._why_no_log = ""
         self._ahead_s = 0.0
@@ -107,8 +100,7 @@ class Observer:
         self._found: dict[int, str] = {}
         self._held: dict[int, tuple[tuple[str, str | None, str, bool], ...]] = {}
         self._progress: dict[int, Progress] = {}
-        self._counted: dict[str, int] = {}
-        self._last_counters: dict[str, int] = {}
+        self._counters = Counters()
         self._groups = ProcessGroups(order.processes)
         self._groups_after = 0.0
         self._gap_from: float | None = None
@@ -300,24 +292,13 @@ class Observer:
             begun_s = time.process_time()
             used = self._groups.measure(self.now)
             self._groups_after = self.now + (time.process_time() - begun_s) / PROCESSES_SHARE
-        counted, lag_s = self._counters(point, server), self._replicas.lag_s
+        counted: dict[str, Any] = self._counters.count(point, server.transactions)
+        server.transactions, lag_s = 0, self._replicas.lag_s
         self._note(replace(point, **vars(used), lag_s=lag_s, **counted))
 
     def _look_at_replicas(self, server: Server) -> None:
         for point in self._replicas.look(server, self._ahead_s):
             self._note(point)
-
-    def _counters(self, point: DatabasePoint, server: Server) -> dict[str, Any]:
-        """Totals since the observer began; a server that lost its statistics in a crash counts from 0."""
-        given = {name: value for name in COUNTERS if (value := getattr(point, name)) is not None}
-        own, server.transactions = server.transactions, 0
-        for name, value in given.items():
-            before = self._last_counters.get(name)
-            more = 0 if before is None else value - before if value >= before else value
-            less = own if name == "commits" and before is not None else 0
-            self._counted[name] = self._counted.get(name, 0) + more - less
-        self._last_counters = given
-        return {name: max(0, self._counted[name]) for name in given}
 
     def _read_log(self, last: bool = False) -> None:
         entries: list[LogEntry] = []
@@ -335,32 +316,23 @@ class Observer:
         self._observed = replace(self._observed, log_read=False, why_no_log=why)
 
     def _take_in(self, entries: list[LogEntry]) -> None:
-        names = {str(wait.relation_oid): wait.relation for wait in (*self._ended, *self._fold.open)}
+        names = {str(wait.relation_oid): wait.relation for wait in (*self._held_back.waits, *self._fold.open)}
         for entry in fold_repeats(entries):
             self._note(replace(entry, relation=names.get(str(entry.relation), entry.relation)))
-        self._acquired += [entry for entry in entries if entry.kind == "lock_acquired"]
-        self._ended = [self._with_logged_end(wait) for wait in self._ended]
-        self._acquired = [entry for entry in self._acquired if entry.at > self.now - HELD_BACK_S]
+        self._held_back.learn(entries, self.now)
         self._release(HELD_BACK_S)
-
-    def _with_logged_end(self, wait: Wait) -> Wait:
-        return next((exact for entry in self._acquired if (exact := end_from_log(wait, entry))), wait)
 
     def _keep(self, waits: list[Wait]) -> None:
         """Write the waits, those that the log will tell more of a little later."""
         for wait in waits:
             if self._log is not None and self.now - wait.started_at >= LOGGED_AFTER_S:
-                self._ended.append(wait)
+                self._held_back.waits.append(wait)
             else:
                 self._append(LOCKS, asdict(wait))
 
     def _release(self, older_s: float) -> None:
-        held_back, self._ended = self._ended, []
-        for wait in held_back:
-            if wait.provenance == "exact" or wait.until <= self.now - older_s:
-                self._append(LOCKS, asdict(wait))
-            else:
-                self._ended.append(wait)
+        for wait in self._held_back.release(self.now - older_s):
+            self._append(LOCKS, asdict(wait))
 
     def _lost(self) -> None:
         """The connection is gone, or could not be had."""

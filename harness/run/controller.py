@@ -6,7 +6,6 @@ It decides nothing about the verdict. It writes what happens, as it happens, int
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -20,10 +19,11 @@ from harness.run.deploy import Deploy
 from harness.run.drilling import Drilling
 from harness.run.drills import DrillRun
 from harness.run.episode import EpisodeRun
+from harness.run.progress import Progress, planned_s
 from harness.run.services import Services
 from harness.store import RunDirectory
 
-__all__ = ["Controller", "Load", "Progress", "Stopped", "planned_s"]
+__all__ = ["Controller", "Load", "Stopped"]
 
 TICK_S = 0.05
 LEAST_S = 0.001
@@ -38,8 +38,6 @@ ISOLATION_PER_S = 8.0
 ISOLATION_AT_THE_END_PER_S = 25.0
 ISOLATION_WITHIN_S = 15.0
 """How long they may take at the end, when nothing is compared any more."""
-ISOLATION_ABOUT_S = 2.5
-"""How long they take on the reference service."""
 INTERRUPTED_DRAIN_S = 1.0
 
 _WENT_WELL = {"ok", "nothing"}
@@ -81,20 +79,6 @@ class Load(Protocol):
 
     def finish(self, within_s: float) -> tuple[str, ...]:
         """Collect the workers' last data; the workers that did not deliver it."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a progress line and the web page show: seconds, users, requests per second."""
-
-    phase: str
-    elapsed_s: float
-    planned_s: float
-    users: int
-    rate_per_s: float
-    p95_s: float | None
-    errors: int
-    migration: str
 
 
 class Stopped(Exception):  # noqa: N818 - an order, not a fault
@@ -393,15 +377,3 @@ class Controller:
             within_s = FINISH_WITHIN_S if interrupted else READ_BACK_WITHIN_S
             self._load.read_back(within_s, self._complete)
         self._load.finish(FINISH_WITHIN_S)
-
-
-def planned_s(plan: Plan) -> float:
-    """About how long the run will last: its phases, three seconds to start each migration, and its end."""
-    migrations = len(plan.steps) + sum(step.downgrade is not None for step in plan.steps)
-    there_and_back = 2 if plan.rolls_back else 1
-    probed = plan.authentication and plan.probe_s > 0
-    probes_s = min(plan.probe_s, plan.users / 5.0) + ISOLATION_ABOUT_S if probed else 0.0
-    impact_s = there_and_back * (IMPACT_MINIMUM_S + plan.recover_s) + migrations * 3.0
-    drills_s = sum(plan.recover_s + 3.0 for drill in plan.planned_drills if drill.has_own_phase)
-    deploy_s = IMPACT_MINIMUM_S + plan.recover_s if plan.deploys else 0.0
-    return plan.warmup_s + plan.baseline_s + impact_s + deploy_s + probes_s + drills_s + 3.0

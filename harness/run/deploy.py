@@ -18,7 +18,7 @@ from harness.environ import child_environment
 from harness.errors import HarnessError, SetupError
 from harness.run.commands import command_words
 from harness.run.episode import Note
-from harness.run.preparation import Prepared, alembic_config
+from harness.run.preparation import Prepared
 from harness.run.releases import NEXT
 from harness.run.services import (
     REFERENCE_ALEMBIC,
@@ -28,6 +28,7 @@ from harness.run.services import (
     end_process,
     replica_name,
 )
+from harness.run.steps import alembic_config
 
 __all__ = ["CommandDeploy", "Deploy", "RollingDeploy", "deploy_of", "next_release"]
 

@@ -17,8 +17,9 @@ from harness.run.drill_kill import KillMigrator, Place, kill_point
 from harness.run.drill_race import RaceMigrators
 from harness.run.drill_walk import WALK_WITHIN_S, WalkDrill
 from harness.run.drills import MigrationDrill, Note, Noted
-from harness.run.preparation import Prepared, Step, migration_order
+from harness.run.preparation import Prepared
 from harness.run.rehearsal import read_shape
+from harness.run.steps import Step, migration_order
 from harness.run.walk import WalkOrder
 
 __all__ = ["migration_drill", "rollback_drill", "walk_drill"]

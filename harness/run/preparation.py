@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from harness.clock import Sleep, utc_now
-from harness.core.events import Event, Kind
 from harness.core.gates import check_gates
 from harness.core.kill_points import halfway
 from harness.core.migration_plan import MigrationPlan
 from harness.core.plan import Plan
 from harness.core.plan_check import check_plan
 from harness.db.guard import Identity, check_http_host
-from harness.db.migration import MigrationOrder, expectation
-from harness.db.migrator import RELATIVE, DatabaseMigrator, Direction
+from harness.db.migrator import RELATIVE, DatabaseMigrator
 from harness.db.observer_reads import OLDEST_SERVER
 from harness.db.url import DatabaseUrl
 from harness.errors import NothingToMigrate, SetupError, UsageError
@@ -29,8 +25,6 @@ from harness.run.commands import (
     check_command,
     check_deploy,
     check_traceable,
-    command_words,
-    folder_of,
     may_go_untraced,
 )
 from harness.run.copies import SEEDED_ROWS, SeededCopies
@@ -51,35 +45,20 @@ from harness.run.rehearsal import Rehearsal
 from harness.run.round_trip import RowsWatch
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.run.starting_point import StartingPoint, check_starting_point
+from harness.run.steps import (
+    Step,
+    alembic_config,
+    check_start,
+    files_of,
+    migration_order,
+    steps_of,
+)
+from harness.run.without_load import check_there_is_work, record_interruption
 from harness.store import RunDirectory
 
-__all__ = [
-    "Prepared",
-    "Step",
-    "alembic_config",
-    "check",
-    "known_as",
-    "migration_order",
-    "prepare",
-    "revisions_named",
-    "target_of",
-    "upgrade_choices",
-]
+__all__ = ["Prepared", "check", "check_server_version", "prepare", "upgrade_choices"]
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One migration of a run that may start. `url` is its own way to `database`, perhaps in another role;
-    `allowed` are all databases that it may go to, that one first.
-    """
-
-    plan: MigrationPlan
-    database: Database
-    url: str = field(repr=False)
-    migrator: DatabaseMigrator
-    allowed: tuple[Identity, ...]
 
 
 @dataclass
@@ -151,7 +130,7 @@ def prepare(plan: Plan, say: Say, sleep: Sleep = time.sleep, port: int | None = 
         analyze(directory.path)
         raise
     except KeyboardInterrupt:
-        _record(directory, [*_start(directory, plan), *_end("interrupted before the load", complete=False)])
+        record_interruption(directory, plan)
         analyze(directory.path)
         raise
 
@@ -177,74 +156,21 @@ def _prepared(plan: Plan, directory: RunDirectory, say: Say, sleep: Sleep, port:
         directory.write_json(
             "environment.json", machine.describe(own, identity, services.image, _cache(services, say))
         )
-        steps = tuple(_steps(plan, own, found))
+        steps = tuple(steps_of(plan, own, found))
         undo.enter_context(lock_further([(step.url, step.allowed) for step in steps], run_id))
         for step in steps:
             _look_ahead(plan, step, services, directory, sleep)
-            _check_start(step.plan, step.migrator)
-        _check_there_is_work(plan, steps, directory)
+            check_start(step.plan, step.migrator)
+        check_there_is_work(plan, steps, directory)
         for step in steps:
             if step.plan.scripts_known:
-                check_ignored(_files(step.plan, step.migrator))
+                check_ignored(files_of(step.plan, step.migrator))
         invariants = Invariants.of(plan, own)
         halfway = _halfway(plan, steps, services, directory, say, sleep)
         rows = RowsWatch.of([step.database for step in steps if step.plan.downgrade], say)
         return Prepared(
             plan, directory, services, databases, steps, undo.pop_all(), halfway, rows, invariants
         )
-
-
-def _steps(plan: Plan, own: str | None, found: Mapping[str, Database]) -> Iterator[Step]:
-    """The plan's migrations; none may go to the database that is another's own."""
-    for step in plan.steps if plan.migrates else ():
-        text = step.database_url or own
-        if text is not None:
-            config = alembic_config(step) if step.scripts_known else None
-            migrator = DatabaseMigrator(text, alembic_config=config)
-            others = [other for other in found.values() if other is not found[text]]
-            further = [
-                identity
-                for identity in found[text].further
-                if not any(other.is_at(identity) for other in others)
-            ]
-            yield Step(step, found[text], text, migrator, (found[text].identity, *further))
-
-
-def alembic_config(step: MigrationPlan) -> Path:
-    """The Alembic configuration of a migration."""
-    return Path(step.alembic_config) if step.alembic_config else REFERENCE_ALEMBIC
-
-
-def _check_start(step: MigrationPlan, migrator: DatabaseMigrator) -> None:
-    """Refuse (UsageError) a database that is not where `expect_from` says it is."""
-    if step.expect_from is None:
-        return
-    current = set(migrator.current())
-    names = [name.strip() for name in step.expect_from.split(",")]
-    expected = {one for name in names for one in revisions_named(step, migrator, name)}
-    if current != expected:
-        raise UsageError(
-            f"The database is at {', '.join(sorted(current)) or 'base'}, not at {step.expect_from} as"
-            " --expect-from says.",
-            "Restore a database of the release before, or stamp it, with --prepare CMD; or correct the flag.",
-        )
-
-
-def revisions_named(
-    step: MigrationPlan, migrator: DatabaseMigrator, target: str, direction: Direction = "upgrade"
-) -> tuple[str, ...]:
-    """The revisions a target names; without scripts it is the revision itself, or base."""
-    if step.scripts_known:
-        return migrator.resolve(target, direction)
-    return () if target == "base" else (target,)
-
-
-def target_of(step: MigrationPlan, direction: Direction) -> str | None:
-    """Where a step leads; None where only its command knows."""
-    if direction == "downgrade":
-        return step.downgrade
-    unnamed = step.upgrade in ("head", "heads") and not step.scripts_known
-    return None if unnamed else step.upgrade
 
 
 def check_server_version(identity: Identity | None) -> None:
@@ -295,29 +221,6 @@ def _look_ahead(plan: Plan, step: Step, services: Services, directory: RunDirect
     preflight(order, step.migrator, target, DatabaseUrl.parse(step.url), sleep, untraced, step.allowed)
 
 
-def migration_order(
-    step: Step, direction: Direction, services: Services, directory: RunDirectory, name: str
-) -> MigrationOrder:
-    """What a step's process runs; its trace and its output are called `name`."""
-    planned = step.plan
-    own = planned.command if direction == "upgrade" else planned.rollback_command
-    environment = {**services.environment, "MUL_DATABASE_URL": step.url}
-    return MigrationOrder(
-        direction,
-        target_of(planned, direction) or "",
-        alembic_config(planned) if planned.scripts_known else None,
-        run_id=directory.run_id,
-        trace_file=directory.path / "logs" / f"{name}.trace",
-        log_file=directory.log(name),
-        environment={**environment, **dict(planned.environment)},
-        lock_timeout=planned.lock_timeout,
-        statement_timeout=planned.statement_timeout,
-        expect_database=expectation(*step.allowed),
-        own_command=command_words(own) if own else (),
-        folder=folder_of(planned),
-    )
-
-
 def _halfway(
     plan: Plan,
     steps: Sequence[Step],
@@ -342,75 +245,6 @@ def _halfway(
         )
     services.server.settle()  # as after the seed: what is written back later would stall the baseline
     return halfway(rehearsed.trace)
-
-
-def _files(step: MigrationPlan, migrator: DatabaseMigrator) -> tuple[Path, ...]:
-    """The script files of what will be run, and of what the rollback will undo."""
-    files = migrator.files(step.upgrade)
-    if step.downgrade:
-        files += migrator.files(step.downgrade, "downgrade", start=migrator.after(step.upgrade))
-    return files
-
-
-def _may_have_work(step: Step) -> bool:
-    return not step.plan.scripts_known or bool(step.migrator.needs_migration(step.plan.upgrade))
-
-
-def _check_there_is_work(plan: Plan, steps: Sequence[Step], directory: RunDirectory) -> None:
-    """Raise NothingToMigrate, after recording a run in which nothing was there to migrate."""
-    if not steps or any(_may_have_work(step) for step in steps):
-        return
-    at = [step.migrator.current() for step in steps]
-    nothing = [
-        noted
-        for number, (step, revisions) in enumerate(zip(steps, at, strict=True), 1)
-        for noted in _nothing(number, step, list(revisions), plan.several)
-    ]
-    _record(directory, [*_start(directory, plan), *nothing, *_end("nothing to migrate", complete=True)])
-    where = [
-        f"{f'of {step.plan.name} ' if plan.several else ''}already is at {', '.join(revisions) or 'base'}:"
-        f" upgrade {step.plan.upgrade} has nothing to do."
-        for step, revisions in zip(steps, at, strict=True)
-    ]
-    raise NothingToMigrate(
-        " ".join(f"The database {one}" for one in where),
-        "Start from the release before: --from-dump FILE or --prepare CMD; with --recreate-database every run"
-        " starts there again (harness help same-start).",
-    )
-
-
-Noted = tuple[str, dict[str, Any]]
-
-
-def _record(directory: RunDirectory, events: Sequence[Noted]) -> None:
-    """Write the events of a run whose load never began."""
-    for kind, data in events:
-        directory.append_event(Event(0.0, kind, data))
-    directory.close()
-
-
-def _start(directory: RunDirectory, plan: Plan) -> list[Noted]:
-    return [(Kind.RUN_START, {"run_id": directory.run_id, "monotonic": 0.0, "seed": plan.seed})]
-
-
-def _end(cause: str, complete: bool) -> list[Noted]:
-    return [(Kind.STOP, {"cause": cause}), (Kind.RUN_END, {"complete": complete})]
-
-
-def known_as(step: Step, several: bool) -> dict[str, Any]:
-    """What tells the events of a migration from those of others: its name, and another database's key; and
-    the oid of its own database, for its tracer may tell of further ones.
-    """
-    key, oid = step.database.key, step.database.identity.database_oid
-    name = {"name": step.plan.name} if several else {}
-    return {**name, **({"database": key} if key else {}), "database_oid": oid}
-
-
-def _nothing(number: int, step: Step, revisions: list[str], several: bool) -> list[Noted]:
-    episode = {"episode": number, "direction": "upgrade", **known_as(step, several)}
-    begin = {"target": step.plan.upgrade, "revisions_before": revisions, "attempt": 1}
-    end = {"status": "nothing", "revisions_after": revisions, "reached": True}
-    return [(Kind.MIGRATION_BEGIN, {**episode, **begin}), (Kind.MIGRATION_END, {**episode, **end})]
 
 
 def upgrade_choices(plan: Plan) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from harness.report.view import View
 from harness.run.analysis import analyze
 from harness.run.announcer import Announcer
 from harness.run.commands import folder_of, may_go_untraced
-from harness.run.controller import Controller, Load, Progress
+from harness.run.controller import Controller, Load
 from harness.run.deploy import deploy_of
 from harness.run.drill_plan import migration_drill, rollback_drill, walk_drill
 from harness.run.drills import MigrationDrill
@@ -38,16 +38,10 @@ from harness.run.ignoring import ignored_by
 from harness.run.migration_child import Child
 from harness.run.migration_episode import MigrationEpisode
 from harness.run.observing import Observing, observers_of
-from harness.run.preparation import (
-    Prepared,
-    Step,
-    alembic_config,
-    known_as,
-    migration_order,
-    revisions_named,
-    target_of,
-)
+from harness.run.preparation import Prepared
+from harness.run.progress import Progress
 from harness.run.schedule import Tools, drilling_of
+from harness.run.steps import Step, alembic_config, known_as, migration_order, revisions_named, target_of
 from harness.store import part_of
 
 __all__ = ["Finished", "Session"]

@@ -44,8 +44,9 @@ from harness.run.databases import lock_further
 from harness.run.ignoring import check_ignored, ignored_by
 from harness.run.migration_episode import MigrationEpisode
 from harness.run.preflight import preflight
-from harness.run.preparation import alembic_config, check_server_version
+from harness.run.preparation import check_server_version
 from harness.run.services import REFERENCE_ALEMBIC, end_of_log
+from harness.run.steps import alembic_config
 from harness.store import RunDirectory, read_record
 
 __all__ = ["REFERENCE_UPGRADE", "TracedMigration", "trace_migration"]

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import psycopg
@@ -75,16 +74,6 @@ def test_a_long_wait_is_held_back_only_so_long_and_a_short_one_not_at_all(
     assert [line["pid"] for line in written(tmp_path)] == [6]
     observer._release(0.5)
     assert [(line["pid"], line["provenance"]) for line in written(tmp_path)][1:] == [(5, "observed")]
-
-
-def test_counters_count_from_the_start_less_its_own_and_survive_a_crash(observer: Observer) -> None:
-    def counted(commits: int, own: int) -> object:
-        server = cast("Server", SimpleNamespace(transactions=own))
-        return observer._counters(DatabasePoint(1.0, commits=commits), server)
-
-    assert counted(1000, 4) == {"commits": 0}
-    assert counted(1120, 20) == {"commits": 100}
-    assert counted(50, 10) == {"commits": 140}  # the statistics began anew
 
 
 class Quiet:

@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from harness.core.plan import Plan
-from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller, Progress, planned_s
+from harness.run.controller import ISOLATION_WITHIN_S, PROBES_LEFT_S, Controller
 from harness.run.drilling import Drilling, Planned
+from harness.run.progress import Progress
 from harness.run.services import Services
 from harness.store import RunDirectory
 from tests.fix_controller import FakeClock, FakeLoad
@@ -186,10 +187,6 @@ def test_nothing_is_deployed_when_the_migration_before_it_failed(
     found.controller.run([FakeEpisode(clock, status="failed")], deploy=cast(Any, one))
     assert one.begun == 0
     assert "deploy" not in dict(found.phases())
-
-
-def test_a_deploy_takes_its_time_of_the_plan() -> None:
-    assert planned_s(replace(PLAN, deploy_when="after")) == planned_s(PLAN) + 15.0
 
 
 def test_the_rate_changes_with_the_phases_that_have_their_own(
@@ -478,9 +475,3 @@ def test_a_drill_never_outlasts_a_run_that_is_stopped(stage: Callable[..., Stage
     found.controller.run([FakeEpisode(clock)], drilling=Drilling([Planned(fault, "after")]))
     assert fault.asked == ["begin", "abort"]
     assert found.events("run_end")[0]["complete"] is False
-
-
-def test_probes_at_the_end_are_planned_for_where_there_are_any() -> None:
-    without = planned_s(replace(PLAN, authentication=False))
-    assert planned_s(replace(PLAN, authentication=True, probe_s=0.0)) == without
-    assert planned_s(replace(PLAN, authentication=True, probe_s=4.0, users=1000)) == without + 4.0 + 2.5

@@ -18,9 +18,10 @@ from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
 from harness.run import session as session_module
 from harness.run.databases import Database
-from harness.run.preparation import Prepared, Step
+from harness.run.preparation import Prepared
 from harness.run.services import Services
 from harness.run.session import Session
+from harness.run.steps import Step
 from harness.store import RunDirectory
 from tests.fix_controller import FakeClock, FakeLoad
 from tests.fix_record import a_plan
