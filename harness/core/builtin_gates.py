@@ -73,7 +73,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     ),
     BuiltIn(
         "deploy",
-        "the deploy's command or a replica failed, or it passed its deadline",
+        "the deploy's command or an instance failed, or it passed its deadline",
         "deploy",
         deploy,
     ),

@@ -175,7 +175,7 @@ DRILLS: Mapping[str, KnownDrill] = {
         ),
         KnownDrill(
             "race-migrators",
-            "The migration's command is started N times at once, as by replicas that migrate at their start.",
+            "The migration's command is started N times at once, as by instances that migrate at start.",
             "migration",
             {"": count(2, "3", most=20)},
             touches="the database, which several migrations change at once",

@@ -85,7 +85,7 @@ class Plan:
 
     # deploy
     deploy_when: str | None = None  # before or after the migration; None: nothing is deployed
-    deploy_command: str | None = None  # None: the reference service's replicas are replaced one by one
+    deploy_command: str | None = None  # None: the reference service's instances are replaced one by one
     deploy_deadline_s: float = 600.0
 
     drills: tuple[str, ...] = ()  # faults that are caused on purpose, as `core/drills.py` reads them
@@ -100,7 +100,7 @@ class Plan:
 
     # the demo's services
     rows: int = 200_000
-    replicas: int = 1  # processes of the reference service, side by side
+    instances: int = 1  # processes of the reference service, side by side
     services: str = EMBEDDED  # where its PostgreSQL runs: as processes of this machine, or in a container
     postgres_image: str | None = None  # the container's; None: the official one of `postgres_version`
     postgres_version: str | None = None  # a major one; None: the newest

@@ -18,7 +18,7 @@ __all__ = ["check_plan", "check_prepare"]
 DEPLOY_WHEN = ("before", "after")
 """When the next release may be deployed: before or after the migration."""
 
-MOST_REPLICAS = 8
+MOST_INSTANCES = 8
 
 
 def check_plan(plan: Plan) -> None:
@@ -80,11 +80,11 @@ def _check_deploy(plan: Plan) -> None:
             "--deploy-when is given, but not what deploys your service.",
             "Add --deploy CMD, for instance --deploy 'kubectl rollout restart deployment/api'.",
         )
-    if own and plan.replicas != 1:
-        raise UsageError("--replicas is for the reference service, and --host names yours.", "Drop it.")
-    refuse_below("--replicas", plan.replicas, 1)
-    if plan.replicas > MOST_REPLICAS:
-        raise UsageError(f"--replicas is {plan.replicas}.", f"It must be at most {MOST_REPLICAS}.")
+    if own and plan.instances != 1:
+        raise UsageError("--instances is for the reference service, and --host names yours.", "Drop it.")
+    refuse_below("--instances", plan.instances, 1)
+    if plan.instances > MOST_INSTANCES:
+        raise UsageError(f"--instances is {plan.instances}.", f"It must be at most {MOST_INSTANCES}.")
     refuse_below("--deploy-deadline", plan.deploy_deadline_s, 1.0, " seconds")
     refuse_secret_in("--deploy", command or "", "export it: the command inherits the environment")
     if plan.deploys and "old-code-new-schema" in {drill.name for drill in plan.planned_drills}:

@@ -147,7 +147,7 @@ KEYS: tuple[Key, ...] = (
     Key("safety", "drills", TEXTS, "--allow-drill"),
     Key("safety", "production", SWITCH, "--allow-production"),
     Key("demo", "rows", WHOLE, "--rows"),
-    Key("demo", "replicas", WHOLE, "--replicas"),
+    Key("demo", "instances", WHOLE, "--instances"),
     Key("demo", "services", TEXT, "--services"),
     Key("demo", "postgres-image", TEXT, "--postgres-image"),
     Key("demo", "postgres-version", TEXT, "--postgres-version"),

@@ -2,7 +2,7 @@
 
 A release or a migration adds names. An answer that lacks one is of an old shape; whether that is in order
 depends on the record. One that was written to since, and is shown without the name, says that the service
-does not have it everywhere yet, as while replicas are replaced, or not for every record. One that was shown
+does not have it everywhere yet, as while instances are replaced, or not for every record. One that was shown
 with the name before, and not written to meanwhile, has been taken from somewhere older than the database.
 
 Folded here, as the answers come, to a line per second of what was lacking; a service whose shapes do not

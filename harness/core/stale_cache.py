@@ -4,7 +4,7 @@ Red are those about a record that had been shown with the new name, and was not 
 has it, and something shows an older one. They count from `GRACE_S` after the last commit, after a deploy, and
 after the last answer that lacked the name though its record had been written to since; and only if, from
 then on, `RENEWED_LEAST` answers about such records had it. Otherwise the service as a whole may not have come
-to the new shape, as while replicas are replaced. A rollback ends the counting, for it may take the name away.
+to the new shape, as while instances are replaced. A rollback ends the counting: it may take the name away.
 
 Other answers that lack the name are told and not red: perhaps those rows have no value there.
 """
@@ -29,7 +29,7 @@ GRACE_S = 5.0
 """What a cache may hold on to: a second or two in a process's memory, or a read replica's lag."""
 
 RENEWED_LEAST = 20
-"""With half of the replicas still of an older release, so many in a row would be one chance in a million."""
+"""With half of the instances still of an older release, so many in a row would be one chance in a million."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def limits_of_shapes(facts: Facts) -> Iterator[str]:
             names = ", ".join(one.names)
             yield (
                 f"{one.endpoint} answered {one.others:,} times without {names}, which it shows of other"
-                " records since the migration: rows without a value, replicas of the release before, or a"
+                " records since the migration: rows without a value, instances of the release before, or a"
                 " cache that has outlived the migration."
             )
 

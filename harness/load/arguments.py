@@ -133,7 +133,7 @@ def add_arguments(
 
     flags.under("Migration: reference service")
     flags.number("--rows", plan.rows, "How many documents the reference service starts with.")
-    flags.number("--replicas", plan.replicas, "How many processes of the reference service share the load.")
+    flags.number("--instances", plan.instances, "How many processes of the reference service share the load.")
     flags.text(
         "--services",
         EMBEDDED,

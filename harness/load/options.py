@@ -92,7 +92,7 @@ def plan_from(
         invariants=tuple(options.invariant),
         baseline_run=options.baseline_run or None,
         rows=options.rows,
-        replicas=options.replicas,
+        instances=options.instances,
         services=options.services,
         postgres_image=options.postgres_image or None,
         postgres_dockerfile=options.postgres_dockerfile or None,

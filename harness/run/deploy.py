@@ -1,5 +1,5 @@
 """The deploy of the service's next release while users are there: by the person's own command, or of the
-reference service replica by replica, as an orchestrator does it that starts the new one first.
+reference service instance by instance, as an orchestrator does it that starts the new one first.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from harness.run.preparation import Prepared
 from harness.run.releases import NEXT
 from harness.run.services import (
     REFERENCE_ALEMBIC,
-    Replica,
+    Instance,
     Services,
     end_of_log,
     end_process,
-    replica_name,
+    instance_name,
 )
 from harness.run.steps import alembic_config
 
@@ -36,7 +36,7 @@ STOP_WITHIN_S = 5.0
 """How long a command that is cancelled may take to end."""
 
 LEAVE_WITHIN_S = 15.0
-"""How long a replica may take to end when it is asked to: it answers first what it was asked."""
+"""How long an instance may take to end when it is asked to: it answers first what it was asked."""
 
 Measure = Callable[[str, int], object]
 """Tells the observer which process bears a name from now on: `measure(name, pid)`."""
@@ -158,35 +158,35 @@ class CommandDeploy(Deploy):
 
 
 class RollingDeploy(Deploy):
-    """Of the reference service: for each replica one of `release` is started, and when that answers, the old
+    """Of the reference service: for each instance one of `release` is started, and when that answers, the old
     one is asked to end. There are never fewer than before.
     """
 
     def __init__(
         self, when: str, release: str, services: Services, note: Note, deadline_s: float, measure: Measure
     ) -> None:
-        many = len(services.replicas)
-        where = f"on {many} replicas, one by one" if many > 1 else "on the one replica"
+        many = len(services.instances)
+        where = f"on {many} instances, one by one" if many > 1 else "on the one instance"
         super().__init__(when, f"release {release} {where}", note, deadline_s)
         self._release = release
         self._services = services
         self._measure = measure
         self._number = 0
-        self._next: Replica | None = None
-        self._leaving: Replica | None = None
+        self._next: Instance | None = None
+        self._leaving: Instance | None = None
         self._asked_at = 0.0
 
     def _does(self) -> str:
-        return f"deploy of release {self._release}: replica {self._number + 1} of {self._count}"
+        return f"deploy of release {self._release}: instance {self._number + 1} of {self._count}"
 
     @property
     def _count(self) -> int:
-        return len(self._services.replicas)
+        return len(self._services.instances)
 
     def _start(self) -> None:
         if self._services.target is None:
             raise SetupError("The harness did not start the service, and cannot start another release of it.")
-        self._next = self._services.target.replica(RELEASE=self._release)
+        self._next = self._services.target.instance(RELEASE=self._release)
 
     def _is_over(self) -> bool:
         if self._leaving is not None:
@@ -195,36 +195,36 @@ class RollingDeploy(Deploy):
             self._see_it_come(self._next)
         return self._number == self._count
 
-    def _see_it_come(self, replica: Replica) -> None:
-        code = replica.process.poll()
+    def _see_it_come(self, instance: Instance) -> None:
+        code = instance.process.poll()
         if code is not None and self._services.target is not None:
             log = end_of_log(self._services.target.log, 3)
-            raise SetupError(f"Replica {self._number + 1} of release {self._release} ended at once: {log}")
-        if replica.answers():
-            replicas = self._services.replicas
-            self._leaving, replicas[self._number] = replicas[self._number], replica
+            raise SetupError(f"Instance {self._number + 1} of release {self._release} ended at once: {log}")
+        if instance.answers():
+            instances = self._services.instances
+            self._leaving, instances[self._number] = instances[self._number], instance
             self._next = None
-            self._measure(replica_name(self._number), replica.process.pid)
+            self._measure(instance_name(self._number), instance.process.pid)
             self._asked_at = monotonic()
             self._leaving.process.terminate()
 
-    def _see_it_leave(self, replica: Replica) -> None:
-        if replica.process.poll() is None:
+    def _see_it_leave(self, instance: Instance) -> None:
+        if instance.process.poll() is None:
             if monotonic() - self._asked_at > LEAVE_WITHIN_S:
-                what = f"The replica {self._number + 1} that was to be replaced did not end"
+                what = f"The instance {self._number + 1} that was to be replaced did not end"
                 raise SetupError(f"{what} within {LEAVE_WITHIN_S:g} s, and was killed.")
             return
-        end_process(replica.process)
+        end_process(instance.process)
         self._leaving = None
         self._number += 1
         if self._number < self._count:
             self._start()
 
     def _stop(self) -> None:
-        for replica in (self._next, self._leaving):
-            if replica is not None:
-                replica.process.kill()
-                end_process(replica.process)
+        for instance in (self._next, self._leaving):
+            if instance is not None:
+                instance.process.kill()
+                end_process(instance.process)
         self._next = self._leaving = None
 
 

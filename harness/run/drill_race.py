@@ -1,6 +1,6 @@
-"""The drill `race-migrators`: the migration's command started several times at once, as replicas of a service
-do that each migrate when they start. Nothing of ours keeps them apart: the run's lock stands for the harness
-alone, and is asked as often to show that it would.
+"""The drill `race-migrators`: the migration's command started several times at once, as instances of a
+service do that each migrate when they start. Nothing of ours keeps them apart: the run's lock stands for the
+harness alone, and is asked as often to show that it would.
 """
 
 from __future__ import annotations

@@ -265,18 +265,18 @@ class DropWebSockets(Fault):
 
 
 class KillService(TakenDown):
-    """SIGKILL of the reference service, of its first replica where it has several; it is started again as
+    """SIGKILL of the reference service, of its first instance where it has several; it is started again as
     soon as it is seen to be gone.
     """
 
     def _take_down(self) -> None:
-        if not self._services.replicas:
+        if not self._services.instances:
             raise SetupError("The harness has started no service that it could kill.")
         self._process.kill()
 
     @property
     def _process(self) -> subprocess.Popen[bytes]:
-        return self._services.replicas[0].process
+        return self._services.instances[0].process
 
     def _is_over(self) -> bool:
         code = self._process.poll()

@@ -34,14 +34,14 @@ from harness.store import RunDirectory
 __all__ = [
     "DATABASE",
     "REFERENCE_ALEMBIC",
-    "Replica",
+    "Instance",
     "Services",
     "Target",
     "end_of_log",
     "end_process",
     "free_port",
     "given_services",
-    "replica_name",
+    "instance_name",
     "start_demo",
 ]
 
@@ -54,7 +54,7 @@ DATABASE = "shop"
 HEALTHY_WITHIN_S = 30.0
 STOP_WITHIN_S = 5.0
 
-CONNECTIONS_OF_A_REPLICA = 12
+CONNECTIONS_OF_AN_INSTANCE = 12
 """To the database: its pool, the one that listens, and one to spare."""
 
 DISK_MB, ROWS_PER_MB = 512, 500
@@ -75,7 +75,7 @@ class Services:
     database_url: str | None = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     server: LocalServer | None = None
-    replicas: list[Replica] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
     started: ExitStack = field(default_factory=ExitStack, repr=False)
     target: Target | None = field(default=None, repr=False)
     cache: ServiceCache | None = None
@@ -99,7 +99,7 @@ class Services:
         server = self.server.pid if self.server is not None else None
         standby = self.standby.pid if self.standby is not None else None
         databases = {"postgresql": server, "standby": standby}
-        services = {replica_name(number): one.process.pid for number, one in enumerate(self.replicas)}
+        services = {instance_name(number): one.process.pid for number, one in enumerate(self.instances)}
         return {**{name: pid for name, pid in databases.items() if pid is not None}, **services}
 
     def died(self) -> str | None:
@@ -110,29 +110,29 @@ class Services:
             return "database died"
         if self.cache is not None and self.cache.died:
             return "cache died"
-        if any(replica.process.poll() is not None for replica in self.replicas):
+        if any(instance.process.poll() is not None for instance in self.instances):
             return "service died"
         return None
 
     def answers(self) -> bool:
-        """Whether each replica of the reference service says that it is healthy, its database included."""
-        return all(one.answers() for one in self.replicas) if self.replicas else _healthy(self.host)
+        """Whether each instance of the reference service says that it is healthy, its database included."""
+        return all(one.answers() for one in self.instances) if self.instances else _healthy(self.host)
 
     def serve(self, number: int = 0) -> None:
-        """Start a replica of the reference service like the one of that number, which has ended, and in its
+        """Start an instance of the reference service like the one of that number, which has ended, and in its
         place. Does not wait; see `answers`.
         """
         if self.target is None:
             raise ValueError("only the reference service can be started")
-        before = self.replicas[number : number + 1]
-        self.replicas[number : number + 1] = [self.target.replica(**(before[0].settings if before else {}))]
+        before = self.instances[number : number + 1]
+        self.instances[number : number + 1] = [self.target.instance(**(before[0].settings if before else {}))]
 
     def end_service(self) -> None:
         """Ask the reference service to end, kill it when it does not. Idempotent."""
-        for replica in self.replicas:
-            replica.process.terminate()
-        for replica in self.replicas:
-            end_process(replica.process)
+        for instance in self.instances:
+            instance.process.terminate()
+        for instance in self.instances:
+            end_process(instance.process)
 
     def keep_database(self) -> str:
         """Have the database outlive the run, until the next one; returns the command that opens it."""
@@ -183,12 +183,12 @@ def start_demo(
             undo.callback(cache.stop)
             environment["MUL_TARGET_CACHE_URL"] = cache.server.url
         port = port or free_port()
-        shared = undo.enter_context(_listen(port)) if plan.replicas > 1 or plan.deploys else None
+        shared = undo.enter_context(_listen(port)) if plan.instances > 1 or plan.deploys else None
         target = Target(port, environment, directory.log("service"), shared)
         host = f"http://127.0.0.1:{target.port}"
         services = Services(host, url, environment, server, target=target, cache=cache)
         undo.callback(services.end_service)
-        for number in range(plan.replicas):
+        for number in range(plan.instances):
             services.serve(number)
         _fill(plan, environment, directory.log("seed"))
         if plan.standby and isinstance(server, EmbeddedServer):
@@ -202,7 +202,7 @@ def start_demo(
 
 
 def _start_postgres(plan: Plan, directory: RunDirectory, sleep: Sleep) -> LocalServer:
-    further = CONNECTIONS_OF_A_REPLICA * (plan.replicas - 1 + plan.deploys)
+    further = CONNECTIONS_OF_AN_INSTANCE * (plan.instances - 1 + plan.deploys)
     connections, log = max(100, plan.users + 60) + further, directory.log("postgresql")
     if plan.services == DOCKER:
         fills = any(drill.name == "fill-disk" for drill in plan.planned_drills)
@@ -226,9 +226,9 @@ def end_of_log(log: Path, lines: int = 12) -> str:
 
 
 @dataclass(frozen=True)
-class Replica:
+class Instance:
     """A process of the reference service; at `base` it alone answers. `settings` are what it was started with
-    besides those of all replicas.
+    besides those of all instances.
     """
 
     process: subprocess.Popen[bytes]
@@ -240,8 +240,8 @@ class Replica:
         return _healthy(self.base)
 
 
-def replica_name(number: int) -> str:
-    """What a replica's process is called where processes are measured."""
+def instance_name(number: int) -> str:
+    """What an instance's process is called where processes are measured."""
     return f"service-{number + 1}" if number else "service"
 
 
@@ -249,7 +249,7 @@ def replica_name(number: int) -> str:
 class Target:
     """How the reference service is started: on which port, on which database, with which log.
 
-    Where it has several replicas, one after the other or side by side, they accept from a socket that they
+    Where it has several instances, one after the other or side by side, they accept from a socket that they
     `share`, and which listens on the port as long as the run lasts: no connection is lost with one of them.
     """
 
@@ -258,11 +258,11 @@ class Target:
     log: Path
     shared: socket.socket | None = field(default=None, repr=False)
 
-    def replica(self, **settings: str) -> Replica:
+    def instance(self, **settings: str) -> Instance:
         """A process that answers at the service's port, where that is shared beside others of its kind."""
         port = self.port if self.shared is None else free_port()
         process = self._start(port, self.log, self.shared, settings)
-        return Replica(process, f"http://127.0.0.1:{port}", settings)
+        return Instance(process, f"http://127.0.0.1:{port}", settings)
 
     def serve(self, port: int, log: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
         """A process on a port of its own; `settings` are MUL_TARGET_* variables without the prefix."""
@@ -290,7 +290,7 @@ class Target:
 
 
 def _listen(port: int) -> socket.socket:
-    """The socket that replicas share; raises SetupError when the port is taken."""
+    """The socket that instances share; raises SetupError when the port is taken."""
     try:
         return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except OSError as error:
@@ -336,7 +336,7 @@ def _wait_healthy(services: Services, log: Path, sleep: Sleep) -> None:
 
     if wait_until(settled, HEALTHY_WITHIN_S, sleep, every=0.05) and services.died() is None:
         return
-    code = next((c for one in services.replicas if (c := one.process.poll()) is not None), None)
+    code = next((c for one in services.instances if (c := one.process.poll()) is not None), None)
     what = f"did not become healthy in {HEALTHY_WITHIN_S:g} s"
     if code is not None:
         what = f"ended at once with exit code {code}"

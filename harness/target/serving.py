@@ -48,10 +48,10 @@ def serve(host: str, port: int, workers: int, shared: int | None, drain: bool) -
     sockets = [config.bind_socket()]
     if shared is not None:
         sockets.append(socket.socket(fileno=shared))
-    _Replica(config).run(sockets)
+    _Instance(config).run(sockets)
 
 
-class _Replica(uvicorn.Server):
+class _Instance(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()

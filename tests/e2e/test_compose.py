@@ -56,7 +56,7 @@ def test_readme_has_the_commands_that_are_run_here() -> None:
     assert shown == [*of_runs, UP_WITH_BOTH, RUN_WITH_REPLICA, DOWN, RUN_APART, DOWN_APART]
 
 
-def test_the_stack_is_up_and_both_replicas_answer(
+def test_the_stack_is_up_and_both_instances_answer(
     stack: Stack, engine: Any, record_property: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_property("up_s", round(stack.up_s, 1))
@@ -67,8 +67,8 @@ def test_the_stack_is_up_and_both_replicas_answer(
     assert wait_until(lambda: proxy.logs().count(b"is UP/READY") >= 2, 20)
 
 
-def test_no_request_is_lost_when_a_replica_is_stopped_and_started(stack: Stack, engine: Any) -> None:
-    replica = next(one for one in stack.containers(engine) if "-api-" in one.name)
+def test_no_request_is_lost_when_an_instance_is_stopped_and_started(stack: Stack, engine: Any) -> None:
+    instance = next(one for one in stack.containers(engine) if "-api-" in one.name)
     over, answered, failed = Event(), Counter[int](), list[str]()
 
     def ask() -> None:
@@ -83,15 +83,15 @@ def test_no_request_is_lost_when_a_replica_is_stopped_and_started(stack: Stack, 
         asking = [pool.submit(ask) for _ in range(8)]
         try:
             assert wait_until(lambda: answered[200] > 100, 20)
-            replica.stop()
+            instance.stop()
             seen = answered[200]
             assert wait_until(lambda: answered[200] > seen + 100, 20)
-            replica.start()
+            instance.start()
         finally:
             over.set()
     assert [one.exception() for one in asking] == [None] * 8
     assert (list(answered), failed) == ([200], [])
-    assert replica.attrs["State"]["ExitCode"] == 0
+    assert instance.attrs["State"]["ExitCode"] == 0
 
 
 def test_no_container_has_rights_that_it_does_not_need(stack: Stack, engine: Any) -> None:

@@ -15,7 +15,7 @@ REQUIRED = ("--require", "errors", "--require", "deploy", "--require", "ws_misse
 
 def test_a_release_goes_out_before_a_migration_that_needs_it(runs: Runs) -> None:
     """The running one reads a column that the migration drops, so only this order is green."""
-    order = ("--replicas", "2", "--upgrade", "hurried@head", "--deploy-when", "before")
+    order = ("--instances", "2", "--upgrade", "hurried@head", "--deploy-when", "before")
     run = runs(*order, *BRIEF, *UNTIMED, *REQUIRED)
     assert run.process.returncode == 0, run.output
     phases = run.phases()
@@ -28,4 +28,4 @@ def test_a_release_goes_out_before_a_migration_that_needs_it(runs: Runs) -> None
     assert verdict["websocket"]["reconnects"] >= 30
     assert "and a deploy before it" in run.output
     plan = json.loads((run.directory / "plan.json").read_text())
-    assert (plan["replicas"], plan["deploy_when"]) == (2, "before")
+    assert (plan["instances"], plan["deploy_when"]) == (2, "before")

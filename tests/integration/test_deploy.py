@@ -1,4 +1,4 @@
-"""Deploys for real: replicas of the reference service replaced under requests, and commands of one's own."""
+"""Deploys for real: instances of the reference service replaced under requests, and commands of one's own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    plan = Plan(rows=300, replicas=2, deploy_when="after", run_root=str(tmp_path_factory.mktemp("runs")))
+    plan = Plan(rows=300, instances=2, deploy_when="after", run_root=str(tmp_path_factory.mktemp("runs")))
     directory = RunDirectory.create(plan, utc_now())
     started = start_demo(plan, directory)
     yield started
@@ -90,7 +90,7 @@ class People:
 
 
 def test_a_rolling_deploy_loses_no_request(stage: Stage) -> None:
-    before = [replica.process for replica in stage.services.replicas]
+    before = [instance.process for instance in stage.services.instances]
     people = People(stage.services.host)
     threads = [threading.Thread(target=people.ask) for _ in range(PEOPLE)]
     for thread in threads:

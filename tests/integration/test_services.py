@@ -143,12 +143,12 @@ def test_a_port_in_use_shows_the_end_of_the_services_log(directory: RunDirectory
         services.start_demo(Plan(rows=1000), directory, port=taken.getsockname()[1])
 
 
-def test_a_port_in_use_cannot_be_shared_by_replicas(directory: RunDirectory) -> None:
+def test_a_port_in_use_cannot_be_shared_by_instances(directory: RunDirectory) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(SetupError, match="cannot be listened on: Address already in use"),
     ):
-        services.start_demo(Plan(rows=1000, replicas=2), directory, port=taken.getsockname()[1])
+        services.start_demo(Plan(rows=1000, instances=2), directory, port=taken.getsockname()[1])
 
 
 ABANDON = """

@@ -76,9 +76,9 @@ def test_a_plan_for_an_own_service_is_right() -> None:
         ({**OWN, "deploy_when": "after", "deploy_command": "roll --token abc"}, "--deploy holds a secret"),
         ({"deploy_when": "after", "deploy_deadline_s": 0.5}, "--deploy-deadline"),
         ({"deploy_when": "after", "drills": ("old-code-new-schema",)}, "--drill old-code-new-schema"),
-        ({**OWN, "replicas": 2}, "--replicas"),
-        ({"replicas": 0}, "--replicas"),
-        ({"replicas": 9}, "--replicas"),
+        ({**OWN, "instances": 2}, "--instances"),
+        ({"instances": 0}, "--instances"),
+        ({"instances": 9}, "--instances"),
     ],
 )
 def test_a_contradiction_is_refused_by_name_and_with_a_remedy(changes: dict[str, Any], flag: str) -> None:

@@ -92,7 +92,7 @@ def test_a_rollback_may_take_the_name_away() -> None:
 
 @pytest.mark.parametrize(("ended_at", "status"), [(36.0, "pass"), (34.0, "fail"), (None, "pass")])
 def test_a_deploy_has_time_to_replace_the_old_release(ended_at: float | None, status: str) -> None:
-    begin = Event(30.0, Kind.DEPLOY_BEGIN, {"when": "after", "how": "replaces 2 replicas"})
+    begin = Event(30.0, Kind.DEPLOY_BEGIN, {"when": "after", "how": "replaces 2 instances"})
     end = [] if ended_at is None else [Event(ended_at, Kind.DEPLOY_END, {"status": "ok"})]
     deployed = sorted((*events(), begin, *end), key=lambda event: event.at)
     assert gate(a_record(events=tuple(deployed), shapes=old_shape())).status == status

@@ -50,8 +50,8 @@ def test_a_deploy_comes_after_the_migration_unless_said_otherwise() -> None:
     assert (made.deploy_command, made.deploy_when, made.deploy_deadline_s) == ("roll --all", "after", 90.0)
     strip_secrets(options)
     assert options.deploy is None
-    made = plan("--deploy-when", "before", "--replicas", "3")
-    assert (made.deploy_command, made.deploy_when, made.replicas) == (None, "before", 3)
+    made = plan("--deploy-when", "before", "--instances", "3")
+    assert (made.deploy_command, made.deploy_when, made.instances) == (None, "before", 3)
     assert not plan().deploys
 
 

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.run import deploy
 from harness.run.commands import check_deploy
 from harness.run.deploy import LEAVE_WITHIN_S, CommandDeploy, Deploy, RollingDeploy, next_release
-from harness.run.services import Replica, Services
+from harness.run.services import Instance, Services
 from tests.fix_controller import FakeClock
 
 
@@ -42,7 +42,7 @@ class FakeProcess:
 
 
 @dataclass(frozen=True)
-class FakeReplica(Replica):
+class FakeInstance(Instance):
     """One that answers from the second look on, unless it is `unwell`."""
 
     unwell: bool = False
@@ -58,16 +58,16 @@ class Stage:
     services: Services
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     measured: list[tuple[str, int]] = field(default_factory=list)
-    started: list[FakeReplica] = field(default_factory=list)
+    started: list[FakeInstance] = field(default_factory=list)
     unwell: bool = False
     ends_at_once: bool = False
 
     log: Path = Path("service.log")
 
-    def replica(self, **settings: str) -> Replica:
+    def instance(self, **settings: str) -> Instance:
         """As the target's."""
         process = FakeProcess(20 + len(self.started), code=1 if self.ends_at_once else None)
-        made = FakeReplica(cast(Any, process), "http://127.0.0.1:1", settings, self.unwell)
+        made = FakeInstance(cast(Any, process), "http://127.0.0.1:1", settings, self.unwell)
         self.started.append(made)
         return made
 
@@ -100,36 +100,36 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     clock = FakeClock()
     monkeypatch.setattr(deploy, "monotonic", clock)
     services = Services("http://127.0.0.1:1", None)
-    services.replicas = [FakeReplica(cast(Any, FakeProcess(10 + n)), services.host) for n in range(2)]
+    services.instances = [FakeInstance(cast(Any, FakeProcess(10 + n)), services.host) for n in range(2)]
     stage = Stage(clock, services)
     services.target = cast(Any, stage)
     return stage
 
 
-def test_replicas_are_replaced_one_by_one(stage: Stage) -> None:
-    old = [cast(FakeProcess, replica.process) for replica in stage.services.replicas]
+def test_instances_are_replaced_one_by_one(stage: Stage) -> None:
+    old = [cast(FakeProcess, instance.process) for instance in stage.services.instances]
     one = stage.rolling()
     one.begin()
-    assert one.doing == "deploy of release n+1: replica 1 of 2"
+    assert one.doing == "deploy of release n+1: instance 1 of 2"
     for _ in range(3):  # one look at the new one in vain, one that finds it well, one at the old one's end
         one.step()
     assert [process.asked for process in old] == [1, 0]
-    assert [replica.process.pid for replica in stage.services.replicas] == [20, 11]
+    assert [instance.process.pid for instance in stage.services.instances] == [20, 11]
     while not one.ended:
         one.step()
-    assert [replica.process.pid for replica in stage.services.replicas] == [20, 21]
+    assert [instance.process.pid for instance in stage.services.instances] == [20, 21]
     assert [process.asked for process in old] == [1, 1]
-    assert [replica.settings for replica in stage.services.replicas] == [{"RELEASE": "n+1"}] * 2
+    assert [instance.settings for instance in stage.services.instances] == [{"RELEASE": "n+1"}] * 2
     assert stage.measured == [("service", 20), ("service-2", 21)]
     assert stage.end == {"status": "ok", "exit_code": None, "message": ""}
     assert one.doing == ""
 
 
-def test_no_replica_is_asked_to_end_before_the_next_one_answers(stage: Stage) -> None:
+def test_no_instance_is_asked_to_end_before_the_next_one_answers(stage: Stage) -> None:
     stage.unwell = True
     end = stage.walk(stage.rolling(deadline_s=20.0))
     assert end["status"] == "deadline"
-    assert [replica.process.pid for replica in stage.services.replicas] == [10, 11]
+    assert [instance.process.pid for instance in stage.services.instances] == [10, 11]
     assert stage.services.died() is None
     assert stage.started[0].process.poll() == -9
 
@@ -141,12 +141,12 @@ def test_a_release_that_does_not_start_fails_the_deploy_and_leaves_the_service(
     stage.log.write_text("ImportError: no module named documents\n")
     end = stage.walk(stage.rolling())
     assert end["status"] == "failed"
-    assert "Replica 1 of release n+1 ended at once: ImportError" in end["message"]
+    assert "Instance 1 of release n+1 ended at once: ImportError" in end["message"]
     assert stage.services.died() is None
 
 
-def test_a_replica_that_does_not_leave_is_killed_and_fails_the_deploy(stage: Stage) -> None:
-    old = cast(FakeProcess, stage.services.replicas[0].process)
+def test_an_instance_that_does_not_leave_is_killed_and_fails_the_deploy(stage: Stage) -> None:
+    old = cast(FakeProcess, stage.services.instances[0].process)
     old.stubborn = True
     end = stage.walk(stage.rolling())
     assert (end["status"], old.code) == ("failed", -9)
@@ -154,7 +154,7 @@ def test_a_replica_that_does_not_leave_is_killed_and_fails_the_deploy(stage: Sta
     assert stage.services.died() is None
 
 
-def test_a_run_that_ends_meanwhile_leaves_no_replica_beside_the_service(stage: Stage) -> None:
+def test_a_run_that_ends_meanwhile_leaves_no_instance_beside_the_service(stage: Stage) -> None:
     one = stage.rolling()
     one.begin()
     one.abort()
@@ -163,24 +163,24 @@ def test_a_run_that_ends_meanwhile_leaves_no_replica_beside_the_service(stage: S
     assert stage.started[0].process.poll() == -9
 
 
-def test_a_replica_that_is_started_again_later_is_of_the_release_that_was_deployed(stage: Stage) -> None:
+def test_an_instance_that_is_started_again_later_is_of_the_release_that_was_deployed(stage: Stage) -> None:
     stage.walk(stage.rolling())
     stage.services.serve(1)
-    assert [replica.process.pid for replica in stage.services.replicas] == [20, 22]
-    assert stage.services.replicas[1].settings == {"RELEASE": "n+1"}
+    assert [instance.process.pid for instance in stage.services.instances] == [20, 22]
+    assert stage.services.instances[1].settings == {"RELEASE": "n+1"}
 
 
-def test_one_replica_that_ended_is_a_service_that_died(stage: Stage) -> None:
+def test_one_instance_that_ended_is_a_service_that_died(stage: Stage) -> None:
     assert stage.services.died() is None
-    cast(FakeProcess, stage.services.replicas[1].process).code = -9
+    cast(FakeProcess, stage.services.instances[1].process).code = -9
     assert stage.services.died() == "service died"
 
 
-def test_replicas_are_measured_by_name(stage: Stage) -> None:
+def test_instances_are_measured_by_name(stage: Stage) -> None:
     assert stage.services.pids() == {"service": 10, "service-2": 11}
 
 
-def test_a_service_answers_when_each_of_its_replicas_does(stage: Stage) -> None:
+def test_a_service_answers_when_each_of_its_instances_does(stage: Stage) -> None:
     assert [stage.services.answers() for _ in range(3)] == [False, False, True]
 
 

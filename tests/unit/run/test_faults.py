@@ -20,7 +20,7 @@ from harness.run.faults import (
     PauseDatabase,
     RestartDatabase,
 )
-from harness.run.services import Replica, Services
+from harness.run.services import Instance, Services
 from tests.fix_faults import FakeServer, Stage
 
 Make = Callable[..., Any]
@@ -61,11 +61,11 @@ class FakeServices(Services):
     def __init__(self, following: FakeProcess, well: bool = True) -> None:
         super().__init__("http://127.0.0.1:1", None)
         self.first = FakeProcess()
-        self.replicas = [Replica(cast(Any, self.first), self.host)]
+        self.instances = [Instance(cast(Any, self.first), self.host)]
         self.following, self.well = following, well
 
     def serve(self, number: int = 0) -> None:
-        self.replicas[number] = Replica(cast(Any, self.following), self.host)
+        self.instances[number] = Instance(cast(Any, self.following), self.host)
 
     def answers(self) -> bool:
         return self.well
