@@ -25,9 +25,7 @@ from tests.fix_record import (
 from tests.fix_several import SHOP, episode
 
 CREATE = OperationKind.CREATE
-
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
-
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
 
 
