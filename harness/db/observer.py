@@ -40,6 +40,7 @@ from harness.db.counters import Counters
 from harness.db.held_back import HELD_BACK_S, LOGGED_AFTER_S, HeldBack
 from harness.db.observer_order import Commands, Order
 from harness.db.observer_reads import LockRow, Server, by_leader
+from harness.db.orphan import end_orphan
 from harness.db.processes import ProcessGroups, Usage
 from harness.db.replica_watch import READ_EVERY_S, Replicas
 from harness.db.server_log import LogTail, fold_repeats, open_log, why_no_file
@@ -133,6 +134,8 @@ class Observer:
                 self._lost()
             if not self._over:
                 self._obey(RECONNECT_EVERY_S)
+        if self._migrating and not self._stopping:
+            end_orphan(self._groups.root("migration"), self._url, sorted(self._backends))
         self._finish()
 
     @property

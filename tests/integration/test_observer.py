@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -428,6 +430,24 @@ def test_it_ends_with_its_parents_pipe_and_writes_what_it_knows(database: str, w
     (wait,) = [Wait.from_json(line) for line in watching.lines("locks.ndjson")]
     assert (wait.pid, wait.ended_at) == (client.pid, None)
     assert (process.returncode, watching.state.ended_at is not None) == (0, True)
+
+
+def test_a_migration_whose_harness_was_killed_is_ended_with_its_session(database: str, watch: Start) -> None:
+    command = [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); signal.pause()"]
+    with subprocess.Popen(command, start_new_session=True) as migration, connect(database) as bystander:
+        watching = watch(migration=migration.pid)
+        client = Client(database, "SELECT pg_sleep(600)", MIGRATION)
+        watching.child.migrating(True, [client.pid])
+        process = watching.child._process
+        assert process is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(20)
+        ended = bystander.execute("SELECT pg_terminate_backend(%s)", [client.pid]).fetchone() == (False,)
+        client.join()
+        code = migration.poll()
+        migration.kill()
+    assert (ended, code, process.returncode) == (True, -signal.SIGKILL, 0)
 
 
 def test_one_that_is_killed_says_so_and_never_ended(watch: Start) -> None:
