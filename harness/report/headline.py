@@ -39,6 +39,7 @@ def headline_of(verdict: Json, gates: Sequence[Gate], cause: str) -> Headline:
     if not verdict.get("complete", True):
         phase = verdict.get("interrupted_in")
         where = f" in {clean(phase)}" if phase else ""
+        sentence += "" if sentence.endswith(".") else "."
         sentence += f" The run was interrupted{where}; only what was finished is judged."
     code = verdict.get("exit_code")
     return Headline(
@@ -60,6 +61,9 @@ def _names(why: str, blame: Blame) -> bool:
     """Whether a gate's reason names the statement: `statement 3 of b2 (…)`, or `… of b2 in billing (…)`."""
     return f"{blame.statement.partition(' of ')[0]} of " in why and f"{blame.where} (" in why
 
+
+_ENDS = " ends ok"
+"""Of a gate that asks how something ended: one that failed in a second is told by its end, not by that."""
 
 _PHASE = re.compile(r"\{[^}]*\bphase=(\w+)")
 
@@ -177,7 +181,7 @@ def _way(migration: Json) -> str:
 
 
 def _told(gate: Gate) -> str:
-    if gate.observed == ABSENT:
+    if gate.observed == ABSENT or (_ENDS in gate.expression and gate.why):
         return f"{gate.name}: {gate.why.rstrip('.') or gate.expression}"
     against = f", the limit is {gate.limit}" if gate.limit != ABSENT else ""
     return f"{gate.name} is {gate.observed}{against}"

@@ -32,6 +32,14 @@ def test_a_red_run_names_gate_numbers_and_the_blamed_statement() -> None:
     assert "statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN" in head.sentence
 
 
+def test_a_migration_that_failed_in_a_second_is_not_told_by_its_deadline() -> None:
+    expression = "migration{phase=migrate} ends ok, at its target, within 1800 s"
+    ended = "Its process ended with exit code 1."
+    gate = {"name": "migration", "status": "fail", "observed": 1.5, "limit": 1800.0, "unit": "s"}
+    sentence = red_with(gates=[gate | {"expression": expression, "why": ended}], blame=[]).headline.sentence
+    assert sentence.startswith("migration: Its process ended with exit code 1. ")
+
+
 def test_a_gate_that_is_red_in_two_phases_is_told_apart() -> None:
     slow = {"name": "stall", "status": "fail", "observed": 2.0, "limit": 1.0, "unit": "s"}
     gates = [slow | {"expression": f"stall{{phase={phase}}} <= 1s"} for phase in ("migrate", "rollback")]
@@ -92,8 +100,8 @@ def test_an_undecided_run_names_the_gate_and_why() -> None:
 
 
 def test_an_interrupted_run_says_so() -> None:
-    sentence = red_with(complete=False, interrupted_in="migrate").headline.sentence
-    assert sentence.endswith("The run was interrupted in migrate; only what was finished is judged.")
+    sentence = red_with(complete=False, interrupted_in="migrate", blame=[]).headline.sentence
+    assert sentence.endswith(". The run was interrupted in migrate; only what was finished is judged.")
 
 
 def test_red_gates_come_first_and_keep_their_order() -> None:
