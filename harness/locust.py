@@ -103,6 +103,7 @@ def _on_init(environment: Environment, web_ui: Any, **_: Any) -> None:
         load = hooks.install(environment)
         if load is None:
             return
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # at INFO it tells of each of its plugins
         from harness.composition import compose, install_signals
 
         _composition = compose(environment, _plan_file or NO_FILE, load, _say)

@@ -84,6 +84,7 @@ def test_it_is_refused_in_one_line(refusal: Refusal, runs: Runs) -> None:
     run = runs(*refusal.arguments, environment=environment)
     assert run.process.returncode == refusal.code, run.output
     assert "Traceback" not in run.output
+    assert "alembic.runtime" not in run.output
     assert SECRET not in run.output
     for word in refusal.words:
         assert word in run.output
@@ -108,11 +109,25 @@ def service() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_database_that_does_not_answer_is_named(runs: Runs, service: str, closed_port: int) -> None:
-    url = f"postgresql://u:{SECRET}@127.0.0.1:{closed_port}/shop"
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port where connections are accepted, and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("port", "says"), [("closed_port", "nobody listens there"), ("silent_port", "did not answer within 5 s")]
+)
+def test_a_database_that_does_not_answer_is_named(
+    runs: Runs, service: str, port: str, says: str, request: pytest.FixtureRequest
+) -> None:
+    number = request.getfixturevalue(port)
+    url = f"postgresql://u:{SECRET}@127.0.0.1:{number}/shop"
     run = runs(*OWN[2:], "--host", service, "--allow-database", "shop", environment={"MUL_DATABASE_URL": url})
     assert run.process.returncode == 2, run.output
-    assert str(closed_port) in run.output
+    assert f"127.0.0.1 (port {number})" in run.output
+    assert says in run.output
     assert SECRET not in run.output
     assert "Traceback" not in run.output
 
