@@ -5,6 +5,7 @@ Every file and its content is described in the table of README's *Reading a run 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import logging
@@ -20,6 +21,7 @@ from typing import IO, Any, Literal, TextIO, TypeVar, cast
 
 from harness.core.blocks import Block, BlockStream, read_blocks
 from harness.core.contents import Contents, contents
+from harness.core.counted import counted
 from harness.core.events import Event, Kind
 from harness.core.migrations import databases_of
 from harness.core.observation import Observed, observed, observer_line
@@ -88,10 +90,8 @@ class RunDirectory:
         try:
             (root / name / "logs").mkdir(parents=True)
         except OSError as error:
-            raise UsageError(
-                f"The run directory {root / name} cannot be made: {error.strerror}.",
-                "Give another place with --run-dir.",
-            ) from error
+            what = f"The run directory {root / name} cannot be made: {error.strerror}."
+            raise UsageError(what, _another_place(root, error)) from error
         _point_latest(root, name)
         directory = cls(root / name)
         directory.write_json("plan.json", plan.as_json())
@@ -197,6 +197,18 @@ def _masked_record(line: str, known: Iterable[str]) -> str:
         return mask_known(line, known)
     masked = mask_texts(record, known, STATEMENTS)
     return line if masked == record else json.dumps(masked, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _another_place(root: Path, error: OSError) -> str:
+    """What to do where no run directory can be made; of a folder that may not be written, whose it is."""
+    there = next((folder for folder in (root, *root.absolute().parents) if folder.exists()), None)
+    if error.errno != errno.EACCES or there is None:
+        return "Give another place with --run-dir."
+    owner = f"{there.stat().st_uid}:{there.stat().st_gid}"
+    return (
+        f"{there} belongs to {owner}, and this is {os.geteuid()}:{os.getegid()}: run as its owner (in the"
+        f" compose stack: export MUL_USER={owner}), or give another place with --run-dir."
+    )
 
 
 def _point_latest(root: Path, name: str) -> None:
@@ -370,7 +382,7 @@ def _streams(path: Path, name: str, events: Iterable[Event], missing: list[str])
         own: list[Block] = [block for block in blocks if block.worker == worker]
         stream = BlockStream.join(worker, own, said.get(worker))
         if stream.missing:
-            missing.append(f"{len(stream.missing)} blocks of {name} from worker {worker}")
+            missing.append(f"{counted(len(stream.missing), 'block')} of {name} from worker {worker}")
         joined.append(stream)
     return joined
 

@@ -23,6 +23,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from harness.core.counted import counted
+
 __all__ = ["Block", "BlockStream", "read_blocks"]
 
 _MAGIC = b"MUL1"
@@ -73,7 +75,7 @@ def read_blocks(data: bytes) -> tuple[list[Block], str | None]:
     while position < len(data):
         frame = data[position : position + _FRAME.size]
         if len(frame) < _FRAME.size:
-            return blocks, f"{len(data) - position} bytes of a torn block at the end"
+            return blocks, f"{counted(len(data) - position, 'byte')} of a torn block at the end"
         magic, header_size, payload_size, check = _FRAME.unpack(frame)
         body = data[position + _FRAME.size : position + _FRAME.size + header_size + payload_size]
         if magic != _MAGIC or len(body) < header_size + payload_size or zlib.crc32(body) != check:

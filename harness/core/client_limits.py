@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.core.arrivals import CLOSED
 from harness.core.client import inside
+from harness.core.counted import counted
 from harness.core.events import Event, Kind
 from harness.core.facts import Facts
 from harness.core.generator import users
@@ -202,4 +203,4 @@ def _who(users: Sequence[str]) -> str:
 
 
 def _requests(count: int) -> str:
-    return f"{count:,} request{'' if count == 1 else 's'}"
+    return counted(count, "request")

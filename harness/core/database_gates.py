@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from harness.core.attribution import Charge
 from harness.core.blame import normalised
+from harness.core.counted import counted
 from harness.core.durations import format_duration
 from harness.core.facts import Facts
 from harness.core.gate import Gate, inconclusive, worst_of
@@ -103,7 +104,7 @@ def _waited(longest: Charge, charges: Sequence[Charge]) -> str:
     wanted = f"{mode} on {relation}" if relation else f"{mode} on a {longest.wait.lock_type}"
     statement = statement_name(longest.statement, longest.migration.name)
     return (
-        f"{statement} made {sessions} {_plural('session', sessions)} wait;"
+        f"{statement} made {counted(sessions, 'session')} wait;"
         f" the longest waited {format_duration(longest.seconds)} for {wanted}{tries}"
     )
 
@@ -112,10 +113,6 @@ def _first(charge: Charge) -> tuple[int, int | None]:
     """The number of the migration, and that of its statement, of several attempts that of the first."""
     statement = charge.statement
     return charge.migration.number, None if statement is None else statement.attempt_of or statement.n
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 # deadlocks
@@ -274,7 +271,7 @@ def half_applied(migration: Migration) -> Iterator[str]:
             and not _CHANGES_NOTHING.match(statement.sql)
         ]
         if left and revision not in applied:
-            of = f"{len(left)} {_plural('statement', len(left))} of revision {revision}"
+            of = f"{counted(len(left), 'statement')} of revision {revision}"
             yield f"{of} stayed committed though it is not applied, the first {statement_name(left[0])}"
 
 
@@ -321,7 +318,8 @@ def _fell_behind(facts: Facts, window: Window, began_at: float, looks: int) -> G
     fell = [one for one in behind if one.before(began_at) <= LAG_S]
     worst = max(fell or behind, key=lambda one: one.longest(window) or 0.0)
     seconds, most = worst.longest(window), worst.most_behind(window)
-    said = f"replica {worst.name} was {format_duration(seconds or 0.0)} behind, {most:,} bytes of WAL at most"
+    by = f"{format_duration(seconds or 0.0)} behind, {counted(most, 'byte')} of WAL at most"
+    said = f"replica {worst.name} was {by}"
     if fell:
         return _lag("fail", seconds, looks, said)
     already = f"it was {format_duration(worst.before(began_at))} behind already before the first statement"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.counted import counted
 from harness.core.drill_events import Told
 from harness.core.drills import DrillResult, Grade
 from harness.core.durations import format_duration
@@ -139,8 +140,4 @@ def _half_applied(migration: Migration, until: float, seen: Mapping[str, Any]) -
         if statement.kind == "migration" and statement.revision not in applied:
             left[statement.revision] = left.get(statement.revision, 0) + statement.executions
     for revision, number in left.items():
-        yield f"{number} {_statements(number)} of {revision}, which is not applied, stayed committed"
-
-
-def _statements(number: int) -> str:
-    return "statement" if number == 1 else "statements"
+        yield f"{counted(number, 'statement')} of {revision}, which is not applied, stayed committed"

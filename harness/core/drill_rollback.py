@@ -6,6 +6,7 @@ rollback failed, or something is gone or other than it was.
 
 from __future__ import annotations
 
+from harness.core.counted import counted
 from harness.core.drill_events import Told
 from harness.core.drills import DrillResult, Grade
 from harness.core.facts import Facts
@@ -58,8 +59,8 @@ def _graded(
 
 def _rows(trip: RoundTrip) -> str:
     tables = trip.contents.tables if trip.contents else ()
-    of = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
-    return f"{sum(table.compared for table in tables):,} rows of {of}"
+    rows = sum(table.compared for table in tables)
+    return f"{counted(rows, 'row')} of {counted(len(tables), 'table')}"
 
 
 def _some(what: list[str], most: int = 3) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from harness.core.counted import counted
 from harness.core.drill_events import Told
 from harness.core.drill_kill import Aftermath, graded
 from harness.core.drills import DrillResult, Grade, worst_grade
@@ -23,11 +24,12 @@ def grade_walk(told: Told) -> DrillResult:
     plan: Mapping[str, Any] = told.begin.data if told.begin else {}
     cells = [_cell(event.data) for event in told.cells]
     grades: list[Grade] = [cell["grade"] for cell in cells if cell["grade"]]
-    counted = Counter(grades)
-    said = ", ".join(f"{counted[grade]} {grade}" for grade in sorted(counted))
-    why = f"killed at {len(cells)} places of {plan.get('statements')} statements: {said or 'none graded'}"
-    if plan.get("represented"):
-        why += f"; {plan['represented']} statements like others were not walked"
+    number_of = Counter(grades)
+    said = ", ".join(f"{number_of[grade]} {grade}" for grade in sorted(number_of))
+    of = counted(plan.get("statements", 0), "statement")
+    why = f"killed at {counted(len(cells), 'place')} of {of}: {said or 'none graded'}"
+    if alike := plan.get("represented"):
+        why += f"; {counted(alike, 'statement like another was', 'statements like others were')} not walked"
     worst = worst_grade(grades)
     ungraded = [f"{cell['place']}: {cell['why']}" for cell in cells if not cell["grade"]]
     if worst == "D":
@@ -40,7 +42,7 @@ def grade_walk(told: Told) -> DrillResult:
         "statements": plan.get("statements"),
         "places": plan.get("places"),
         "represented": plan.get("represented"),
-        "grades": dict(sorted(counted.items())),
+        "grades": dict(sorted(number_of.items())),
         "rows_counted": plan.get("rows_counted"),
         "rehearsal_s": rounded(plan.get("rehearsal_s")),
         "walk_s": rounded(told.end_at - told.begin_at),
@@ -75,7 +77,8 @@ def _graded(seen: Mapping[str, Any]) -> tuple[Grade | None, str]:
     if not seen.get("done"):
         return None, str(seen.get("why") or "it was not killed there")
     if seen.get("sent_later"):
-        return None, f"{seen['sent_later']} statements were sent after the one at which it was killed"
+        later = counted(seen["sent_later"], "statement was", "statements were")
+        return None, f"{later} sent after the one at which it was killed"
     wrong = tuple(seen.get("wrong") or ())
     return graded(
         Aftermath(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.core.client import stall
+from harness.core.counted import counted
 from harness.core.drill_events import Told
 from harness.core.drills import DrillResult, Grade
 from harness.core.durations import format_duration
@@ -57,8 +58,8 @@ def graded(status: str | None, sqlstate: str | None, stalled_s: float | None) ->
 
 def _how(evidence: dict[str, Any]) -> str:
     if evidence["lock_timeouts"] or evidence["attempts"] > 1:
-        attempts = f"{evidence['attempts']} attempt{'s' if evidence['attempts'] > 1 else ''}"
-        return f"{evidence['lock_timeouts']} lock timeouts let the traffic pass, in {attempts}"
+        passed = counted(evidence["lock_timeouts"], "lock timeout")
+        return f"{passed} let the traffic pass, in {counted(evidence['attempts'], 'attempt')}"
     if evidence["waited_s"]:
         return f"its statements waited {format_duration(evidence['waited_s'])} for locks"
     return "it was not seen to wait for a lock"

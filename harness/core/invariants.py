@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from harness.core.counted import counted
 from harness.core.events import Event, Kind
 from harness.core.facts import Facts
 from harness.core.gate import Gate, inconclusive
@@ -100,7 +101,7 @@ def _judge(name: str, facts: Facts) -> GateResult:
     if broken:
         when, rows = max(broken.items(), key=lambda item: item[1])
         examples = f", such as {', '.join(told[when].examples)}" if told[when].examples else ""
-        why = f"{rows:,} {'row' if rows == 1 else 'rows'} {_words(when, facts)}{examples}"
+        why = f"{counted(rows, 'row')} {_words(when, facts)}{examples}"
         return GateResult("", "", "fail", float(rows), 0.0, "count", len(asked), why)
     if any(migration.status not in ("ok", "nothing") for migration in facts.in_phase("migrate")):
         return inconclusive("the upgrade did not end ok")

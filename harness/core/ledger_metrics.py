@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from harness.core.counted import counted
 from harness.core.facts import Facts
 from harness.core.ledger import Offender
 from harness.core.measured import Measured
@@ -61,7 +62,9 @@ def wrong_totals(facts: Facts, _window: Window, _endpoint: str | None) -> Measur
     found = facts.totals
     if not found.checked:
         return Measured(None, 0, "no account's amounts were read twice")
-    unread = f"those of {len(found.unread)} accounts were not read at the end" if found.unread else ""
+    unread = (
+        f"those of {counted(len(found.unread), 'account')} were not read at the end" if found.unread else ""
+    )
     return _measured(found.wrong, found.checked, _first(found.offenders, "total"), (unread,))
 
 
@@ -90,11 +93,12 @@ def _unread(facts: Facts) -> Iterator[str]:
     ledger = facts.ledger
     if ledger.unread:
         everybody = len(ledger.unread) + ledger.accounts_read
-        yield f"{len(ledger.unread)} of {everybody} accounts were not read back"
+        were = "was" if len(ledger.unread) == 1 else "were"
+        yield f"{len(ledger.unread)} of {counted(everybody, 'account')} {were} not read back"
 
 
 def _unknown_operations(facts: Facts) -> Iterator[str]:
     if facts.ledger.unsure:
-        yield f"the operations of {len(facts.ledger.unsure)} accounts are not all known"
+        yield f"the operations of {counted(len(facts.ledger.unsure), 'account')} are not all known"
     if facts.lost_workers:
         yield "a worker was lost with writes it had not yet told"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from harness.core.client import broken_before, inside, share_of_errors
 from harness.core.client_limits import limits_of_clients
 from harness.core.conditions import GATES, conditions
+from harness.core.counted import counted
 from harness.core.cpu_wait import limits_of_cpu
 from harness.core.crowd import limits_of_crowd
 from harness.core.durations import format_duration
@@ -34,7 +35,7 @@ def limits(gates: Sequence[Gate], facts: Facts) -> Iterator[str]:
     for name in dict.fromkeys(facts.record.plan.no_gates):
         yield f"Gate {name} is switched off by the plan."
     for gate in gates:
-        if gate.not_applicable:
+        if gate.not_applicable and gate.family != "drills":  # a fault that nobody asked for is not missed
             yield f"Gate {gate.name} ({gate.expression}) is not applicable: {gate.not_applicable}."
         if gate.note:
             yield gate.note
@@ -152,10 +153,11 @@ def _limits_of_ledger(facts: Facts) -> Iterator[str]:
     ledger = facts.ledger
     yield from facts.record.plan.undeclared
     if ledger.unread:
-        yield f"{len(ledger.unread)} accounts were not read back; their writes are not judged."
+        unread = counted(len(ledger.unread), "account was", "accounts were")
+        yield f"{unread} not read back; what was written there is not judged."
     if ledger.unsure:
-        count = len(ledger.unsure)
-        yield f"Operations of {count} accounts are missing; unexpected writes there are not judged."
+        accounts = counted(len(ledger.unsure), "account")
+        yield f"Operations of {accounts} are missing; unexpected writes there are not judged."
     if ledger.acknowledged and ledger.hidden is None:
         yield "No database was asked for what the service does not show: a lost write may be a hidden one."
 
@@ -163,7 +165,8 @@ def _limits_of_ledger(facts: Facts) -> Iterator[str]:
 def _limits_of_isolation(facts: Facts) -> Iterator[str]:
     found, plan = facts.isolation, facts.record.plan
     if found.errors:
-        yield f"{found.errors} of {found.probes} probes of records ended in an error: they say nothing."
+        probes = counted(found.probes, "probe")
+        yield f"{found.errors} of {probes} of records ended in an error, which says nothing."
     if plan.isolation and not found.reads_checked and found.refused:
         yield "No answer bore a canary: another account's data in a list would not have been seen."
     if found.forged_errors and found.forged_tried:
@@ -190,8 +193,8 @@ def _limits_of_websockets(facts: Facts) -> Iterator[str]:
         )
     if found.passed:
         yield (
-            f"{found.passed} changes were made while an account's WebSocket was broken, and the service does"
-            " not send them again (Stream's resume): they are not among those missed."
+            f"{counted(found.passed, 'change was', 'changes were')} made while an account's WebSocket was"
+            " broken, which the service does not send again (Stream's resume): none is among those missed."
         )
     for what, count in found.odd.items():
         yield f"WebSocket: {count} × {what}."
@@ -199,7 +202,9 @@ def _limits_of_websockets(facts: Facts) -> Iterator[str]:
 
 def _limits_of_load(facts: Facts) -> Iterator[str]:
     if facts.lost_workers:
-        yield f"Workers {', '.join(sorted(facts.lost_workers))} were lost with what they had not yet sent."
+        names = ", ".join(sorted(facts.lost_workers))
+        who = f"Worker {names} was" if len(facts.lost_workers) == 1 else f"Workers {names} were"
+        yield f"{who} lost, with what had not yet been sent."
     for event in facts.record.events:
         if event.kind == Kind.WORKER_BACK:
             yield f"Worker {event.data['worker']} was not heard of for a time, until {event.at:.1f} s."
@@ -234,8 +239,8 @@ def _limits_of_generator(facts: Facts) -> Iterator[str]:
         worst_s = max(one.late_s for one in late)
         more = " …" if len(late) > _LATE_TOLD else ""
         at = ", ".join(f"{one.end:.0f} s" for one in late[:_LATE_TOLD]) + more
-        seconds = "second" if len(late) == 1 else "seconds"
         yield (
-            f"The generator itself was late in {len(late)} {seconds} of the load (until {at}), by up to"
-            f" {format_duration(worst_s)}: latencies of those may be too long by as much. None is left out."
+            f"The generator itself was late in {counted(len(late), 'second')} of the load (until {at}), by up"
+            f" to {format_duration(worst_s)}: latencies of those may be too long by as much."
+            " None is left out."
         )

@@ -11,6 +11,7 @@ import numpy as np
 from harness.core import client_metrics as clients
 from harness.core import ledger_metrics
 from harness.core import migration_metrics as migrations
+from harness.core.counted import counted
 from harness.core.facts import Facts
 from harness.core.generator import fitness
 from harness.core.measured import Measured
@@ -132,7 +133,9 @@ def _leaks(facts: Facts, _window: Window, _endpoint: str | None) -> Measured:
         return Measured(float(found.leaks), samples, "; ".join(found.examples))
     if found.probes and found.errors == found.probes:
         return Measured(
-            None, samples, f"all {found.probes} probes of records ended in an error, none in a refusal"
+            None,
+            samples,
+            f"{counted(found.probes, 'probe')} of records ended in an error, none in a refusal",
         )
     if not found.refused:
         return Measured(None, samples, "no probe of a record was refused: isolation was not probed")

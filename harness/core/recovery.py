@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.core.client import broken_before
+from harness.core.counted import counted
 from harness.core.drill_events import Told
 from harness.core.drills import DrillResult, Grade
 from harness.core.durations import format_duration
@@ -153,7 +154,8 @@ def graded(found: Recovery, bound_s: float) -> tuple[Grade | None, str]:
         return None, f"what was left is not known: {found.left.unread}"
     noticed = f"all was well {format_duration(found.took_s)} after it began"
     well = noticed if found.took_s else "no client noticed it"
-    what = f"{well}; {found.failed} requests failed, {found.slow} were slow"
+    slow = f"{found.slow} {'was' if found.slow == 1 else 'were'} slow"
+    what = f"{well}; {counted(found.failed, 'request')} failed, {slow}"
     if found.left is not None and (left := found.left.words()):
         return "C", f"{what}; left: {left}"
     if found.took_s > bound_s:
@@ -163,9 +165,9 @@ def graded(found: Recovery, bound_s: float) -> tuple[Grade | None, str]:
 
 def _lost(found: Recovery) -> str:
     if found.lost_writes:
-        return f"{found.lost_writes} writes were lost that had been acknowledged"
+        return f"{counted(found.lost_writes, 'acknowledged write was', 'acknowledged writes were')} lost"
     if found.missed:
-        return f"{found.missed} messages never came over WebSockets"
+        return f"{counted(found.missed, 'message')} never came over WebSockets"
     return ""
 
 
@@ -175,10 +177,11 @@ def _unwell(found: Recovery) -> str:
     if found.failing_ratio > FAILING_RATIO:
         return f"{found.failing_ratio:.0%} of the requests still failed, and not all was well again"
     if found.waiting:
-        return f"{found.waiting} requests still waited, and not all was well again"
+        return f"{counted(found.waiting, 'request')} still waited, and not all was well again"
     if found.connections is not None and found.connections[1] < found.connections[0]:
         before, after = found.connections
-        return f"{before - after} of {before} WebSockets were not connected again"
+        were = "was" if before - after == 1 else "were"
+        return f"{before - after} of {counted(before, 'WebSocket')} {were} not connected again"
     return ""
 
 

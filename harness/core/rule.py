@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.core.counted import counted
 from harness.core.names import among, last_part, quoted, same, schema_of
 from harness.core.schema_state import IndexState, TableState
 from harness.core.shape import Action, Shape
@@ -288,7 +289,7 @@ class Case:
                 yield f"{relation}{size} read from end to end"
         if self.traced.blocked_sessions:
             waited = seconds(self.traced.blocked_s or 0.0)
-            yield f"{_counted(self.traced.blocked_sessions, 'session')} waited {waited} in all"
+            yield f"{counted(self.traced.blocked_sessions, 'session')} waited {waited} in all"
 
 
 def _named(action: Action) -> tuple[str, ...]:
@@ -297,10 +298,6 @@ def _named(action: Action) -> tuple[str, ...]:
 
 def _rows(state: TableState) -> str:
     return f"about {max(state.rows or 0.0, 0.0):,.0f} rows"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _lasted(duration_s: float | None) -> str:

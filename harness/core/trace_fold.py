@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from harness.core.counted import counted
 from harness.core.trace import Now, Record, StatementKind, Trace, Transaction
 from harness.core.trace_contexts import Contexts
 from harness.core.trace_locks import Backend, Database, take_relations, take_snapshot
@@ -132,7 +133,8 @@ class TraceFold:
         if self._gaps:
             return f"a hook failed: {self._gaps[0]}"
         if self._strange:
-            return f"{len(self._strange)} records of the trace are not understood: {self._strange[0]}"
+            strange = counted(len(self._strange), "record of the trace is", "records of the trace are")
+            return f"{strange} not understood: {self._strange[0]}"
         if strangers:
             pids = ", ".join(str(pid) for pid in sorted(strangers))
             return f"backends of the migration that did not announce themselves: {pids}"

@@ -24,6 +24,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError, RevisionError
 from alembic.util import CommandError, to_tuple
 
+from harness.core.counted import counted
 from harness.core.trace import Trace, VersionTable
 from harness.db.alembic_config import as_the_command_sees_it, find_scripts, for_ini, read_config
 from harness.db.revision_file import revisions_unrun
@@ -78,7 +79,7 @@ class MigrationStatus:
         if self.error is not None:
             return self.error
         count = len(self.pending or ())
-        return f"{count} revision{'s' if count > 1 else ''} to run" if count else "nothing to run"
+        return f"{counted(count, 'revision')} to run" if count else "nothing to run"
 
     def as_json(self) -> str:
         """The same as one JSON object with sorted keys."""

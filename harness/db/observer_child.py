@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Sleep, monotonic, wait_until
+from harness.core.counted import counted
 from harness.core.observation import ENDED
 from harness.db.migration import TraceTail
 from harness.db.observer_order import Order
@@ -82,9 +83,7 @@ class ObserverChild:
     def says(self) -> str:
         """What it last saw, in a few words: how far a command is, how many sessions wait; mostly nothing."""
         self._read()
-        waiting = (
-            f"{self._waiting} session{'s' if self._waiting > 1 else ''} waiting" if self._waiting else ""
-        )
+        waiting = f"{counted(self._waiting, 'session')} waiting" if self._waiting else ""
         return ", ".join(filter(None, (self._progress, waiting)))
 
     def backends(self) -> dict[int, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.accounts import Account, accounts_of_text
+from harness.core.counted import counted
 from harness.core.declaration import Declaration
 from harness.core.plan import Plan
 from harness.core.totals import TotalsDeclaration
@@ -165,7 +166,8 @@ def accounts_of(settings: RunSettings) -> RunAccounts:
     listed = read_accounts(settings.accounts_file)
     if len(listed) != settings.accounts:
         raise UsageError(
-            f"{settings.accounts_file} lists {len(listed)} accounts here, {settings.accounts} at the master.",
+            f"{settings.accounts_file} lists {counted(len(listed), 'account')} here,"
+            f" {settings.accounts} at the master.",
             "Give every worker the same file.",
         )
     return RunAccounts(pool, listed)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.clock import Sleep, monotonic
+from harness.core.counted import counted
 from harness.core.drills import Drill
 from harness.core.events import Kind
 from harness.core.kill_points import KillPoint
@@ -159,8 +160,8 @@ class KilledChild:
 
     def _why_not(self, code: int) -> str:
         return (
-            f"the migration ended with exit code {code} after {self._statements} statements, and never"
-            f" came to {self._point}"
+            f"the migration ended with exit code {code} after {counted(self._statements, 'statement')}, and"
+            f" never came to {self._point}"
         )
 
     def _is_over(self) -> bool:

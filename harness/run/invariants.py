@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from harness.core.counted import counted
 from harness.core.events import Kind
 from harness.core.invariants import Answer, When, named_invariants
 from harness.core.plan import Plan
@@ -54,8 +55,8 @@ def _check(name: str, answer: Answer) -> None:
     if answer.rows:
         examples = f", such as {', '.join(answer.examples)}" if answer.examples else ""
         raise UsageError(
-            f"--invariant {name} returns {answer.rows:,} rows before the migration{examples}: it does not"
-            " hold now, so nothing would follow from its not holding afterwards.",
+            f"--invariant {name} returns {counted(answer.rows, 'row')} before the migration{examples}: it"
+            " does not hold now, so nothing would follow from its not holding afterwards.",
             "Narrow the query to what holds now, or mend the data.",
         )
     if answer.error and not answer.missing:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness.clock import Sleep, utc_now
+from harness.core.counted import counted
 from harness.core.gates import check_gates
 from harness.core.kill_points import halfway
 from harness.core.migration_plan import MigrationPlan
@@ -240,7 +241,7 @@ def _halfway(
     if rehearsed.code != 0 or not rehearsed.trace.migration_statements:
         raise SetupError(
             f"The rehearsal of the migration ended with exit code {rehearsed.code} and"
-            f" {len(rehearsed.trace.migration_statements)} statements.",
+            f" {counted(len(rehearsed.trace.migration_statements), 'statement')}.",
             "Say where to kill it: --drill kill-migrator@statement=N.",
         )
     services.server.settle()  # as after the seed: what is written back later would stall the baseline

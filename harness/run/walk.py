@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.clock import monotonic, wait_until
+from harness.core.counted import counted
 from harness.core.kill_points import KillPoint, points_of
 from harness.core.schema_shape import Shape, changes, indexes, invalid_indexes
 from harness.core.trace import Trace
@@ -250,9 +251,8 @@ class Walk:
         )
         if not gone:
             left = find_leftovers(parsed, name, backends)
-            found.append(
-                f"{left.sessions} sessions, {left.locks} locks and {left.prepared} prepared are left"
-            )
+            sessions, locks = counted(left.sessions, "session"), counted(left.locks, "lock")
+            found.append(f"left are {sessions}, {locks} and {left.prepared} prepared")
         return found
 
 
@@ -275,8 +275,7 @@ def _stayed(trace: Trace, revisions: tuple[str, ...]) -> Iterator[str]:
     ]
     if left:
         number = sum(statement.executions for statement in left)
-        are = "statement" if number == 1 else "statements"
-        yield f"{number} {are} of {left[0].revision}, which is not applied, stayed committed"
+        yield f"{counted(number, 'statement')} of {left[0].revision}, which is not applied, stayed committed"
 
 
 def _sleep(seconds: float) -> None:

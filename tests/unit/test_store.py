@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -146,6 +147,19 @@ def test_latest_moves_on(directory: RunDirectory) -> None:
 def test_two_runs_never_share_a_directory(directory: RunDirectory) -> None:
     with pytest.raises(UsageError, match="cannot be made") as refused:
         RunDirectory.create(a_plan(run_root=str(directory.path.parent)), NOW, "abc123")
+    assert "--run-dir" in refused.value.remedy
+
+
+def test_whose_the_folder_is_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mkdir(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(UsageError, match="cannot be made: Permission denied") as refused:
+        RunDirectory.create(a_plan(run_root=str(tmp_path / "runs")), NOW, "abc123")
+    owner = f"{tmp_path.stat().st_uid}:{tmp_path.stat().st_gid}"
+    assert f"{tmp_path} belongs to {owner}, and this is {os.geteuid()}:" in refused.value.remedy
+    assert f"export MUL_USER={owner}" in refused.value.remedy
     assert "--run-dir" in refused.value.remedy
 
 
@@ -346,7 +360,7 @@ def test_blocks_that_never_came_are_told(directory: RunDirectory) -> None:
     directory.close()
     record = read_record(directory.path)
     assert "2 blocks of samples from worker w1" in record.missing
-    assert "1 blocks of operations from worker w1" in record.missing
+    assert "1 block of operations from worker w1" in record.missing
     assert (record.incomplete_workers, record.incomplete_samples) == (("w1",), ("w1",))
 
 

@@ -129,7 +129,7 @@ def test_a_run_in_which_all_went_well_passes() -> None:
     verdict = judge(a_record())
     assert (verdict.status, verdict.exit_code, verdict.complete) == ("pass", 0, True)
     assert verdict.interrupted_in is None
-    assert {limit.partition(" (")[0] for limit in verdict.limits} == {"Gate drills", "Gate replica_lag"}
+    assert {limit.partition(" (")[0] for limit in verdict.limits} == {"Gate replica_lag"}
     assert verdict.run_id == "20260101T000000Z-demo-abc123"
 
 

@@ -57,14 +57,14 @@ def test_a_loss_is_red_even_if_other_accounts_were_not_read() -> None:
     assert (seen.status, seen.observed) == ("fail", 1.0)
     assert seen.why == (
         f"{a_key('k1')} of ada: version 1 was acknowledged, nothing is there;"
-        " 1 of 2 accounts were not read back"
+        " 1 of 2 accounts was not read back"
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"incomplete_workers": ("w1",)}, "the operations of 1 accounts are not all known"),
+        ({"incomplete_workers": ("w1",)}, "the operations of 1 account are not all known"),
         (
             {"events": tuple(e for e in events() if e.kind != "worker_final"), "operations": operations_of()},
             "no write",
@@ -80,6 +80,6 @@ def test_no_loss_is_not_told_where_writes_are_unknown(changes: dict[str, Any], w
 def test_unexpected_writes_are_not_denied_where_an_account_was_not_read() -> None:
     unread = FinalRead("bob", 54.0, (), "timed out", None, "w1")
     seen = result(a_record(final_reads=(*shown(found(1)), unread)), "unexpected_writes")
-    assert (seen.status, seen.why) == ("inconclusive", "1 of 2 accounts were not read back")
+    assert (seen.status, seen.why) == ("inconclusive", "1 of 2 accounts was not read back")
     strange = (*shown(found(1), found(1, "stranger")), unread)
     assert result(a_record(final_reads=strange), "unexpected_writes").status == "fail"

@@ -34,7 +34,7 @@ from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, seve
         ({"plan": a_plan(gates=("stall: stall < 2s",))}, "replaces the built-in"),
         ({"events": events(end={"unreadable": 2})}, "not traced (2 lines of the trace are unreadable)"),
         ({"environment": {"cache": {"why_not": "there is none"}}}, "as there is none: its processes"),
-        ({"final_reads": (FinalRead("ada", 54.0, (), "timed out"),)}, "1 accounts were not read back"),
+        ({"final_reads": (FinalRead("ada", 54.0, (), "timed out"),)}, "1 account was not read back"),
         (
             {"table": joined(steady(), steady(rate=2, outcome=Outcome.ERROR, endpoint="GET /broken"))},
             "GET /broken was never answered ok before phase migrate",
@@ -44,8 +44,8 @@ from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, seve
             "The run ended early, 30.0 s after its start: service died.",
         ),
         ({"plan": a_plan(undeclared=("Shopper.items has no delete declared.",))}, "no delete declared"),
-        ({"incomplete_workers": ("w1",)}, "Operations of 1 accounts are missing"),
-        ({"events": tuple(e for e in events() if e.kind != Kind.WORKER_FINAL)}, "Workers w1 were lost"),
+        ({"incomplete_workers": ("w1",)}, "Operations of 1 account are missing"),
+        ({"events": tuple(e for e in events() if e.kind != Kind.WORKER_FINAL)}, "Worker w1 was lost"),
     ],
 )
 def test_what_was_not_judged_is_said(changes: dict[str, Any], limit: str) -> None:
@@ -95,7 +95,7 @@ def test_probes_that_say_nothing_and_those_not_tried_are_among_the_limits() -> N
         Probe(30.0, "ada", "expired_token", "not_tried", "no token outlived its end"),
     )
     limits = judge(a_record(probes=probes, reads_checked=0)).limits
-    assert "1 of 2 probes of records ended in an error: they say nothing." in limits
+    assert "1 of 2 probes of records ended in an error, which says nothing." in limits
     assert "1 of 2 forged tokens say nothing: alg none: HTTP 200." in limits
     untried = "Isolation: no token outlived its end, so this was not tried: expired token."
     assert untried in limits, "nothing of it is taken for a secret"

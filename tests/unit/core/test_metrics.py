@@ -239,7 +239,7 @@ def test_a_delivery_p99_needs_a_thousand() -> None:
 def test_no_loss_is_not_told_where_accounts_were_not_read() -> None:
     unread = facts(final_reads=(*a_record().final_reads, FinalRead("bob", 54.0, (), "timed out", None, "w1")))
     found = measure(unread, Selector("lost_writes"))
-    assert (found.value, found.why) == (None, "1 of 2 accounts were not read back")
+    assert (found.value, found.why) == (None, "1 of 2 accounts was not read back")
 
 
 def test_the_defaults_of_client_metrics_are_the_migration() -> None:

@@ -194,7 +194,7 @@ def test_a_write_that_is_lost_around_the_fault_is_a_d() -> None:
         "operations": operations_of(an_operation(OperationKind.CREATE, 1, at=51.0)),
         "final_reads": (FinalRead("ada", 71.0, (), None, (), "w1"),),
     }
-    assert "1 writes were lost" in graded(drilled(WELL, **lost)).why
+    assert "1 acknowledged write was lost" in graded(drilled(WELL, **lost)).why
     early = {**lost, "operations": operations_of(an_operation(OperationKind.CREATE, 1, at=20.0))}
     assert graded(drilled(WELL, **early)).grade == "A"
     kept = {**lost, "final_reads": (FinalRead("ada", 71.0, (found(1),), None, (found(1),), "w1"),)}

@@ -49,7 +49,7 @@ def test_a_kind_of_record_from_a_later_tracer_is_passed_over() -> None:
 
 def test_a_record_that_is_not_understood_makes_the_trace_incomplete() -> None:
     said = why([*head(), {"kind": "snapshot", "mono": 1.0}])
-    assert said == "1 records of the trace are not understood: snapshot (KeyError: 'process')"
+    assert said == "1 record of the trace is not understood: snapshot (KeyError: 'process')"
 
 
 def test_the_reasons_for_missing_locks_are_kept() -> None:

@@ -133,7 +133,7 @@ def test_one_that_never_comes_there_ends_by_itself_and_the_drill_was_not_done(ti
     code, _ = scene.run()
     assert (code, scene.child.kills, scene.kept) == (0, 0, 0)
     assert scene.end["done"] is False
-    assert "exit code 0 after 1 statements, and never came to during statement 2" in scene.end["why"]
+    assert "exit code 0 after 1 statement, and never came to during statement 2" in scene.end["why"]
 
 
 def test_a_database_that_does_not_answer_leaves_the_drill_undone(time: FakeClock) -> None:
