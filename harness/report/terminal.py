@@ -23,9 +23,24 @@ _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_a
 _FINDINGS = 5
 """Findings of a kind that are printed; the whole report has all."""
 
-_ROOMY = 100
-_ROOMY_ONLY = {"Requests", "p50", "p99"}
-"""Columns of the phases that a terminal of less than `_ROOMY` columns has no room for."""
+_PHASES = {
+    "Phase": "name",
+    "Duration": "duration",
+    "Rate": "rate",
+    "Throughput": "throughput",
+    "Errors": "errors",
+    "p50": "p50",
+    "p95": "p95",
+    "p99": "p99",
+    "Max": "max",
+    "Lag p99": "lag",
+    "Stall": "stall",
+}
+"""What is printed of a phase, by the column's title."""
+
+_ROOM = {"Rate": 110, "Lag p99": 110, "p50": 100, "p99": 100}
+"""Columns of the phases that a narrower terminal has no room for. Requests are rate times duration, and what
+the service took is the latency without the lag."""
 
 _BLAMED = 3
 _MATRIX_SQL = 24
@@ -206,12 +221,10 @@ def _gates(view: View) -> Table:
 
 
 def _phases(view: View, width: int) -> Table:
-    titles = ("Phase", "Duration", "Requests", "Throughput", "Errors", "p50", "p95", "p99", "Max", "Stall")
-    shown = [n for n, title in enumerate(titles) if width >= _ROOMY or title not in _ROOMY_ONLY]
-    table = _table([titles[n] for n in shown], numbers=range(1, len(shown)))
-    for p in view.phases:
-        row = (p.name, p.duration, p.requests, p.throughput, p.errors, p.p50, p.p95, p.p99, p.max, p.stall)
-        table.add_row(*(Text(row[n]) for n in shown))
+    shown = [title for title in _PHASES if width >= _ROOM.get(title, 0)]
+    table = _table(shown, numbers=range(1, len(shown)))
+    for phase in view.phases:
+        table.add_row(*(Text(getattr(phase, _PHASES[title])) for title in shown))
     return table
 
 

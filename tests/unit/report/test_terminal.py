@@ -39,7 +39,7 @@ def test_a_red_run_says_why_in_its_first_lines(red: str) -> None:
         "95 % confidence: 8.71 s to 9.02 s",
         "? unclear  recovery",
         "– n/a      catalog",
-        "migrate       11.2 s       898      31.2/s   2.1 %   3.58 s   8.94 s",
+        "migrate       11.2 s      31.2/s   2.1 %   3.58 s   8.94 s",
         "d52e1b8cf3ea   35.2 s  4.43 s   4.43 s  UPDATE documents SET title_search",
         "Ledger      1,204 acknowledged writes",
         "Isolation   3,410 answers checked",
@@ -63,6 +63,25 @@ def test_the_summary_has_every_part(words: str, red: str) -> None:
 def test_eighty_columns_show_every_phase_by_name_and_its_numbers_whole() -> None:
     text = printed(sample.red(), width=80)
     assert "\nmigrate       11.2 s      31.2/s   2.1 %   8.94 s   13.4 s  9.31 s" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (80, "Phase Duration Throughput Errors p95 Max Stall"),
+        (100, "Phase Duration Throughput Errors p50 p95 p99 Max Stall"),
+        (110, "Phase Duration Rate Throughput Errors p50 p95 p99 Max Lag p99 Stall"),
+    ],
+)
+def test_a_phase_has_the_columns_that_there_is_room_for(width: int, titles: str) -> None:
+    verdict = sample.red_verdict()
+    widest = {"lag_p99": 0.00745, "p50": 0.00745, "name": "migrate statements", "rate": 80.3}
+    verdict["phases"] = [{**phase, **widest} for phase in verdict["phases"]]
+    lines = printed(sample.view_of(verdict), width=width).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Phase "))
+    assert " ".join(lines[at].split()) == titles
+    assert lines[at + 1].startswith("migrate statements ")
+    assert ("7.45 ms" in lines[at + 1], "80.3/s" in lines[at + 1]) == (width >= 100, width >= 110)
 
 
 def test_the_worst_statement_and_its_safe_form_are_in_the_last_lines() -> None:
