@@ -15,7 +15,9 @@ __all__ = [
     "Database",
     "check_databases",
     "check_replica",
+    "check_started",
     "distinct",
+    "find_database",
     "find_databases",
     "lock_databases",
     "lock_further",
@@ -67,6 +69,17 @@ def check_databases(plan: Plan) -> None:
         )
 
 
+def check_started(url: str) -> None:
+    """Refuse (GuardError) a database of ours whose URL leads elsewhere: by PGHOSTADDR, or a service file."""
+    check_database(
+        DatabaseUrl.parse(url),
+        started_by_us=True,
+        allow_hosts=(),
+        allow_databases=(),
+        allow_production=False,
+    )
+
+
 def find_databases(plan: Plan, own: str | None, run_id: str) -> dict[str, Database]:
     """The databases by the URLs that lead to them, the run's `own` first; two URLs may lead to one.
 
@@ -75,14 +88,18 @@ def find_databases(plan: Plan, own: str | None, run_id: str) -> dict[str, Databa
     found: dict[str, Database] = {}
     for key, text in _wanted(plan, own):
         if text not in found:
-            with connect(DatabaseUrl.parse(text), f"migrate-under-load {run_id}") as connection:
-                identity = identify(connection)
-                further = identify_further(
-                    connection, plan.allow_database, allow_production=plan.allow_production
-                )
-            known = (database for database in found.values() if database.is_at(identity))
-            found[text] = next(known, Database(key, text, identity, further))
+            database = find_database(plan, key, text, run_id)
+            known = (one for one in found.values() if one.is_at(database.identity))
+            found[text] = next(known, database)
     return found
+
+
+def find_database(plan: Plan, key: str, url: str, run_id: str) -> Database:
+    """The database that `url` leads to; raises SetupError when it does not answer."""
+    with connect(DatabaseUrl.parse(url), f"migrate-under-load {run_id}") as connection:
+        identity = identify(connection)
+        further = identify_further(connection, plan.allow_database, allow_production=plan.allow_production)
+    return Database(key, url, identity, further)
 
 
 def check_replica(url: str, identity: Identity) -> None:

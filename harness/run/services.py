@@ -19,13 +19,12 @@ from harness.clock import Sleep, wait_until
 from harness.core.backend import DOCKER
 from harness.core.plan import Plan
 from harness.core.secrets import mask
-from harness.db.guard import check_database
 from harness.db.local_server import LocalServer, free_port
 from harness.db.server import EmbeddedServer
-from harness.db.url import DatabaseUrl
 from harness.environ import child_environment
 from harness.errors import SetupError
 from harness.run.cache import ServiceCache, start_cache
+from harness.run.databases import check_started
 from harness.run.http import open_url
 from harness.run.postgres_container import ContainerServer
 from harness.run.signing_key import signing_key_for_services
@@ -168,14 +167,7 @@ def start_demo(
     with ExitStack() as undo:
         undo.callback(server.stop)
         url = server.create_database(DATABASE)
-        # PGHOSTADDR or a service file in the environment would send even our own URL elsewhere.
-        check_database(
-            DatabaseUrl.parse(url),
-            started_by_us=True,
-            allow_hosts=(),
-            allow_databases=(),
-            allow_production=False,
-        )
+        check_started(url)
         # A cache and a role that stand in the environment are of another service.
         environment = {"MUL_TARGET_DATABASE_URL": url, "MUL_TARGET_CACHE_URL": "", "MUL_TARGET_ROLE": ""}
         cache = start_cache(plan, directory, sleep)

@@ -24,7 +24,7 @@ from harness.core.reached import elsewhere
 from harness.core.review import advice_on
 from harness.core.trace_fold import build
 from harness.db.catalog import read_schema
-from harness.db.guard import Identity, RunLock, check_database, connect, identify, identify_further
+from harness.db.guard import Identity, RunLock, check_database
 from harness.db.migration import (
     MigrationChild,
     MigrationOrder,
@@ -40,7 +40,7 @@ from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.errors import GuardError, NothingToMigrate, SetupError
 from harness.run.commands import prepare_database, run_command
-from harness.run.databases import lock_further
+from harness.run.databases import check_started, find_database, lock_further
 from harness.run.ignoring import check_ignored, ignored_by
 from harness.run.migration_episode import MigrationEpisode
 from harness.run.preflight import preflight
@@ -110,7 +110,9 @@ def trace_migration(plan: Plan, say: Say, sleep: Sleep = time.sleep) -> TracedMi
             _seed(database, directory.log("seed"))
         if plan.prepare is not None:
             prepare_database(plan.prepare, database.environment, directory.log("prepare"))
-        allowed = _identities(plan, database, directory)  # after the command, which may have made them anew
+        found = find_database(plan, "", database.text, directory.run_id)  # the command may have made it anew
+        check_server_version(found.identity)
+        allowed = (found.identity, *found.further)
         undo.enter_context(lock_further([(database.text, allowed)], directory.run_id))
         migrator = DatabaseMigrator(database.url, alembic_config=config)
         tracing = _Tracing(plan, directory, database, migrator, allowed, sleep)
@@ -141,29 +143,12 @@ def _embedded(plan: Plan, undo: ExitStack) -> _Database:
     server = EmbeddedServer.start(postgres_bin=Path(plan.postgres_bin) if plan.postgres_bin else None)
     undo.callback(server.stop)
     text = server.create_database(DATABASE)
-    # PGHOSTADDR or a service file in the environment would send even our own URL elsewhere.
-    check_database(
-        DatabaseUrl.parse(text),
-        started_by_us=True,
-        allow_hosts=(),
-        allow_databases=(),
-        allow_production=False,
-    )
+    check_started(text)
     return _Database(text, _environment(text, reference=True))
 
 
 def _environment(url: str, reference: bool) -> dict[str, str]:
     return {"MUL_DATABASE_URL": url} | ({"MUL_TARGET_DATABASE_URL": url} if reference else {})
-
-
-def _identities(plan: Plan, database: _Database, directory: RunDirectory) -> tuple[Identity, ...]:
-    """The database, and the others of its server that may be migrated."""
-    with connect(database.url, f"migrate-under-load {directory.run_id}") as connection:
-        identity = identify(connection)
-        check_server_version(identity)
-        return identity, *identify_further(
-            connection, plan.allow_database, allow_production=plan.allow_production
-        )
 
 
 def _seed(database: _Database, log: Path) -> None:
