@@ -1,5 +1,5 @@
 """Images that stand in for official ones where no registry is reachable: the same name, the same variables
-and folders, made of what this machine has. Their label says that they are stand-ins.
+and folders, made of what this machine has. Their label says that they are stand-ins, and by which recipe.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import platform
 import sys
 import sysconfig
 import tarfile
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ from tests.postgres_versions import programs
 __all__ = ["LABEL", "derived", "haproxy", "pgbouncer", "postgres", "python", "valkey"]
 
 LABEL = "migrate-under-load.stand-in"
+
+_FOLDER = Path(__file__).parent
+_SOURCES = ("stand_ins.py", "root.py", "postgres-entrypoint.sh")
+RECIPE = sha256(b"".join((_FOLDER / name).read_bytes() for name in _SOURCES)).hexdigest()[:16]
+"""Of another one an engine may have images left: they are made anew."""
 
 POSTGRES_UID = 70
 """As in the official Alpine image."""
@@ -74,7 +80,7 @@ def postgres(client: Any, major: str) -> str:
         for folder in ("var/lib/postgresql", "var/lib/postgresql/data", "var/run/postgresql"):
             root.folder(folder, owner=POSTGRES_UID, mode=0o700 if folder.endswith("data") else 0o775)
         root.folder("docker-entrypoint-initdb.d")
-        entry_point = (Path(__file__).parent / "postgres-entrypoint.sh").read_text()
+        entry_point = (_FOLDER / "postgres-entrypoint.sh").read_text()
         root.file("bin/docker-entrypoint.sh", entry_point, mode=0o755)
         _build(
             client,
@@ -175,17 +181,19 @@ def derived(client: Any, image: str, name: str, *instructions: str) -> str:
 
 def _there(client: Any, name: str) -> bool:
     """Whether the image is on this machine by now: it is pulled where a registry can be reached."""
-    if not client.images.list(name):
-        try:
-            client.images.pull(name)
-        except docker.errors.APIError:
-            return False
+    made_by = [(image.labels or {}).get(LABEL) for image in client.images.list(name)]
+    if any(recipe in (None, RECIPE) for recipe in made_by):  # None: the official one
+        return True
+    try:
+        client.images.pull(name)
+    except docker.errors.APIError:
+        return False
     return True
 
 
 def _build(client: Any, root: Root, name: str, *instructions: str) -> None:
     """From a build context of two files: the instructions and the root."""
-    dockerfile = "\n".join(["FROM scratch", "ADD root.tar /", f"LABEL {LABEL}=true", *instructions])
+    dockerfile = "\n".join(["FROM scratch", "ADD root.tar /", f"LABEL {LABEL}={RECIPE}", *instructions])
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         for path, content in (("Dockerfile", dockerfile.encode()), ("root.tar", root.packed())):
