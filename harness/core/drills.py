@@ -263,6 +263,13 @@ DRILLS: Mapping[str, KnownDrill] = {
             not_for_yours="the harness did not start your service, and cannot start it again",
         ),
         KnownDrill(
+            "kill-cache",
+            "SIGKILL of the reference service's cache, which is started again, empty, as soon as it is gone.",
+            "fault",
+            {"": None, "migrate": None},
+            not_for_yours="the harness did not start your service's cache",
+        ),
+        KnownDrill(
             "expire-tokens",
             "The service's signing key is rotated: every token is invalid at once, and everybody logs in"
             " again.",

@@ -40,6 +40,7 @@ BOUNDS_S: Mapping[str, float] = {
     "terminate-backends": 3.0,
     "drop-websockets": 5.0,
     "kill-service": 10.0,
+    "kill-cache": 10.0,
     "expire-tokens": 10.0,
 }
 """Within how many seconds everything must be well again for grade A, besides the time a drill is kept up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from harness.clock import Sleep
 from harness.core.backend import CACHE_IMAGE, DOCKER, NONE
@@ -12,14 +13,39 @@ from harness.run.cache_container import ContainerCache
 from harness.run.cache_server import PROGRAMS, WHEEL, EmbeddedCache, cache_program
 from harness.store import RunDirectory
 
-__all__ = ["ServiceCache", "start_cache"]
+__all__ = ["CacheServer", "ServiceCache", "start_cache"]
+
+
+class CacheServer(Protocol):
+    """A server that the harness started, in a container or as a process."""
+
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Its URL, password included; the same after a `launch`."""
+
+    def alive(self) -> bool:
+        """Whether the server runs."""
+
+    def answers(self) -> bool:
+        """Whether it takes commands now."""
+
+    def kill(self) -> None:
+        """SIGKILL; what it kept is gone."""
+
+    def launch(self) -> None:
+        """Start it again, empty, where it was. Does not wait; see `answers`."""
+
+    def stop(self) -> None:
+        """End it, and clear up. Idempotent."""
 
 
 @dataclass(frozen=True)
 class ServiceCache:
     """The server, or why there is none."""
 
-    server: EmbeddedCache | ContainerCache | None
+    server: CacheServer | None
     why_not: str = ""
 
     @property

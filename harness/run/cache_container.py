@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from pathlib import Path
 
@@ -23,8 +24,11 @@ READY_WITHIN_S = 30.0
 class ContainerCache:
     """A running server in a container."""
 
-    def __init__(self, engine: Engine, container: Container, name: str, port: int, password: str) -> None:
+    def __init__(
+        self, engine: Engine, container: Container, name: str, port: int, password: str, log: Path
+    ) -> None:
         self.name = name
+        self._log = log
         self.port = port
         self._engine = engine
         self._container = container
@@ -58,7 +62,7 @@ class ContainerCache:
         except BaseException:
             engine.close()
             raise
-        cache = cls(engine, container, f"{image} {found}", port, password)
+        cache = cls(engine, container, f"{image} {found}", port, password, log)
         try:
             cache._wait_ready(sleep)
         except BaseException:
@@ -75,6 +79,18 @@ class ContainerCache:
         """Whether the server still runs."""
         return self._container.running()
 
+    def answers(self) -> bool:
+        """Whether it takes commands now."""
+        return answers(self.port, self._password)
+
+    def kill(self) -> None:
+        """SIGKILL of the server."""
+        self._container.signal(signal.SIGKILL)
+
+    def launch(self) -> None:
+        """Start it again, empty, at the same port. Does not wait."""
+        self._container.start(self._log)
+
     def stop(self) -> None:
         """Remove the container. Idempotent."""
         try:
@@ -84,10 +100,10 @@ class ContainerCache:
 
     def _wait_ready(self, sleep: Sleep) -> None:
         def settled() -> bool:
-            return answers(self.port, self._password) or not self._container.running()
+            return self.answers() or not self.alive()
 
         wait_until(settled, READY_WITHIN_S, sleep, every=0.05)
-        if not answers(self.port, self._password):
+        if not self.answers():
             what = f"did not answer within {READY_WITHIN_S:g} s" if self.alive() else "ended at once"
             raise SetupError(
                 f"The cache in a container of {self.name} {what}.",

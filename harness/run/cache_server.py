@@ -77,14 +77,15 @@ def answers(port: int, password: str) -> bool:
 class EmbeddedCache:
     """A running server; `stop` it."""
 
-    def __init__(
-        self, name: str, process: subprocess.Popen[bytes], port: int, password: str, place: Path
-    ) -> None:
-        self.name = name
-        self.port = port
-        self._password = password
-        self._process = process
-        self._place = place
+    def __init__(self, program: Path, log: Path) -> None:
+        """Not running yet: `launch` it."""
+        self.name = _name_of(program)
+        self.port = free_port()
+        self._program = program
+        self._log = log
+        self._password = secrets.token_urlsafe(24)
+        self._place = Path(tempfile.mkdtemp(prefix="mul-cache-"))
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<EmbeddedCache redis://:***@127.0.0.1:{self.port}>"
@@ -93,8 +94,9 @@ class EmbeddedCache:
     def start(cls, program: Path, log: Path, sleep: Sleep = time.sleep) -> EmbeddedCache:
         """Start `program` and wait until it answers. Raises SetupError; then nothing is left."""
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            server = cls._launch(program, log)
+            server = cls(program, log)
             try:
+                server.launch()
                 if server._is_ready(sleep):
                     return server
                 taken = not server.alive() and "in use" in _end_of(log)
@@ -110,24 +112,22 @@ class EmbeddedCache:
             "Run without one: --cache none, the default.",
         )
 
-    @classmethod
-    def _launch(cls, program: Path, log: Path) -> EmbeddedCache:
-        port, password = free_port(), secrets.token_urlsafe(24)
-        place = Path(tempfile.mkdtemp(prefix="mul-cache-"))
-        settings = place / "cache.conf"
+    def launch(self) -> None:
+        """Start it, empty, at its port; another time once it has ended. Does not wait."""
+        self._place.mkdir(mode=0o700, exist_ok=True)
+        settings = self._place / "cache.conf"
         settings.touch(mode=0o600)
-        settings.write_text(settings_text(port, password, "127.0.0.1"))
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", GUARDED, "cache", str(program), str(settings)],
-                cwd=place,
+        settings.write_text(settings_text(self.port, self._password, "127.0.0.1"))
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", GUARDED, "cache", str(self._program), str(settings)],
+                cwd=self._place,
                 env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},  # without our secrets
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(_name_of(program), process, port, password, place)
 
     def _is_ready(self, sleep: Sleep) -> bool:
         wait_until(lambda: self.answers() or not self.alive(), READY_WITHIN_S, sleep)
@@ -139,25 +139,32 @@ class EmbeddedCache:
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         """The process that guards the server's, its only child."""
-        return self._process.pid
+        return self._process.pid if self._process is not None else None
 
     def alive(self) -> bool:
         """Whether the server still runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
     def answers(self) -> bool:
         """Whether it takes commands now."""
         return answers(self.port, self._password)
 
-    def stop(self) -> None:
-        """Stop the server within a few seconds; a second call does nothing."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        if not wait_until(lambda: not self.alive(), STOP_WITHIN_S):
+    def kill(self) -> None:
+        """SIGKILL of the server, and of the process that guards it."""
+        if self._process is not None and self.alive():
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def stop(self) -> None:
+        """Stop the server within a few seconds; a second call does nothing."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        if not wait_until(lambda: not self.alive(), STOP_WITHIN_S):
+            self.kill()
         shutil.rmtree(self._place, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.core.backend import DOCKER
+from harness.core.backend import DOCKER, NONE
 from harness.core.drills import Drill
 from harness.core.events import Kind
 from harness.core.plan import Plan
@@ -143,10 +143,12 @@ def _check_needs(plan: Plan, drill: Drill) -> None:
             "Add --services docker.",
         )
     own_database = plan.host is None or plan.service_database_url is not None
+    no_cache = plan.host is None and plan.cache == NONE
     missing = {
         "drop-websockets": "" if plan.websocket else "the locustfile's users hold no WebSocket",
         "expire-tokens": _no_tokens(plan),
         "terminate-backends": "" if own_database else "the run is given no database",
+        "kill-cache": "the reference service has no cache without --cache" if no_cache else "",
         "old-code-new-schema": "the rollback takes the new schema away again" if plan.rolls_back else "",
     }.get(drill.name)
     if missing:

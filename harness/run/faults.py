@@ -17,6 +17,7 @@ from harness.db.clients import end_clients
 from harness.db.local_server import LocalServer
 from harness.db.url import DatabaseUrl
 from harness.errors import HarnessError, SetupError
+from harness.run.cache import CacheServer
 from harness.run.drills import Noted
 from harness.run.services import Services, Target, end_of_log, end_process
 
@@ -26,6 +27,7 @@ __all__ = [
     "ExpireTokens",
     "Fault",
     "KeptUp",
+    "KillCache",
     "KillService",
     "Measure",
     "PauseDatabase",
@@ -289,6 +291,30 @@ class KillService(TakenDown):
             self._services.serve()
             self._started = True
             self._measure("service", self._process.pid)
+        return False
+
+
+class KillCache(TakenDown):
+    """SIGKILL of the reference service's cache; an empty one is started in its place."""
+
+    def _take_down(self) -> None:
+        self._server.kill()
+
+    @property
+    def _server(self) -> CacheServer:
+        cache = self._services.cache
+        if cache is None or cache.server is None:
+            raise SetupError(f"The service has no cache: {cache.why_not if cache else 'none was asked for'}.")
+        return cache.server
+
+    def _is_over(self) -> bool:
+        if self._started:
+            if not self._server.alive():
+                raise SetupError("The cache did not start again; its log is logs/cache.log.")
+            return self._server.answers()
+        if not self._server.alive():
+            self._server.launch()
+            self._started = True
         return False
 
 

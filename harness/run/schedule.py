@@ -22,6 +22,7 @@ from harness.run.faults import (
     DropWebSockets,
     ExpireTokens,
     Fault,
+    KillCache,
     KillService,
     PauseDatabase,
     RestartDatabase,
@@ -140,6 +141,8 @@ def _fault(noted: Noted, tools: Tools) -> Fault:
             return DropWebSockets(noted, tools.load)
         case "kill-service":
             return KillService(noted, services, tools.measure, tools.sleep)
+        case "kill-cache":
+            return KillCache(noted, services, tools.measure, tools.sleep)
         case "expire-tokens":
             return ExpireTokens(noted, tools.target)
     raise ValueError(f"nobody performs the drill {noted.drill.name}")

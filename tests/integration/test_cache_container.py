@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.clock import wait_until
 from harness.errors import SetupError
 from harness.run.cache_container import ContainerCache
 from harness.run.cache_server import answers
@@ -31,6 +32,12 @@ def test_it_is_served_on_the_loopback_address_with_a_password_and_leaves_nothing
         assert published["6379/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(server.port)}]
         password = server.url.split(":")[2].partition("@")[0]
         assert password not in f"{container.attrs}{server!r}"
+        assert command(server.url, "SET", "kept", "1") is True
+        server.kill()
+        assert wait_until(lambda: not server.alive(), within=10)
+        server.launch()
+        assert wait_until(server.answers, within=10)
+        assert command(server.url, "GET", "kept") is None
     finally:
         server.stop()
         server.stop()  # does nothing

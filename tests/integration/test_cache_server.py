@@ -96,6 +96,17 @@ def test_stopped_it_leaves_nothing(program: Path, tmp_path: Path) -> None:
     assert not os.path.exists(place)
 
 
+def test_killed_it_is_empty_when_it_is_started_again(server: EmbeddedCache) -> None:
+    url, before = server.url, processes(server)
+    assert command(url, "SET", "kept", "1") is True
+    server.kill()
+    assert psutil.wait_procs(before, timeout=5)[1] == []
+    assert not server.alive()
+    server.launch()
+    assert wait_until(server.answers, within=10)
+    assert (server.url, command(url, "GET", "kept")) == (url, None)
+
+
 def test_one_that_died_is_noticed(server: EmbeddedCache) -> None:
     (serving,) = [process for process in processes(server) if "server" in process.name()]
     serving.send_signal(signal.SIGKILL)

@@ -71,11 +71,14 @@ def test_its_end_is_written_once() -> None:
 
 @pytest.mark.parametrize(
     "drill",
-    ["restart-database", "pause-database=2s", "kill-service", "expire-tokens", "old-code-new-schema"],
+    [
+        *("restart-database", "pause-database=2s", "kill-service", "kill-cache", "expire-tokens"),
+        "old-code-new-schema",
+    ],
 )
 def test_what_is_not_ours_to_break_is_refused_with_its_reason_whatever_is_allowed(drill: str) -> None:
     name = drill.partition("=")[0]
-    check_drills(a_plan(drills=(drill,)))
+    check_drills(a_plan(drills=(drill,), cache="auto"))
     with pytest.raises(UsageError, match=r"the harness (did not start|does not know|cannot start)"):
         check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(name,)))
 
@@ -85,6 +88,11 @@ def test_sessions_of_your_own_database_need_your_word(drill: str) -> None:
     with pytest.raises(GuardError, match="may break what the harness did not start"):
         check_drills(a_plan(**OWN, drills=(drill,)))
     check_drills(a_plan(**OWN, drills=(drill,), allow_drill=(drill.partition("@")[0].partition("=")[0],)))
+
+
+def test_a_cache_is_killed_where_there_is_one() -> None:
+    with pytest.raises(UsageError, match="the reference service has no cache without --cache"):
+        check_drills(a_plan(drills=("kill-cache",)))
 
 
 CONTAINER = ["disconnect-database=1s", "limit-cpu@migrate=3s", "fill-disk"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +12,12 @@ import pytest
 
 from harness.errors import SetupError
 from harness.run import faults
+from harness.run.cache import ServiceCache
 from harness.run.faults import (
     DropWebSockets,
     ExpireTokens,
     Fault,
+    KillCache,
     KillService,
     PauseDatabase,
     RestartDatabase,
@@ -173,6 +175,55 @@ def test_a_service_that_does_not_come_back_is_on_record(stage: Stage, following:
     end = stage.run(kill(stage, services))
     assert (end["done"], end["back"], services.drilled) == (True, False, False)
     assert end["why"]
+
+
+@dataclass
+class FakeCache:
+    """A cache's server, which is started again when it `starts`, and answers when it is `well`."""
+
+    starts: bool = True
+    well: bool = True
+    up: bool = True
+    told: list[str] = field(default_factory=list)
+
+    def alive(self) -> bool:
+        return self.up
+
+    def answers(self) -> bool:
+        return self.up and self.well
+
+    def kill(self) -> None:
+        self.told.append("kill")
+        self.up = False
+
+    def launch(self) -> None:
+        self.told.append("launch")
+        self.up = self.starts
+
+
+def kill_cache(stage: Stage, cache: ServiceCache | None) -> tuple[KillCache, Services]:
+    services = Services("http://127.0.0.1:1", None, cache=cache)
+    return KillCache(stage.noted("kill-cache"), services, stage.measure, stage.clock.sleep), services
+
+
+def test_a_killed_cache_is_started_again(stage: Stage) -> None:
+    cache: Any = FakeCache()
+    fault, services = kill_cache(stage, ServiceCache(cache))
+    assert stage.run(fault)["done"] is True
+    assert (cache.told, services.drilled) == (["kill", "launch"], False)
+
+
+@pytest.mark.parametrize("cache", [FakeCache(starts=False), FakeCache(well=False)], ids=["ends", "is mute"])
+def test_a_cache_that_does_not_come_back_is_on_record(stage: Stage, cache: Any) -> None:
+    end = stage.run(kill_cache(stage, ServiceCache(cache))[0])
+    assert (end["done"], end["back"]) == (True, False)
+    assert end["why"]
+
+
+@pytest.mark.parametrize("cache", [None, ServiceCache(None, "no wheel")])
+def test_where_there_is_no_cache_none_is_killed(stage: Stage, cache: ServiceCache | None) -> None:
+    end = stage.run(kill_cache(stage, cache)[0])
+    assert (end["done"], "The service has no cache" in end["why"]) == (False, True)
 
 
 def test_how_many_websockets_were_dropped_is_on_record(stage: Stage) -> None:
