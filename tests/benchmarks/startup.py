@@ -7,6 +7,7 @@ of `harness` commands that touch no run.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -24,7 +25,11 @@ WITHIN_S = 60.0
 PEER = "plain Locust"
 PLAIN = ["locust", "-f", str(HERE / "plain_locustfile.py")]
 COMMANDS = {
-    "import": {PEER: ["-c", "import locust"], "ours": ["-c", "import harness.locust"]},
+    "import": {
+        PEER: ["-c", "import locust"],
+        "ours, as a worker": ["-c", "import harness.locust"],
+        "ours, to make a run": ["-c", "import harness.locust, harness.composition"],
+    },
     "command": {
         PEER: ["-m", "locust", "--version"],
         "harness --version": ["-m", "harness", "--version"],
@@ -67,6 +72,8 @@ def first_request_s(service: Service, command: list[str], environment: dict[str,
 def rows(quick: bool) -> list[Row]:
     """Both runs, then the imports and commands."""
     rounds = 1 if quick else ROUNDS
+    # Else our own modules would be compiled each time, and those of installed packages would not.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     found: dict[str, list[float]] = {PEER: [], "ours": []}
     with Service.run() as service:
         for _ in range(rounds):
