@@ -19,9 +19,11 @@ pytest_plugins: list[str] = [
     "tests.fix_docker",
     "tests.fix_episode",
     "tests.fix_faults",
+    "tests.fix_http",
     "tests.fix_machine",
     "tests.fix_pooler",
     "tests.fix_postgres",
     "tests.fix_run",
+    "tests.fix_starting_point",
     "tests.fix_target",
 ]

@@ -13,16 +13,10 @@ from harness.core.record import FinalRead, Record, Total
 from harness.core.samples import SampleTable
 from harness.core.schema_state import IndexState
 from harness.core.verdict import GateResult
-from tests.fix_record import (
-    a_plan,
-    events,
-    joined,
-    statement_records,
-    steady,
-    trace_of,
-    without,
-)
+from tests.fix_record import a_plan, events
+from tests.fix_samples import joined, steady, without
 from tests.fix_several import SHOP, episode
+from tests.fix_trace import statement_records, trace_of
 
 CREATE = OperationKind.CREATE
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"

@@ -6,93 +6,40 @@ The run of `a_record()` has its baseline in [5, 25), its migration's first state
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.core.blocks import Block, BlockStream
+from harness.core.blocks import Block
 from harness.core.contents import Contents, TableChange
 from harness.core.events import Event, Kind
 from harness.core.observation import DatabasePoint, LogEntry, Observed, ReplicaPoint
-from harness.core.operations import (
-    KeyNumbers,
-    Operation,
-    OperationKind,
-    OperationOutcome,
-    OperationTable,
-    draft_operation,
-    pack_operations,
-)
+from harness.core.operations import OperationKind
 from harness.core.plan import Plan
 from harness.core.record import (
     FinalRead,
-    Found,
     HealthPoint,
     Probe,
     Record,
     ShapePoint,
     SocketChange,
     Total,
-    TotalRead,
     WebSocketPoint,
 )
 from harness.core.replication import PRIMARY
-from harness.core.samples import DRAFT_TYPE, Outcome, SampleTable, pack_samples
+from harness.core.samples import DRAFT_TYPE, SampleTable, pack_samples
 from harness.core.schema_state import IndexState, SchemaState, TableState
 from harness.core.traceparent import make, packed_start
 from harness.core.waits import Blocker, Wait
 from harness.store import RunDirectory
+from tests.fix_ledger import a_key, a_read, a_total, an_operation, found, operations_of
+from tests.fix_samples import steady
+from tests.fix_trace import MIGRATION_PID, ZERO, trace_records
 
-__all__ = [
-    "ENDPOINT",
-    "IMPACT",
-    "KEPT",
-    "MIGRATION_PID",
-    "PHASES",
-    "ROLLBACK_PHASES",
-    "TABLE_OID",
-    "ZERO",
-    "a_deadlock",
-    "a_key",
-    "a_plan",
-    "a_read",
-    "a_record",
-    "a_schema",
-    "a_total",
-    "a_wait",
-    "an_operation",
-    "connected",
-    "events",
-    "forged_tokens",
-    "found",
-    "healthy",
-    "idle_trace",
-    "joined",
-    "old_shape",
-    "on_disk",
-    "operations_of",
-    "points",
-    "samples",
-    "sessions",
-    "statement_records",
-    "steady",
-    "tied_query",
-    "trace_of",
-    "trace_records",
-    "watched",
-    "without",
-]
-
-ENDPOINT = "GET /documents"
-MIGRATION_PID = 500
-TABLE_OID = 16400
-ZERO = 1000.0  # the monotonic clock at the start of the run
 IMPACT = (27.0, 37.0)
 
 KEPT = TableChange("documents", 1000, 1200, compared=1000)
@@ -120,205 +67,6 @@ ROLLBACK_PHASES = {
 def a_plan(**changes: Any) -> Plan:
     """The default plan with changes."""
     return replace(Plan(warmup_s=5.0, totals=True, tokens=True), **changes)
-
-
-def samples(
-    rows: Iterable[tuple[float, float] | tuple[float, float, Outcome] | tuple[float, float, Outcome, str]],
-) -> SampleTable:
-    """Samples of (intended start, latency[, outcome[, endpoint]]), in order of their start."""
-    full = sorted(((*row, *(Outcome.OK, ENDPOINT)[len(row) - 2 :]) for row in rows), key=lambda row: row[0])
-    names = tuple(dict.fromkeys(row[3] for row in full))
-    latency = np.array([row[1] for row in full], float)
-    return SampleTable(
-        np.array([row[0] for row in full], float),
-        latency,
-        latency,
-        np.array([names.index(row[3]) for row in full], np.int64),
-        np.array([int(row[2]) for row in full], np.int64),
-        np.zeros(len(full), np.int64),
-        names,
-        ("",),
-        np.zeros(len(full), np.int64),
-        ("w1",),
-        (0.0,),
-    )
-
-
-@lru_cache(maxsize=64)
-def steady(
-    start: float = 0.0,
-    end: float = 52.0,
-    rate: float = 100.0,
-    latency: float = 0.02,
-    outcome: Outcome = Outcome.OK,
-    endpoint: str = ENDPOINT,
-) -> SampleTable:
-    """`rate` requests per second, all alike. The tables are shared: nobody may write into them."""
-    count = round((end - start) * rate)
-    table = SampleTable(
-        start + np.arange(count) / rate,
-        np.full(count, latency),
-        np.full(count, latency),
-        np.zeros(count, np.int64),
-        np.full(count, int(outcome), np.int64),
-        np.zeros(count, np.int64),
-        (endpoint,) if count else (),
-        ("",),
-        np.zeros(count, np.int64),
-        ("w1",),
-        (0.0,),
-    )
-    for column in columns(table):
-        column.setflags(write=False)
-    return table
-
-
-def columns(table: SampleTable) -> list[np.ndarray[Any, Any]]:
-    """What a table holds for each sample."""
-    values = (getattr(table, field.name) for field in fields(table))
-    return [value for value in values if isinstance(value, np.ndarray)]
-
-
-def joined(*tables: SampleTable) -> SampleTable:
-    """The samples of all tables in one, in order of their start."""
-    names = tuple(dict.fromkeys(name for table in tables for name in table.endpoints))
-    endpoint = [np.array([names.index(t.endpoints[n]) for n in t.endpoint], np.int64) for t in tables]
-    whole = SampleTable(
-        np.concatenate([t.at for t in tables]),
-        np.concatenate([t.latency for t in tables]),
-        np.concatenate([t.service for t in tables]),
-        np.concatenate(endpoint),
-        np.concatenate([t.outcome for t in tables]),
-        np.concatenate([t.cause for t in tables]),
-        names,
-        ("",),
-        np.concatenate([t.worker for t in tables]),
-        ("w1",),
-        (0.0,),
-    )
-    return whole.where(np.argsort(whole.at, kind="stable"))
-
-
-def without(table: SampleTable, start: float, end: float) -> SampleTable:
-    """The samples that were not due in `[start, end)`."""
-    return table.where((table.at < start) | (table.at >= end))
-
-
-def trace_records(start: float = 27.0, end: float = 28.0, revision: str = "0002") -> list[dict[str, Any]]:
-    """The tracer's records of a revision with one committed statement; instants in run time."""
-    one: dict[str, Any] = {"process": 77, "backend": 500, "k": 1}
-    return [
-        {"kind": "hello", "mono": ZERO + start - 1, "process": 77},
-        {"kind": "hooked", "mono": ZERO + start - 1, "process": 77, "library": "alembic"},
-        {"kind": "conn", "mono": ZERO + start, **one, "lock_timeout_s": 2.0, "statement_timeout_s": 0.0},
-        {
-            "kind": "rev_begin",
-            "mono": ZERO + start,
-            "process": 77,
-            "revision": revision,
-            "down_revisions": ["0001"],
-            "is_upgrade": True,
-            "is_stamp": False,
-            "doc": "widen the id",
-        },
-        {
-            "kind": "begin",
-            "mono": ZERO + start,
-            **one,
-            "revision": revision,
-            "step": "migration",
-            "sql": "ALTER TABLE documents ALTER COLUMN id TYPE bigint",
-            "prepare": False,
-            "status": "idle",
-        },
-        {
-            "kind": "end",
-            "mono": ZERO + end,
-            **one,
-            "duration_s": end - start,
-            "rows": None,
-            "sqlstate": None,
-            "error": None,
-            "status": "in",
-        },
-        {
-            "kind": "snapshot",
-            "mono": ZERO + end,
-            **one,
-            "lock_timeout_s": 2.0,
-            "statement_timeout_s": 0.0,
-            "locks": [[TABLE_OID, "public.documents", "r", "AccessExclusiveLock", 9]],
-        },
-        {
-            "kind": "txn",
-            "mono": ZERO + end,
-            "started": ZERO + end,
-            "process": 77,
-            "backend": 500,
-            "what": "commit",
-            "ok": True,
-            "status": "idle",
-        },
-        {"kind": "rev_end", "mono": ZERO + end, "process": 77, "revision": revision, "ok": True},
-        {"kind": "bye", "mono": ZERO + end, "process": 77},
-    ]
-
-
-def statement_records(
-    sql: str,
-    start: float,
-    end: float,
-    *,
-    k: int,
-    locks: Sequence[tuple[str, str]] = (),
-    commit_at: float | None = None,
-    sqlstate: str | None = None,
-    autocommit: bool = False,
-    backend: int = MIGRATION_PID,
-    lock_timeout_s: float = 2.0,
-    process: int = 77,
-) -> list[dict[str, Any]]:
-    """The tracer's records of one statement: `locks` are what its backend holds after it, `commit_at` ends
-    its transaction.
-    """
-    one: dict[str, Any] = {"process": process, "backend": backend, "k": k}
-    after = "idle" if autocommit or sqlstate else "in"
-    begin = {"revision": "0002", "step": "migration", "sql": sql, "prepare": False, "status": "idle"}
-    ended = {"rows": None, "sqlstate": sqlstate, "error": sqlstate, "status": after}
-    told: list[dict[str, Any]] = [
-        {
-            "kind": "begin",
-            "mono": ZERO + start,
-            **one,
-            **begin,
-            **({} if k == 1 or autocommit else {"status": "in"}),
-        },
-        {"kind": "end", "mono": ZERO + end, **one, "duration_s": end - start, **ended},
-    ]
-    if after == "in":
-        held = [[TABLE_OID + n, relation, "r", mode, 9] for n, (relation, mode) in enumerate(locks)]
-        timeouts = {"lock_timeout_s": lock_timeout_s, "statement_timeout_s": 0.0}
-        told.append({"kind": "snapshot", "mono": ZERO + end, **one, **timeouts, "locks": held})
-    if commit_at is not None:
-        mono = {"mono": ZERO + commit_at, "started": ZERO + commit_at}
-        told.append({"kind": "txn", **mono, **one, "what": "commit", "ok": True, "status": "idle"})
-    return told
-
-
-def trace_of(
-    *statements: Sequence[dict[str, Any]], ok: bool = True, end: float = 36.0
-) -> list[dict[str, Any]]:
-    """The records of one revision with these statements, from 27 on."""
-    hello, hooked, conn, revision, *_ = trace_records()
-    ended = {"kind": "rev_end", "mono": ZERO + end, "process": 77, "revision": "0002", "ok": ok}
-    bye = {"kind": "bye", "mono": ZERO + end, "process": 77}
-    return [hello, hooked, conn, revision, *(record for told in statements for record in told), ended, bye]
-
-
-def idle_trace() -> list[dict[str, Any]]:
-    """The records of a tracer that was there all the time and saw no statement."""
-    hello, hooked, conn, *_, bye = trace_records()
-    return [hello, hooked, conn, bye]
 
 
 def events(
@@ -493,62 +241,6 @@ def a_schema(**changes: Any) -> SchemaState:
     index = IndexState("documents_pkey", "documents", "CREATE UNIQUE INDEX documents_pkey", unique=True)
     whole: dict[str, Any] = {"at": 26.0, "tables": {"documents": table}, "indexes": {"documents_pkey": index}}
     return SchemaState(**{**whole, **changes})
-
-
-def an_operation(
-    kind: OperationKind,
-    version: int,
-    outcome: OperationOutcome = OperationOutcome.OK,
-    *,
-    key: str = "k1",
-    account: str = "ada",
-    worker: str = "w1",
-    at: float = 1.0,
-    took: float = 0.1,
-) -> Operation:
-    """One attempted write."""
-    return Operation(account, a_key(key), kind, version, at, at + took, outcome, worker)
-
-
-def a_read(
-    version: int, shown: int = 1, *, key: str = "k1", at: float = 30.0, took: float = 0.1
-) -> Operation:
-    """A read of a record; `version` 0 with `shown` 0 is one that found nothing."""
-    write = an_operation(OperationKind.READ, version, key=key, at=at, took=took)
-    return replace(write, shown=shown)
-
-
-def a_total(amount: str = "30000", *, at: float = 30.0, account: str = "ada", count: int = 3) -> TotalRead:
-    """What an account's wallets came to."""
-    return TotalRead(at, account, "wallets", amount, count, 0.1)
-
-
-def a_key(name: str) -> str:
-    """The ledger's key of a record that a test calls by a short name."""
-    return str(uuid.UUID(bytes=name.encode().ljust(16, b"\0")))
-
-
-def operations_of(*operations: Operation) -> OperationTable:
-    """Operations as they come back from a run directory, worker by worker."""
-    names = {name: n for n, name in enumerate(dict.fromkeys(one.account for one in operations))}
-    tables = {"accounts": {number: name for name, number in names.items()}}
-    packed: dict[str, bytes] = {}
-    numbers: dict[str, KeyNumbers] = {}
-    for one in operations:
-        own = numbers.setdefault(one.worker, KeyNumbers())
-        what = (names[one.account], one.kind, one.outcome, one.version, one.invoked, one.ended)
-        record = pack_operations(draft_operation(*what, own[uuid.UUID(one.key).int], one.shown))
-        packed[one.worker] = packed.get(one.worker, b"") + record
-    streams = [
-        BlockStream(worker, payload, tables, (), (numbers[worker].take(),))
-        for worker, payload in packed.items()
-    ]
-    return OperationTable.join({}, streams)
-
-
-def found(version: int, key: str = "k1", content: int | None = -1, account: str = "ada") -> Found:
-    """A record as the final read shows it; its text is of the same version unless `content` is given."""
-    return Found(a_key(key), version, account, version if content == -1 else content)
 
 
 def messages(

@@ -15,17 +15,8 @@ from harness.core.events import Event, Kind
 from harness.core.migration_plan import MigrationPlan
 from harness.core.plan import Plan
 from harness.core.record import Part, Record, Watch
-from tests.fix_record import (
-    MIGRATION_PID,
-    ROLLBACK_PHASES,
-    ZERO,
-    a_plan,
-    a_record,
-    a_schema,
-    events,
-    trace_records,
-    watched,
-)
+from tests.fix_record import ROLLBACK_PHASES, a_plan, a_record, a_schema, events, watched
+from tests.fix_trace import MIGRATION_PID, ZERO, trace_records
 
 __all__ = [
     "BILLING",

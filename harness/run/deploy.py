@@ -20,14 +20,7 @@ from harness.run.commands import command_words
 from harness.run.episode import Note
 from harness.run.preparation import Prepared
 from harness.run.releases import NEXT
-from harness.run.services import (
-    REFERENCE_ALEMBIC,
-    Instance,
-    Services,
-    end_of_log,
-    end_process,
-    instance_name,
-)
+from harness.run.services import REFERENCE_ALEMBIC, Instance, Services, end_of_log, end_process, instance_name
 from harness.run.steps import alembic_config
 
 __all__ = ["CommandDeploy", "Deploy", "RollingDeploy", "deploy_of", "next_release"]

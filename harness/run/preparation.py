@@ -22,12 +22,7 @@ from harness.errors import NothingToMigrate, SetupError, UsageError
 from harness.run import machine
 from harness.run.analysis import analyze
 from harness.run.baseline import baseline_folder, check_baseline_run
-from harness.run.commands import (
-    check_command,
-    check_deploy,
-    check_traceable,
-    may_go_untraced,
-)
+from harness.run.commands import check_command, check_deploy, check_traceable, may_go_untraced
 from harness.run.copies import SEEDED_ROWS, SeededCopies
 from harness.run.databases import (
     Database,
@@ -46,14 +41,7 @@ from harness.run.rehearsal import Rehearsal
 from harness.run.round_trip import RowsWatch
 from harness.run.services import REFERENCE_ALEMBIC, Services, given_services, start_demo
 from harness.run.starting_point import StartingPoint, check_starting_point
-from harness.run.steps import (
-    Step,
-    alembic_config,
-    check_start,
-    files_of,
-    migration_order,
-    steps_of,
-)
+from harness.run.steps import Step, alembic_config, check_start, files_of, migration_order, steps_of
 from harness.run.without_load import check_there_is_work, record_interruption
 from harness.store import RunDirectory
 

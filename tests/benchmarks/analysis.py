@@ -27,7 +27,8 @@ from harness.run.analysis import analyze
 from harness.store import RunDirectory
 from tests.benchmarks.memory import peak_mb
 from tests.benchmarks.table import ANY, Row, program
-from tests.fix_record import a_plan, events, healthy, trace_records
+from tests.fix_record import a_plan, events, healthy
+from tests.fix_trace import trace_records
 
 SAMPLES = 6_000_000
 WORKERS = ("w1", "w2", "w3", "w4")

@@ -26,7 +26,8 @@ from harness.core.record import FinalRead, Found, Total
 from harness.core.samples import Outcome
 from harness.load.messages import final_read_line
 from harness.store import RunDirectory
-from tests.fix_record import a_deadlock, a_plan, a_schema, a_wait, joined, messages, on_disk, steady, watched
+from tests.fix_record import a_deadlock, a_plan, a_schema, a_wait, messages, on_disk, watched
+from tests.fix_samples import joined, steady
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ import pytest
 from harness.core.affected import Affected, Requests, in_any, share_in
 from harness.core.samples import Outcome, SampleTable
 from harness.core.timeline import Window
-from tests.fix_record import joined, samples, steady, tied_query
+from tests.fix_record import tied_query
+from tests.fix_samples import joined, samples, steady
 
 BASELINE = Window("baseline", 5.0, 25.0)
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.core.migrations import migrations_of
-from tests.fix_record import events, statement_records, trace_of
+from tests.fix_record import events
+from tests.fix_trace import statement_records, trace_of
 
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
 UPDATE = "UPDATE documents SET flag = false"

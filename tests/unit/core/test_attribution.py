@@ -13,8 +13,9 @@ from harness.core.facts import facts_of
 from harness.core.migrations import migrations_of
 from harness.core.observation import BackendSeen, Held
 from harness.core.waits import Blocker, Wait
-from tests.fix_record import MIGRATION_PID, TABLE_OID, a_wait, events, statement_records, trace_of
+from tests.fix_record import a_wait, events
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
+from tests.fix_trace import MIGRATION_PID, TABLE_OID, statement_records, trace_of
 
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
 BACKFILL = "UPDATE documents SET flag = false"

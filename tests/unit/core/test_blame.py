@@ -12,21 +12,10 @@ from harness.core.error_classes import ErrorClass
 from harness.core.facts import Facts, facts_of
 from harness.core.samples import Outcome, SampleTable
 from harness.core.waits import Blocker, Wait
-from tests.fix_record import (
-    ENDPOINT,
-    MIGRATION_PID,
-    a_record,
-    a_wait,
-    events,
-    joined,
-    samples,
-    statement_records,
-    steady,
-    tied_query,
-    trace_of,
-    watched,
-)
+from tests.fix_record import a_record, a_wait, events, tied_query, watched
+from tests.fix_samples import ENDPOINT, joined, samples, steady
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
+from tests.fix_trace import MIGRATION_PID, statement_records, trace_of
 
 ALTER = "ALTER TABLE documents ADD COLUMN flag boolean"
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")

@@ -10,43 +10,25 @@ import pytest
 from harness.core.events import Event, Kind
 from harness.core.record import Probe, Record
 from harness.core.samples import Outcome, SampleTable
-from tests.fix_gates import (
-    ALTER,
-    CREATE,
-    INVALID,
-    NAMES,
-    in_place_of,
-    long_hold,
-    result,
-    results,
-    shown,
-)
+from tests.fix_gates import ALTER, CREATE, INVALID, NAMES, in_place_of, long_hold, result, results, shown
+from tests.fix_ledger import a_read, a_total, an_operation, found, operations_of
 from tests.fix_record import (
     a_deadlock,
     a_plan,
-    a_read,
     a_record,
     a_schema,
-    a_total,
     a_wait,
-    an_operation,
     events,
     forged_tokens,
-    found,
     healthy,
-    joined,
     messages,
     old_shape,
-    operations_of,
     points,
-    samples,
     sessions,
-    statement_records,
-    steady,
-    trace_of,
     watched,
-    without,
 )
+from tests.fix_samples import joined, samples, steady, without
+from tests.fix_trace import statement_records, trace_of
 
 
 def blocked() -> SampleTable:

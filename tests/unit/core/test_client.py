@@ -22,7 +22,7 @@ from harness.core.client import (
 )
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import ENDPOINT, joined, samples, steady
+from tests.fix_samples import ENDPOINT, joined, samples, steady
 
 OK, ERROR, UNFINISHED = Outcome.OK, Outcome.ERROR, Outcome.UNFINISHED
 TEN = Window("w", 10.0, 20.0)

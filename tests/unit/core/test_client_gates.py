@@ -5,20 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.core.samples import Outcome
-from tests.fix_gates import (
-    ASKED_FOR,
-    in_place_of,
-    phases_of,
-    result,
-    results,
-)
-from tests.fix_record import (
-    a_record,
-    joined,
-    samples,
-    steady,
-    without,
-)
+from tests.fix_gates import ASKED_FOR, in_place_of, phases_of, result, results
+from tests.fix_record import a_record
+from tests.fix_samples import joined, samples, steady, without
 
 
 @pytest.mark.parametrize("name", ["errors", "throughput", "latency", "stall", "recovery"])

@@ -13,7 +13,8 @@ from harness.core.events import Event, Kind
 from harness.core.judge import judge
 from harness.core.record import Record
 from harness.core.samples import Outcome, SampleTable
-from tests.fix_record import a_plan, a_record, healthy, joined, samples, steady
+from tests.fix_record import a_plan, a_record, healthy
+from tests.fix_samples import joined, samples, steady
 
 AnUse = tuple[str, str, str, int]
 

@@ -12,7 +12,8 @@ from harness.core.compare import Comparison, Row, Threshold, compare
 from harness.core.facts import Facts, facts_of
 from harness.core.samples import Outcome, SampleTable
 from harness.errors import UsageError
-from tests.fix_record import a_plan, a_record, a_wait, events, joined, samples, steady, without
+from tests.fix_record import a_plan, a_record, a_wait, events
+from tests.fix_samples import joined, samples, steady, without
 
 TEN = Threshold.parse("10%")
 

@@ -7,14 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core.record import Probe
-from tests.fix_gates import (
-    result,
-)
-from tests.fix_record import (
-    a_plan,
-    a_record,
-    sessions,
-)
+from tests.fix_gates import result
+from tests.fix_record import a_plan, a_record, sessions
 
 
 @pytest.mark.parametrize("kind", ["old_token", "fresh_login", "first_use"])

@@ -10,7 +10,8 @@ from harness.core.judge import judge
 from harness.core.observation import DatabasePoint
 from harness.core.record import Record
 from harness.core.timeline import Window
-from tests.fix_record import a_record, joined, samples, steady
+from tests.fix_record import a_record
+from tests.fix_samples import joined, samples, steady
 
 WINDOW = Window("w", 10.0, 20.0)
 

@@ -14,7 +14,8 @@ from harness.core.record import HealthPoint, Record
 from harness.core.samples import Outcome, SampleTable
 from harness.core.timeline import Window
 from harness.core.verdict import GateResult
-from tests.fix_record import IMPACT, a_plan, a_record, healthy, joined, steady, without
+from tests.fix_record import IMPACT, a_plan, a_record, healthy
+from tests.fix_samples import joined, steady, without
 
 
 def a_shape(before: int, during: int, table: SampleTable | None = None) -> Record:

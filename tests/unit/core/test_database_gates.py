@@ -13,33 +13,11 @@ from harness.core.observation import LogEntry, Observed
 from harness.core.record import Part, Record
 from harness.core.samples import Outcome, SampleTable
 from harness.core.schema_state import SchemaState
-from tests.fix_gates import (
-    ALTER,
-    EXCLUSIVE,
-    INVALID,
-    SHOP_RAN,
-    long_hold,
-    phases_of,
-    result,
-    results,
-)
-from tests.fix_record import (
-    MIGRATION_PID,
-    a_deadlock,
-    a_plan,
-    a_record,
-    a_schema,
-    a_wait,
-    events,
-    joined,
-    points,
-    samples,
-    statement_records,
-    steady,
-    trace_of,
-    watched,
-)
+from tests.fix_gates import ALTER, EXCLUSIVE, INVALID, SHOP_RAN, long_hold, phases_of, result, results
+from tests.fix_record import a_deadlock, a_plan, a_record, a_schema, a_wait, events, points, watched
+from tests.fix_samples import joined, samples, steady
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several
+from tests.fix_trace import MIGRATION_PID, statement_records, trace_of
 
 HELD_LONG = statement_records(ALTER, 30.0, 30.5, k=1, locks=[EXCLUSIVE], commit_at=33.0)
 

@@ -15,7 +15,8 @@ from harness.core.record import Record
 from harness.core.samples import Outcome, SampleTable
 from harness.core.verdict import GateResult
 from harness.errors import UsageError
-from tests.fix_record import PHASES, a_plan, a_record, events, healthy, joined, steady, watched, without
+from tests.fix_record import PHASES, a_plan, a_record, events, healthy, watched
+from tests.fix_samples import joined, steady, without
 
 DEPLOY_PHASES = {
     **{name: at for name, at in PHASES.items() if at < 52.0},

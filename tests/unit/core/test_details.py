@@ -14,24 +14,10 @@ from harness.core.observation import Held, Observed
 from harness.core.record import Part, Record
 from harness.core.samples import Outcome
 from harness.core.schema_state import IndexState
-from tests.fix_record import (
-    ENDPOINT,
-    MIGRATION_PID,
-    a_plan,
-    a_record,
-    a_schema,
-    a_wait,
-    events,
-    healthy,
-    joined,
-    points,
-    samples,
-    statement_records,
-    steady,
-    trace_of,
-    watched,
-)
+from tests.fix_record import a_plan, a_record, a_schema, a_wait, events, healthy, points, watched
+from tests.fix_samples import ENDPOINT, joined, samples, steady
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several
+from tests.fix_trace import MIGRATION_PID, statement_records, trace_of
 
 
 def told_of(record: Record) -> dict[str, Any]:

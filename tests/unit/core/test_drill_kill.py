@@ -14,7 +14,8 @@ from harness.core.drills import DrillResult
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.schema_state import ConstraintState, IndexState, SchemaState
-from tests.fix_record import a_plan, a_record, a_schema, events, statement_records, trace_of
+from tests.fix_record import a_plan, a_record, a_schema, events
+from tests.fix_trace import statement_records, trace_of
 
 DRILL = "kill-migrator@statement=2"
 SEEN: dict[str, Any] = {

@@ -11,7 +11,8 @@ from harness.core.drill_race import Racer, grade_race, graded, racers_of
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.trace_fold import build
-from tests.fix_record import a_plan, a_record, events, statement_records, trace_of
+from tests.fix_record import a_plan, a_record, events
+from tests.fix_trace import statement_records, trace_of
 
 DID_ALL = Racer(0, ("r1", "r2"), "")
 WAITED = Racer(0, (), "")

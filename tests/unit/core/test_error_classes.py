@@ -14,22 +14,10 @@ from harness.core.facts import facts_of
 from harness.core.observation import LogEntry
 from harness.core.samples import Outcome, SampleTable
 from harness.core.waits import Wait
-from tests.fix_record import (
-    ENDPOINT,
-    MIGRATION_PID,
-    PHASES,
-    a_deadlock,
-    a_record,
-    a_wait,
-    events,
-    joined,
-    samples,
-    statement_records,
-    steady,
-    tied_query,
-    trace_of,
-)
+from tests.fix_record import PHASES, a_deadlock, a_record, a_wait, events, tied_query
+from tests.fix_samples import ENDPOINT, joined, samples, steady
 from tests.fix_several import BILLING, SHOP, a_watch, several
+from tests.fix_trace import MIGRATION_PID, statement_records, trace_of
 
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
 DROP = "ALTER TABLE documents DROP COLUMN title"

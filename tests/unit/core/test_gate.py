@@ -14,23 +14,10 @@ from harness.core.record import Record
 from harness.core.samples import Outcome, SampleTable
 from harness.core.verdict import GateResult
 from harness.errors import UsageError
-from tests.fix_gates import (
-    ALTER,
-    in_place_of,
-    result,
-)
-from tests.fix_record import (
-    PHASES,
-    a_plan,
-    a_record,
-    events,
-    joined,
-    samples,
-    statement_records,
-    steady,
-    trace_of,
-    without,
-)
+from tests.fix_gates import ALTER, in_place_of, result
+from tests.fix_record import PHASES, a_plan, a_record, events
+from tests.fix_samples import joined, samples, steady, without
+from tests.fix_trace import statement_records, trace_of
 
 
 def test_a_gate_for_some_seconds_needs_all_of_them_to_be_bad() -> None:

@@ -9,13 +9,8 @@ import pytest
 from harness.core.builtin_gates import BUILT_IN
 from harness.core.gates import METRICS, check_gates, explain
 from harness.errors import UsageError
-from tests.fix_gates import (
-    ASKED_FOR,
-    NAMES,
-)
-from tests.fix_record import (
-    a_plan,
-)
+from tests.fix_gates import ASKED_FOR, NAMES
+from tests.fix_record import a_plan
 
 
 def test_a_gate_under_a_builtin_name_replaces_it() -> None:

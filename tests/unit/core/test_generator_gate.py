@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from harness.core.events import Event, Kind
-from tests.fix_gates import (
-    result,
-)
-from tests.fix_record import (
-    a_record,
-    events,
-    healthy,
-)
+from tests.fix_gates import result
+from tests.fix_record import a_record, events, healthy
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from harness.core.drill_grades import drill_results
 from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.held_reader import graded
-from tests.fix_record import MIGRATION_PID, a_plan, a_record, a_wait, events, steady, trace_records
+from tests.fix_record import a_plan, a_record, a_wait, events
+from tests.fix_samples import steady
+from tests.fix_trace import MIGRATION_PID, trace_records
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.core.record import Probe
-from tests.fix_gates import (
-    result,
-)
-from tests.fix_record import (
-    a_record,
-    forged_tokens,
-)
+from tests.fix_gates import result
+from tests.fix_record import a_record, forged_tokens
 
 
 def test_isolation_without_a_refusal_was_not_probed() -> None:

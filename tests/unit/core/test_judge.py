@@ -21,26 +21,11 @@ from harness.core.shape import Action, Shape
 from harness.core.timeline import Window
 from harness.core.verdict import GateResult, Verdict
 from harness.store import dump_json
-from tests.fix_record import (
-    MIGRATION_PID,
-    a_deadlock,
-    a_plan,
-    a_record,
-    a_schema,
-    a_wait,
-    events,
-    healthy,
-    idle_trace,
-    joined,
-    operations_of,
-    points,
-    samples,
-    steady,
-    trace_records,
-    watched,
-    without,
-)
+from tests.fix_ledger import operations_of
+from tests.fix_record import a_deadlock, a_plan, a_record, a_schema, a_wait, events, healthy, points, watched
+from tests.fix_samples import joined, samples, steady, without
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several
+from tests.fix_trace import MIGRATION_PID, idle_trace, trace_records
 
 SCHEMA = json.loads(Path(harness.__file__).with_name("verdict.schema.json").read_text(encoding="utf-8"))
 

@@ -7,7 +7,7 @@ from typing import Any
 from harness.core.kill_points import halfway, points_of
 from harness.core.trace import Trace
 from harness.core.trace_fold import build
-from tests.fix_record import statement_records, trace_of
+from tests.fix_trace import statement_records, trace_of
 
 
 def _version(k: int, sql: str, at: float) -> list[dict[str, Any]]:

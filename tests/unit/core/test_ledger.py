@@ -10,7 +10,7 @@ from harness.core.ledger import Ledger, judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.record import FinalRead, Found
 from harness.core.timeline import Window
-from tests.fix_record import a_key, a_read, an_operation, found, operations_of
+from tests.fix_ledger import a_key, a_read, an_operation, found, operations_of
 
 CREATE, UPDATE, DELETE, TRANSFER, READ = OperationKind
 OK, FAIL, MAYBE = OperationOutcome

@@ -9,20 +9,9 @@ import pytest
 
 from harness.core.operations import Operation, OperationKind
 from harness.core.record import FinalRead
-from tests.fix_gates import (
-    CREATE,
-    result,
-    shown,
-)
-from tests.fix_record import (
-    a_key,
-    a_read,
-    a_record,
-    an_operation,
-    events,
-    found,
-    operations_of,
-)
+from tests.fix_gates import CREATE, result, shown
+from tests.fix_ledger import a_key, a_read, an_operation, found, operations_of
+from tests.fix_record import a_record, events
 
 
 def test_hidden_writes_are_lost_to_whoever_made_them() -> None:

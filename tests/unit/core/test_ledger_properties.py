@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.core.ledger import Ledger, judge_ledger
 from harness.core.operations import Operation, OperationKind, OperationOutcome
 from harness.core.record import FinalRead, Found
-from tests.fix_record import a_read, an_operation, found, operations_of
+from tests.fix_ledger import a_read, an_operation, found, operations_of
 
 CREATE, UPDATE, DELETE, TRANSFER, READ = OperationKind
 OK, FAIL, MAYBE = OperationOutcome

@@ -11,19 +11,10 @@ from harness.core.judge import judge
 from harness.core.observation import BackendSeen, Observed
 from harness.core.record import FinalRead, Probe
 from harness.core.samples import Outcome
-from tests.fix_record import (
-    ZERO,
-    a_plan,
-    a_record,
-    events,
-    forged_tokens,
-    joined,
-    points,
-    steady,
-    trace_records,
-    watched,
-)
+from tests.fix_record import a_plan, a_record, events, forged_tokens, points, watched
+from tests.fix_samples import joined, steady
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode, several, several_plan
+from tests.fix_trace import ZERO, trace_records
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,11 @@ from harness.core.quantiles import quantile_samples
 from harness.core.record import FinalRead, Watch
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import (
-    TABLE_OID,
-    ZERO,
-    a_plan,
-    a_record,
-    a_wait,
-    events,
-    idle_trace,
-    joined,
-    messages,
-    operations_of,
-    replica_looks,
-    samples,
-    steady,
-    trace_records,
-    watched,
-    without,
-)
+from tests.fix_ledger import operations_of
+from tests.fix_record import a_plan, a_record, a_wait, events, messages, replica_looks, watched
+from tests.fix_samples import joined, samples, steady, without
 from tests.fix_several import BILLING, BILLING_PID, a_watch, several, several_events
+from tests.fix_trace import TABLE_OID, ZERO, idle_trace, trace_records
 
 
 def facts(table: object = None, **changes: object) -> Facts:

@@ -8,18 +8,8 @@ from typing import Any
 import pytest
 
 from harness.core.gates import check_gates
-from tests.fix_gates import (
-    ASKED_FOR,
-    SHOP_RAN,
-    phases_of,
-    result,
-    results,
-)
-from tests.fix_record import (
-    a_plan,
-    a_record,
-    events,
-)
+from tests.fix_gates import ASKED_FOR, SHOP_RAN, phases_of, result, results
+from tests.fix_record import a_plan, a_record, events
 from tests.fix_several import BILLING, SHOP, episode, several, several_plan
 
 

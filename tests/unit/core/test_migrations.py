@@ -10,8 +10,9 @@ from harness.core.events import Event, Kind
 from harness.core.facts import migrations_in
 from harness.core.migrations import Migration, migrations_of
 from harness.core.observation import BackendSeen
-from tests.fix_record import a_plan, events, idle_trace, trace_records, watched
+from tests.fix_record import a_plan, events, watched
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, several, several_events
+from tests.fix_trace import idle_trace, trace_records
 
 UNREAD = {"unreadable": 1}  # one line of the trace could not be read: it is not complete
 

@@ -16,19 +16,9 @@ from harness.core.operations import OperationKind
 from harness.core.record import FinalRead, Record, WebSocketPoint
 from harness.core.recovery import BOUNDS_S
 from harness.core.samples import Outcome, SampleTable
-from tests.fix_record import (
-    PHASES,
-    a_plan,
-    a_record,
-    an_operation,
-    events,
-    found,
-    healthy,
-    joined,
-    operations_of,
-    steady,
-    without,
-)
+from tests.fix_ledger import an_operation, found, operations_of
+from tests.fix_record import PHASES, a_plan, a_record, events, healthy
+from tests.fix_samples import joined, steady, without
 
 DRILL = {"drill": 52.0, "drill_recover": 54.0, "drain": 69.0, "final_read": 70.0}
 LEFT = {"sessions": 12, "long_transactions": 0, "waiting": 0, "prepared": 0}

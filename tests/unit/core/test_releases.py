@@ -11,7 +11,8 @@ from harness.core.events import Event, Kind
 from harness.core.facts import facts_of
 from harness.core.releases import graded
 from harness.core.samples import Outcome
-from tests.fix_record import a_plan, a_record, events, joined, steady, without
+from tests.fix_record import a_plan, a_record, events
+from tests.fix_samples import joined, steady, without
 
 WORKS = {"log in": 200, "list": 200}
 BREAKS = {"log in": 200, "list": 500}

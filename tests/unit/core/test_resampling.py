@@ -15,7 +15,7 @@ from harness.core.resampling import (
 )
 from harness.core.samples import Outcome
 from harness.core.timeline import Window
-from tests.fix_record import joined, samples, steady, without
+from tests.fix_samples import joined, samples, steady, without
 
 
 def random() -> np.random.Generator:

@@ -15,7 +15,8 @@ from harness.core.facts import facts_of
 from harness.core.review import advice_on
 from harness.core.schema_state import IndexState, TableState
 from harness.core.shape import Shape
-from tests.fix_record import a_record, a_schema, a_wait, events, statement_records, trace_of
+from tests.fix_record import a_record, a_schema, a_wait, events
+from tests.fix_trace import statement_records, trace_of
 
 EXCLUSIVE = ("documents", "AccessExclusiveLock")
 TRACE = trace_of(

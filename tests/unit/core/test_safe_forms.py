@@ -6,15 +6,7 @@ import pytest
 
 from harness.core.advice import RULES, advise
 from harness.db.parsing import parse
-from tests.fix_advice import (
-    HASTY,
-    REWRITE,
-    S,
-    advice,
-    busy,
-    done,
-    traced,
-)
+from tests.fix_advice import HASTY, REWRITE, S, advice, busy, done, traced
 
 
 def test_a_form_that_shows_a_rewrite_as_it_stands_says_which_rule_has_the_statements_own() -> None:

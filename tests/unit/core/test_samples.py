@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.core.blocks import BlockStream
 from harness.core.samples import SAMPLE, Outcome, SampleTable, draft_sample, pack_samples
-from tests.fix_record import columns
+from tests.fix_samples import columns
 
 
 def a_stream(worker: str, *records: bytes, endpoints: dict[int, str], missing: int = 0) -> BlockStream:

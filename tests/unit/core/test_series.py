@@ -8,7 +8,8 @@ from harness.core.observation import Observed, ReplicaPoint
 from harness.core.samples import Outcome
 from harness.core.series import per_second
 from harness.core.timeline import Timeline, cut
-from tests.fix_record import a_record, a_wait, points, samples, watched
+from tests.fix_record import a_record, a_wait, points, watched
+from tests.fix_samples import samples
 from tests.fix_several import BILLING, a_watch, several
 
 

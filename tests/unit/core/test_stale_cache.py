@@ -16,7 +16,8 @@ from harness.core.judge import judge
 from harness.core.record import Record, ShapePoint
 from harness.core.stale_cache import GRACE_S, OldShape, old_shapes
 from harness.core.verdict import GateResult
-from tests.fix_record import a_key, a_plan, a_record, events, old_shape
+from tests.fix_ledger import a_key
+from tests.fix_record import a_plan, a_record, events, old_shape
 
 ONE = "GET /documents/{id}"
 

@@ -9,7 +9,8 @@ import pytest
 from harness.core.facts import migrations_in
 from harness.core.plan import Plan
 from harness.core.swaps import swaps_of
-from tests.fix_record import a_plan, a_record, events, statement_records, trace_of
+from tests.fix_record import a_plan, a_record, events
+from tests.fix_trace import statement_records, trace_of
 
 EXCLUSIVE = ("public.documents", "AccessExclusiveLock")
 SHARED = ("public.documents", "ShareUpdateExclusiveLock")

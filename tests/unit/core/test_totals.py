@@ -13,7 +13,7 @@ from harness.core.record import FinalRead, Total
 from harness.core.timeline import Window
 from harness.core.totals import TotalsDeclaration, judge_totals, total_of
 from harness.errors import UsageError
-from tests.fix_record import a_total
+from tests.fix_ledger import a_total
 
 WALLETS = TotalsDeclaration("/wallets", amount="balance")
 

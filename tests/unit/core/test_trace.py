@@ -7,13 +7,7 @@ from typing import Any
 
 from harness.core.trace import Record, Trace, parse
 from harness.core.trace_fold import build
-from tests.fix_trace import (
-    BACKEND,
-    begin,
-    head,
-    record,
-    revision,
-)
+from tests.fix_trace import BACKEND, begin, head, record, revision
 
 
 def why(records: list[Record], **given: Any) -> str:

@@ -6,19 +6,7 @@ import pytest
 
 from harness.core.trace import Lock, Now, Record
 from harness.core.trace_fold import TraceFold, build
-from tests.fix_trace import (
-    EXCLUSIVE,
-    TABLE,
-    altered,
-    begin,
-    end,
-    head,
-    record,
-    revision,
-    row,
-    snapshot,
-    txn,
-)
+from tests.fix_trace import EXCLUSIVE, TABLE, altered, begin, end, head, record, revision, row, snapshot, txn
 
 
 def test_a_statement_its_transaction_and_its_commit() -> None:

@@ -10,18 +10,7 @@ import pytest
 from harness.core.session_settings import LostSetting
 from harness.core.trace import Record
 from harness.core.trace_fold import build
-from tests.fix_trace import (
-    BACKEND,
-    EXCLUSIVE,
-    LISTED,
-    begin,
-    end,
-    head,
-    listed,
-    record,
-    snapshot,
-    txn,
-)
+from tests.fix_trace import BACKEND, EXCLUSIVE, LISTED, begin, end, head, listed, record, snapshot, txn
 
 POOLED = record("conn", 0.2, lock_timeout_s=0.0, statement_timeout_s=0.0, server_pid=77)
 LOST = LostSetting("lock_timeout", 2.0, 0.0, 1)

@@ -21,7 +21,7 @@ from harness.load.auth import Credentials, Login, LoginError
 from harness.load.final_read import read_back
 from harness.load.messages import RunSettings
 from harness.load.token_auth import PasswordGrant
-from tests.fix_record import operations_of
+from tests.fix_ledger import operations_of
 from tests.unit.load.test_client import Answer
 
 KEYS = [uuid.UUID(int=number) for number in range(1, 6)]

@@ -14,8 +14,9 @@ from harness.core.series import Series, per_second
 from harness.core.timeline import Episode, Timeline, Window
 from harness.report.view import View, build
 from tests import fix_several
-from tests.fix_record import a_wait, statement_records, trace_of
+from tests.fix_record import a_wait
 from tests.fix_several import BILLING, BILLING_PID, SHOP, a_watch, episode
+from tests.fix_trace import statement_records, trace_of
 from tests.unit.report import sample_evidence
 
 ENVIRONMENT: dict[str, Any] = {

@@ -14,8 +14,8 @@ from harness.core.record import Record
 from harness.core.samples import SampleTable
 from harness.core.series import per_second
 from harness.report.view import View, build
-from tests.fix_record import statement_records, trace_of
 from tests.fix_several import BILLING, SHOP, episode, several
+from tests.fix_trace import statement_records, trace_of
 from tests.unit.report import sample
 
 

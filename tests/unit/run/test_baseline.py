@@ -19,7 +19,8 @@ from harness.run.baseline import baseline_folder, check_baseline_run
 from harness.run.comparing import facts_at
 from harness.run.preparation import prepare
 from harness.store import RunDirectory
-from tests.fix_record import a_plan, on_disk, steady
+from tests.fix_record import a_plan, on_disk
+from tests.fix_samples import steady
 
 GATE = "slower: p95{phase=migrate} < 1.1 * p95{run=baseline,phase=migrate}"
 
