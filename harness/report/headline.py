@@ -65,6 +65,8 @@ def _names(why: str, blame: Blame) -> bool:
 _ENDS = " ends ok"
 """Of a gate that asks how something ended: one that failed in a second is told by its end, not by that."""
 
+_GENERATOR = "generator"
+
 _PHASE = re.compile(r"\{[^}]*\bphase=(\w+)")
 
 _OF_TIME = ("s", "/s", "ratio")
@@ -144,6 +146,7 @@ def _failed(gates: Sequence[Gate]) -> str:
     red = [gate for gate in gates if gate.status == "fail"]
     if not red:
         return "The run failed."
+    red.sort(key=lambda gate: gate.name != _GENERATOR)  # an unfit one is a cause of what its users saw
     others = [_which(gate, red[:n]) for n, gate in enumerate(red) if n]
     also = f" Also red: {', '.join(others)}." if others else ""
     return f"{_told(red[0])}.{also}"
@@ -181,7 +184,7 @@ def _way(migration: Json) -> str:
 
 
 def _told(gate: Gate) -> str:
-    if gate.observed == ABSENT or (_ENDS in gate.expression and gate.why):
+    if gate.observed == ABSENT or ((gate.name == _GENERATOR or _ENDS in gate.expression) and gate.why):
         return f"{gate.name}: {gate.why.rstrip('.') or gate.expression}"
     against = f", the limit is {gate.limit}" if gate.limit != ABSENT else ""
     return f"{gate.name} is {gate.observed}{against}"

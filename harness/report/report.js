@@ -177,7 +177,8 @@ for (const button of document.querySelectorAll("button.copy")) {
     Object.assign(result[axis], { rangemode: "tozero", nticks: number ? 4 : 8, zeroline: number > 0 });
     result.annotations.push({ text: `<b>${content.title}</b> ${content.unit}`, xref: "paper", yref: "paper", x: 0, y: domain[1],
       xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: color("muted") } });
-    result[legendOf(number)] = { orientation: "h", x: 1, xanchor: "right", y: domain[1], yanchor: "bottom", yref: "paper",
+    const beside = window.innerWidth > 736; // on a phone it would lie on the title
+    result[legendOf(number)] = { orientation: "h", x: 1, xanchor: "right", y: domain[1], yanchor: beside ? "bottom" : "top", yref: "paper",
       bgcolor: "rgba(0,0,0,0)", font: { size: 11, color: color("muted") }, visible: content.lines.length > 1 };
   }
 

@@ -98,8 +98,14 @@ def _fetched(url: str) -> str:
         raise UsageError(f"{name} answered HTTP {error.code}.", remedy) from None
     except (OSError, HTTPException, ValueError) as error:
         raise SetupError(
-            f"{name} could not be read ({type(error).__name__}).", "Start the service first, or mend the URL."
+            f"{name} could not be read ({_reason(error)}).", "Start the service first, or mend the URL."
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Why, as the operating system says it: `Connection refused`."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return (isinstance(cause, OSError) and cause.strerror) or type(cause).__name__
 
 
 def _read(path: str) -> str:

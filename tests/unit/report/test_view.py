@@ -32,6 +32,14 @@ def test_a_red_run_names_gate_numbers_and_the_blamed_statement() -> None:
     assert "statement 1 of revision c41f0a7be2d9: ALTER TABLE documents ADD COLUMN" in head.sentence
 
 
+def test_a_generator_that_was_unfit_goes_before_what_its_users_saw() -> None:
+    stall = {"name": "stall", "expression": "stall <= 1s", "status": "fail", "observed": 2.0, "unit": "s"}
+    unfit = {"name": "generator", "expression": "hub_late_p99 <= 50ms", "status": "fail", "observed": 0.1}
+    gates = [stall, unfit | {"unit": "s", "why": "its own ticks came late: p99 100 ms"}]
+    sentence = red_with(gates=gates, blame=[]).headline.sentence
+    assert sentence.startswith("generator: its own ticks came late: p99 100 ms. Also red: stall.")
+
+
 def test_a_migration_that_failed_in_a_second_is_not_told_by_its_deadline() -> None:
     expression = "migration{phase=migrate} ends ok, at its target, within 1800 s"
     ended = "Its process ended with exit code 1."

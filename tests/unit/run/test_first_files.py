@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 import pytest
 
@@ -74,8 +74,8 @@ def test_url_without_a_document_is_refused(
 
 
 def test_url_where_nobody_answers_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    _served(monkeypatch, ConnectionRefusedError())
-    with pytest.raises(SetupError, match="Start the service first") as refused:
+    _served(monkeypatch, URLError(ConnectionRefusedError(111, "Connection refused")))
+    with pytest.raises(SetupError, match=r"\(Connection refused\)\. Start the service first") as refused:
         read_document("http://user:hunter2@127.0.0.1:9000/openapi.json")
     assert "hunter2" not in str(refused.value)
 
