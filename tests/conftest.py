@@ -21,6 +21,7 @@ pytest_plugins: list[str] = [
     "tests.fix_faults",
     "tests.fix_http",
     "tests.fix_machine",
+    "tests.fix_observer",
     "tests.fix_pooler",
     "tests.fix_postgres",
     "tests.fix_run",

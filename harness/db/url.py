@@ -124,11 +124,6 @@ class DatabaseUrl:
         """What a program's arguments may show, as libpq's connection string."""
         return make_conninfo(**{name: value for name, value in self._given().items() if name not in SECRETS})
 
-    @property
-    def has_password(self) -> bool:
-        """Whether the URL itself carries a password, before the @ or as `?password=`."""
-        return bool(self._given().get("password"))
-
     def resolved(self) -> Resolved:
         """Let libpq put URL, environment and service file together, without connecting.
 

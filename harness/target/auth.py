@@ -35,7 +35,6 @@ from harness.target.tokens import (
 
 __all__ = [
     "OPEN_WALLETS",
-    "SCOPES",
     "Access",
     "Caller",
     "Controller",
@@ -48,8 +47,6 @@ __all__ = [
     "trusting",
     "unauthorized",
 ]
-
-SCOPES = frozenset({"read", "write", "migration_test"})
 
 OPEN_WALLETS = text("""
     INSERT INTO wallets (account_id, name, balance)

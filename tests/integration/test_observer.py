@@ -2,140 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
 from harness.clock import monotonic, wait_until
-from harness.core.observation import LogEntry, Observed, Progress, observed, observer_line
-from harness.core.waits import Wait
-from harness.db.observer_child import ObserverChild
-from harness.db.observer_order import Order
+from harness.core.observation import Progress, observer_line
 from harness.db.server import EmbeddedServer
+from tests.fix_observer import MIGRATION, Client, Start, blocked, connect
 
 pytestmark = pytest.mark.integration
-
-MIGRATION = "mul-migration test"
-
-
-@dataclass
-class Watch:
-    """A running observer and what it has written."""
-
-    child: ObserverChild
-    directory: Path
-    zero: float
-
-    @property
-    def now(self) -> float:
-        return monotonic() - self.zero
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        file = self.directory / name
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    def text(self, name: str) -> str:
-        return (self.directory / name).read_text()
-
-    @property
-    def state(self) -> Observed:
-        return observed(json.loads((self.directory / "observer.json").read_text()))
-
-    def waits(self) -> list[Wait]:
-        """Its waits, once it was stopped."""
-        self.child.stop()
-        return [Wait.from_json(line) for line in self.lines("locks.ndjson")]
-
-    def log(self, kind: str) -> list[LogEntry]:
-        found = [observer_line(line) for line in self.lines("database.ndjson")]
-        return [entry for entry in found if isinstance(entry, LogEntry) and entry.kind == kind]
-
-    def points(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines("database.ndjson") if line["what"] == "point"]
-
-
-Start = Callable[..., Watch]
-
-
-@pytest.fixture
-def watch(tmp_path: Path, postgres: EmbeddedServer, database: str) -> Iterator[Start]:
-    started = []
-
-    def start(url: str = database, log: Path | None = postgres.log, **processes: int) -> Watch:
-        (tmp_path / "logs").mkdir()
-        zero = monotonic()
-        order = Order(tmp_path, url, zero, str(log) if log else None, processes, MIGRATION)
-        child = ObserverChild(order, tmp_path / "logs" / "observer.log")
-        child.start()
-        started.append(child)
-        found = Watch(child, tmp_path, zero)
-        assert wait_until(lambda: bool(found.points()), within=10), _said(tmp_path)
-        return found
-
-    yield start
-    for child in started:
-        child.stop()
-
-
-def _said(directory: Path) -> str:
-    return (directory / "logs" / "observer.log").read_text()
-
-
-def connect(url: str, name: str = "app") -> psycopg.Connection:
-    return psycopg.connect(url, autocommit=True, application_name=name)
-
-
-@dataclass
-class Client:
-    """A session in a thread that runs one statement and times it by its own clock."""
-
-    url: str
-    sql: str
-    name: str = "app"
-    pid: int = 0
-    waited_s: float = 0.0
-    error: str | None = None
-    thread: threading.Thread = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.connection = connect(self.url, self.name)
-        self.pid = self.connection.info.backend_pid
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        begun = monotonic()
-        try:
-            self.connection.execute(self.sql)
-        except psycopg.Error as error:
-            self.error = error.sqlstate
-        self.waited_s = monotonic() - begun
-
-    def join(self) -> None:
-        self.thread.join(20)
-        self.connection.close()
-
-
-def blocked(url: str, count: int) -> bool:
-    """Whether so many sessions of this database wait for a lock."""
-    with connect(url, "test") as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone()
-    return bool(row and row[0] == count)
 
 
 def test_a_lock_of_five_seconds_is_seen_to_the_hundredth(database: str, watch: Start) -> None:
@@ -204,6 +83,7 @@ FROM_A_WORKER = """
     CREATE FUNCTION read_busy(seconds float8) RETURNS void LANGUAGE plpgsql PARALLEL SAFE AS
     'BEGIN PERFORM count(*) FROM busy; PERFORM pg_sleep(seconds); END';
 """
+
 IN_A_WORKER = """
     SELECT set_config(name, 'on', false) FROM pg_settings
     WHERE name IN ('debug_parallel_query', 'force_parallel_mode')
@@ -382,117 +262,6 @@ def test_a_server_that_logs_no_waits_is_known(watch: Start) -> None:
         watching.child.stop()
 
 
-def test_it_goes_on_after_the_server_was_restarted(watch: Start) -> None:
-    with EmbeddedServer.start() as server:
-        with connect(server.url) as setup:
-            setup.execute("CREATE TABLE busy (id int)")
-        watching = watch(server.url, log=server.log)
-        with connect(server.url) as victim:
-            os.kill(victim.info.backend_pid, signal.SIGKILL)  # then the postmaster restarts all of it
-        assert wait_until(lambda: bool(watching.state.gaps), within=10)
-        with connect(server.url) as holder, holder.transaction():
-            holder.execute("LOCK TABLE busy")
-            client = Client(server.url, "SELECT * FROM busy")
-            assert wait_until(lambda: blocked(server.url, 1), within=5)
-            time.sleep(0.2)
-        client.join()
-        (wait,) = watching.waits()
-    ((begun, ended),) = watching.state.gaps
-    assert 0 < ended - begun < 5
-    assert (wait.pid, wait.relation, watching.state.complete) == (client.pid, "busy", True)
-
-
-def test_a_server_that_is_gone_does_not_keep_it_from_ending(tmp_path: Path, watch: Start) -> None:
-    with EmbeddedServer.start() as server:
-        watching = watch(server.url, log=None)
-    begun = monotonic()
-    watching.child.stop()
-    assert monotonic() - begun < 5
-    (gap,) = watching.state.gaps
-    assert gap[1] == watching.state.ended_at
-
-
-def test_it_ends_with_its_parents_pipe_and_writes_what_it_knows(database: str, watch: Start) -> None:
-    with connect(database) as holder:
-        holder.execute("CREATE TABLE busy ()")
-        watching = watch()
-        holder.execute("BEGIN; LOCK TABLE busy")
-        client = Client(database, "SELECT * FROM busy")
-        assert wait_until(lambda: blocked(database, 1), within=5)
-        time.sleep(0.2)
-        process = watching.child._process
-        assert process is not None
-        assert process.stdin is not None
-        process.stdin.close()
-        assert wait_until(lambda: process.poll() is not None, within=5)
-        holder.execute("COMMIT")
-    client.join()
-    (wait,) = [Wait.from_json(line) for line in watching.lines("locks.ndjson")]
-    assert (wait.pid, wait.ended_at) == (client.pid, None)
-    assert (process.returncode, watching.state.ended_at is not None) == (0, True)
-
-
-def test_a_migration_whose_harness_was_killed_is_ended_with_its_session(database: str, watch: Start) -> None:
-    command = [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); signal.pause()"]
-    with subprocess.Popen(command, start_new_session=True) as migration, connect(database) as bystander:
-        watching = watch(migration=migration.pid)
-        client = Client(database, "SELECT pg_sleep(600)", MIGRATION)
-        watching.child.migrating(True, [client.pid])
-        process = watching.child._process
-        assert process is not None
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(20)
-        ended = bystander.execute("SELECT pg_terminate_backend(%s)", [client.pid]).fetchone() == (False,)
-        client.join()
-        code = migration.poll()
-        migration.kill()
-    assert (ended, code, process.returncode) == (True, -signal.SIGKILL, 0)
-
-
-def test_one_that_is_killed_says_so_and_never_ended(watch: Start) -> None:
-    watching = watch()
-    process = watching.child._process
-    assert process is not None
-    assert os.getsid(process.pid) == process.pid  # Ctrl-C in the terminal does not reach it
-    os.kill(process.pid, signal.SIGKILL)
-    assert wait_until(lambda: watching.child.died != "", within=5)
-    assert watching.child.died == "it was killed by signal 9"
-    assert (watching.state.began_at is not None, watching.state.ended_at) == (True, None)
-
-
-def test_one_that_stood_still_says_when_and_how_many_lines_it_wrote(watch: Start) -> None:
-    watching = watch()
-    process = watching.child._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    begun = watching.now
-    time.sleep(0.8)
-    os.kill(process.pid, signal.SIGCONT)
-    watching.child.stop()
-    state = watching.state
-    assert [(start, end) for start, end in state.blind if start <= begun + 0.1 and end - start > 0.7]
-    assert state.late_max_s is not None
-    assert state.late_max_s > 0.6
-    assert (state.waits, state.lines) == (0, len(watching.lines("database.ndjson")))
-
-
-def test_the_password_is_neither_on_the_command_line_nor_in_a_file(
-    postgres: EmbeddedServer, tmp_path: Path, watch: Start
-) -> None:
-    password = postgres.url.partition("postgres:")[2].partition("@")[0]
-    watching = watch()
-    process = watching.child._process
-    assert process is not None
-    running = psutil.Process(process.pid)
-    assert password not in " ".join(running.cmdline())
-    assert password not in str(running.environ())
-    watching.child.stop()
-    files = [file for file in tmp_path.rglob("*") if file.is_file()]
-    assert files
-    assert [file.name for file in files if password in file.read_text()] == []
-
-
 def test_it_counts_what_the_database_does_once_a_second(database: str, watch: Start) -> None:
     watching = watch(own=os.getpid())
     with connect(database), connect(database) as open_transaction:
@@ -514,39 +283,3 @@ def test_it_counts_what_the_database_does_once_a_second(database: str, watch: St
     assert measured
     assert measured[-1]["memory_mb"]["own"] > 10
     assert watching.state.polls > 20
-
-
-def test_it_holds_no_lock_and_no_transaction(database: str, watch: Start) -> None:
-    watching = watch()
-    with connect(database) as connection:
-        for _ in range(20):
-            rows = connection.execute(
-                "SELECT state, backend_xid, backend_xmin, wait_event_type FROM pg_stat_activity"
-                " WHERE application_name LIKE 'mul-observer%' AND state LIKE '%transaction%'"
-            ).fetchall()
-            assert rows == []
-            time.sleep(0.01)
-    watching.child.stop()
-
-
-def test_asked_by_a_signal_it_ends_as_ordered(watch: Start) -> None:
-    watching = watch()
-    process = watching.child._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGTERM)
-    assert wait_until(lambda: process.poll() is not None, within=5)
-    assert (process.returncode, watching.state.complete) == (0, True)
-
-
-def test_one_that_hangs_is_killed_in_bounded_time(watch: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.db.observer_child.STOP_WITHIN_S", 0.3)
-    monkeypatch.setattr("harness.db.observer_child.TERMINATE_WITHIN_S", 0.3)
-    watching = watch()
-    process = watching.child._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    begun = monotonic()
-    watching.child.stop()
-    assert monotonic() - begun < 3
-    assert process.poll() == -signal.SIGKILL
-    assert watching.state.ended_at is None

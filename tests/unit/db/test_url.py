@@ -106,19 +106,6 @@ def test_the_masked_url_reads_like_the_original() -> None:
     assert str(DatabaseUrl.parse(text)) == text.replace("pw", "***")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("postgresql://app:pw@localhost/shop", True),
-        ("postgresql://localhost/shop?password=pw", True),
-        ("postgresql://app@localhost/shop", False),
-        ("postgresql://app:@localhost/shop", False),
-    ],
-)
-def test_it_knows_whether_a_password_is_in_the_url(text: str, expected: bool) -> None:
-    assert DatabaseUrl.parse(text).has_password is expected
-
-
 def test_sqlalchemy_reads_the_same_as_libpq() -> None:
     text = "postgres://ap%40p:p%2Fw%3A%25@[::1]:6432/sh%20op?sslmode=require&application_name=a%20b"
 
