@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 
 from harness.core.accounts import Account
 from harness.core.declaration import Declaration
 from harness.load.auth import Credentials, Login
+from harness.load.recorder import recorder
 
-__all__ = ["SharedRecord", "SharedRecords", "judge_foreign_read", "shared_records", "status_for"]
+__all__ = ["SharedRecord", "SharedRecords", "judge_foreign_read", "read_foreign", "shared_records"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,22 @@ def shared_records(run_id: str) -> SharedRecords:  # noqa: ARG001 - what the cac
     return SharedRecords()
 
 
-def status_for(login: Login, path: str) -> int:
+def read_foreign(run_id: str, login: Login, random: Random) -> None:
+    """Ask for another account's record, then, as the control, let its owner ask for it.
+
+    Runs beside the users and apart from the load: it delays no task and is in no sample.
+    """
+    others = shared_records(run_id).foreign_to(login.account)
+    if not others:
+        return
+    record, owner = random.choice(others)
+    shown, control = _status_for(login, record.path), _status_for(owner, record.path)
+    outcome, detail = judge_foreign_read(shown, control, record.resource.refusals)
+    what = f"GET {record.resource.one}"
+    recorder.probe(login.account.name, "foreign_read", outcome, detail and f"{what}: {detail}")
+
+
+def _status_for(login: Login, path: str) -> int:
     """The status of `path` for the account of `login`, 0 for no answer; not recorded as load."""
     credentials = login.issued.credentials if login.issued is not None else Credentials()
     headers = credentials.headers_for("GET")

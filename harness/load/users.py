@@ -33,7 +33,7 @@ from harness.load.client import MeasuredSession, Reader, failure_cause, operatio
 from harness.load.continuity import control
 from harness.load.declared_tasks import DeclaredTask, declared_tasks
 from harness.load.final_read import read_back
-from harness.load.foreign_reads import SharedRecord, judge_foreign_read, shared_records, status_for
+from harness.load.foreign_reads import SharedRecord, read_foreign, shared_records
 from harness.load.hooks import on_final_read
 from harness.load.http_response import Response
 from harness.load.messages import RunSettings
@@ -173,11 +173,8 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
         other.start(valve.sessions).link(other._leave)
 
     def _join_beside(self, first: MigrationUser) -> None:
-        self.run_settings, self.account, self.account_login = (
-            first.run_settings,
-            first.account,
-            first.account_login,
-        )
+        self.run_settings = first.run_settings
+        self.account, self.account_login = first.account, first.account_login
         self.client.number = first.client.number
         self.random = Random(first.random.getrandbits(64))  # noqa: S311 - repeatable on purpose
 
@@ -250,7 +247,9 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
             response = self._send(credentials, method, path, name, private, options, payload)
         self.account_login.answered(credentials, response)
         if self.random.random() < self.foreign_read_ratio and not self._is_probing():
-            self._probing = self._aside.spawn(self._read_foreign)
+            self._probing = self._aside.spawn(
+                read_foreign, self.run_settings.run_id, self.account_login, self.random
+            )
         return response
 
     def write(
@@ -358,20 +357,6 @@ class MigrationUser(User, RestMixin[CaughtResponse]):
     def withdraw(self, resource: Declaration, record_id: str) -> None:
         """The record is about to be deleted."""
         shared_records(self.run_settings.run_id).withdraw(SharedRecord(resource, record_id))
-
-    def _read_foreign(self) -> None:
-        """Ask for another account's record, then, as the control, let its owner ask for it.
-
-        Runs beside the user and apart from the load: it delays no task and is in no sample.
-        """
-        others = shared_records(self.run_settings.run_id).foreign_to(self.account)
-        if not others:
-            return
-        record, owner = self.random.choice(others)
-        shown, control = status_for(self.account_login, record.path), status_for(owner, record.path)
-        outcome, detail = judge_foreign_read(shown, control, record.resource.refusals)
-        what = f"GET {record.resource.one}"
-        recorder.probe(self.account.name, "foreign_read", outcome, detail and f"{what}: {detail}")
 
 
 _wait: Any = TaskSet.wait
