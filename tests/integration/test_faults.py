@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from harness.db.clients import HeldReader, read_left_open
 from harness.db.server import EmbeddedServer
 from harness.db.url import DatabaseUrl
 from harness.errors import SetupError
+from harness.run.cache_server import EmbeddedCache
 from harness.run.drills import Noted
 from harness.run.faults import (
     ExpireTokens,
     Fault,
+    KillCache,
     KillService,
     PauseDatabase,
     RestartDatabase,
@@ -112,14 +115,19 @@ class Stage:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    root = tmp_path_factory.mktemp("drills")
-    directory = RunDirectory.create(Plan(run_root=str(root)), utc_now())
-    started = start_demo(Plan(rows=300), directory)
+@contextmanager
+def demo(root: Path, plan: Plan) -> Iterator[Services]:
+    directory = RunDirectory.create(replace(plan, run_root=str(root)), utc_now())
+    started = start_demo(plan, directory)
     yield started
     started.stop()
     directory.close()
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with demo(tmp_path_factory.mktemp("drills"), Plan(rows=300)) as started:
+        yield started
 
 
 @pytest.fixture
@@ -229,6 +237,23 @@ def test_a_killed_service_serves_again_with_the_tokens_it_had_issued(stage: Stag
     assert stage.services.pids()["service"] != before
     assert not psutil.pid_exists(before)
     assert stage.status("/wallets", token) == 200
+
+
+def test_a_killed_cache_is_used_again_and_a_revoked_token_stays_so(tmp_path: Path) -> None:
+    with demo(tmp_path, Plan(rows=10, cache="auto")) as services:
+        stage = Stage(services)
+        assert services.cache is not None
+        server = services.cache.server
+        assert isinstance(server, EmbeddedCache)
+        before = server.pid
+        kept, revoked = stage.token()["access_token"], stage.token()["access_token"]
+        requests.post(f"{services.host}/token/revoke", json={"token": revoked}, timeout=10).raise_for_status()
+        end = stage.run(KillCache(stage.noted("kill-cache"), services, stage.measure, time.sleep))
+        assert (end["done"], services.died()) == (True, None), end
+        assert server.pid != before
+        stage.await_status("/wallets", kept, 200)
+        stage.await_status("/wallets", revoked, 401)
+        assert requests.get(f"{services.host}/health", timeout=10).json()["notifications"] == "cache"
 
 
 def test_expired_tokens_are_refused_and_everybody_can_log_in_again(stage: Stage) -> None:
