@@ -183,7 +183,9 @@ def _size(connection: psycopg.Connection, path: str) -> int:
 
 def _grant(connection: psycopg.Connection) -> str:
     role = psycopg.sql.Identifier(connection.info.user).as_string(None)
+    named = f"GRANT EXECUTE ON FUNCTION pg_current_logfile(text) TO {role}; "  # pg_monitor's from 16 on
     return (
         f"GRANT pg_monitor TO {role}; "
+        f"{named if connection.info.server_version < 160000 else ''}"
         f"GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO {role};"
     )

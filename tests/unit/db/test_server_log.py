@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+from unittest.mock import MagicMock
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -147,6 +148,17 @@ def test_jsonlog_is_read() -> None:
 def test_the_same_error_a_hundred_times_is_one_entry() -> None:
     errors = read(line("no column c", "ERROR", "42703") * 100 + line("division by zero", "ERROR", "22012"))
     assert [(entry.sqlstate, entry.count) for entry in fold_repeats(errors)] == [("42703", 100), ("22012", 1)]
+
+
+@pytest.mark.parametrize(("version", "named"), [(150018, True), (160000, False)])
+def test_the_grants_for_the_log_are_those_that_the_servers_version_wants(version: int, named: bool) -> None:
+    connection = MagicMock()
+    connection.info.user, connection.info.server_version = "app", version
+    connection.execute.side_effect = psycopg.errors.InsufficientPrivilege
+    log, why = open_log(None, connection)
+    assert log is None
+    assert 'GRANT pg_monitor TO "app";' in why
+    assert ('GRANT EXECUTE ON FUNCTION pg_current_logfile(text) TO "app";' in why) is named
 
 
 def test_a_log_that_is_not_there_is_not_read(tmp_path: Path) -> None:
