@@ -21,7 +21,8 @@ from harness.core.verdict import Verdict
 from harness.db.parsing import parse
 from harness.report import hgrm, html, junit, markdown
 from harness.report.view import View, build
-from harness.store import PERCENTILES, RunDirectory, dump_json, read_record
+from harness.store import PERCENTILES, RunDirectory, dump_json
+from harness.stored_record import read_record
 
 __all__ = ["analyze", "judged"]
 

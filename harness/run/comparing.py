@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.core.compare import Comparison, Threshold, compare
 from harness.core.facts import Facts, facts_of
 from harness.errors import UsageError
-from harness.store import read_record
+from harness.stored_record import read_record
 
 __all__ = ["compare_runs", "facts_at"]
 

@@ -47,7 +47,8 @@ from harness.run.preflight import preflight
 from harness.run.preparation import check_server_version
 from harness.run.services import REFERENCE_ALEMBIC, end_of_log
 from harness.run.steps import alembic_config
-from harness.store import RunDirectory, read_record
+from harness.store import RunDirectory
+from harness.stored_record import read_record
 
 __all__ = ["REFERENCE_UPGRADE", "TracedMigration", "trace_migration"]
 

@@ -29,7 +29,7 @@ import psycopg
 from harness.core.arrivals import MODELS
 from harness.core.quantiles import quantile
 from harness.core.samples import Floats, Outcome
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.benchmarks.locked.service import HERE, Service, harness_run
 from tests.benchmarks.table import ANY, Bounds, Row, program
 

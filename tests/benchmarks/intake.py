@@ -35,7 +35,8 @@ from harness.load.collector import LoadControl
 from harness.load.hooks import LoadWorker
 from harness.load.messages import Message, RunSettings
 from harness.load.recorder import recorder
-from harness.store import RunDirectory, read_record
+from harness.store import RunDirectory
+from harness.stored_record import read_record
 from tests.benchmarks.table import ANY, Bounds, Row, program
 
 WORKERS = 25

@@ -19,7 +19,8 @@ from harness.db.observer_child import ObserverChild
 from harness.db.observer_order import Order
 from harness.db.url import DatabaseUrl
 from harness.run.migration_episode import MigrationEpisode
-from harness.store import RunDirectory, read_record
+from harness.store import RunDirectory
+from harness.stored_record import read_record
 from tests.catalogue.cases import FOLDER
 
 __all__ = ["Upgrade"]

@@ -17,7 +17,7 @@ import jwt
 import pytest
 
 from harness.core.samples import Outcome
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.fix_run import UNTIMED, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]

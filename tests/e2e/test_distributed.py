@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.fix_run import BRIEF, LOCUSTFILE, SHORT, UNTIMED, Runs, without_test_settings
 from tests.fix_target import PASSWORD
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.core.isolation import TOKEN_PROBES
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.fix_run import SHORT, Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.quiet, pytest.mark.timeout(240)]

@@ -22,7 +22,7 @@ from harness.clock import wait_until
 from harness.core.events import Kind
 from harness.core.record import Record
 from harness.core.samples import Outcome
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.fix_run import without_test_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

@@ -28,7 +28,7 @@ from harness.core.events import Event, Kind
 from harness.core.record import Record
 from harness.core.samples import Outcome
 from harness.core.workers import lost_workers
-from harness.store import read_record
+from harness.stored_record import read_record
 from tests.fix_run import without_test_settings
 
 pytestmark = pytest.mark.integration

@@ -22,7 +22,8 @@ from harness.errors import SetupError
 from harness.load import collector
 from harness.load.collector import LoadControl
 from harness.load.messages import IsolationOrder, Message, ProbeOrder, RunSettings, final_read_line
-from harness.store import RunDirectory, read_record
+from harness.store import RunDirectory
+from harness.stored_record import read_record
 
 SETTINGS = RunSettings("run", "canary", 1, 10, 80.0, 0, 1, 100)
 

@@ -16,7 +16,8 @@ from harness.errors import NothingToMigrate
 from harness.run.databases import Database
 from harness.run.steps import Step
 from harness.run.without_load import check_there_is_work
-from harness.store import RunDirectory, read_record
+from harness.store import RunDirectory
+from harness.stored_record import read_record
 from tests.fix_several import BILLING, SHOP, several_plan
 
 
