@@ -176,7 +176,7 @@ def _total(waits: Json) -> str:
 def _watched(observed: Json) -> str:
     """How the waits were seen, or why they were not."""
     if observed.get("why_blind"):
-        return f"The observer could not see waits: {mask(clean(observed['why_blind']))}"
+        return f"The observer could not see every wait: {mask(clean(observed['why_blind']))}"
     if observed.get("interval_s") is None:
         return ""
     died = " The observer died before its end." if observed.get("ended_at", 0) is None else ""
