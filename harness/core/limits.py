@@ -132,7 +132,8 @@ def _limits_of_watch(observed: Observed, of: str) -> Iterator[str]:
     if observed.began_at is None and not observed.why_blind:
         yield f"Nobody watched the database{of}: who waited for whom is not known."
     if observed.why_blind:
-        yield f"Waits in the database{of} could not all be seen: {safe_text(observed.why_blind).rstrip('.;')}."
+        why = safe_text(observed.why_blind).rstrip(".;")
+        yield f"Not every wait in the database{of} could be seen: {why}."
     if observed.began_at is not None and observed.ended_at is None:
         yield f"The observer of the database{of} died: what happened after that is not known."
     if (late_s := observed.late_max_s or 0.0) > LATE_S:

@@ -115,7 +115,7 @@ def test_waits_are_told_with_how_they_were_seen() -> None:
     ("waits", "words"),
     [
         ({"count": 0, "observed": {}}, "No session waited for a lock."),
-        ({"observed": {"why_blind": "GRANT pg_monitor TO app"}}, "could not see every wait: GRANT pg_monitor"),
+        ({"observed": {"why_blind": "GRANT pg_monitor TO app"}}, "not see every wait: GRANT pg_monitor"),
         ({"observed": {"interval_s": 0.05, "ended_at": None}}, "The observer died before its end."),
         ({"observed": {"interval_s": 0.05, "why_no_log": "no rights"}}, "server's log was not: no rights."),
         ({"observed": {"interval_s": 0.05, "gaps": [[1.0, 3.5]]}}, "It saw nothing for 2.5 s in between."),
