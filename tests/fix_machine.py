@@ -1,7 +1,8 @@
 """Shares the machine between test workers: a test marked `quiet` has it to itself, and each worker its own
-port for Locust's masters. What takes longest begins first.
+port for Locust's masters. What takes longest begins first, and what needs the machine to itself comes last.
 
-The marked ones judge latencies of a real run, which another test's work would spoil.
+The marked ones judge latencies of a real run, which another test's work would spoil. `TESTS_SHARE` names a
+folder by which several pytest processes share the machine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ MACHINE = pytest.StashKey[Machine]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if _on_a_worker():
+    if share := os.environ.get("TESTS_SHARE"):
+        config.stash[MACHINE] = Machine(Path(share))
+    elif _on_a_worker():
         config.stash[MACHINE] = Machine(Path(config.getoption("basetemp")).parent)  # above the workers' own
 
 
@@ -68,9 +71,14 @@ def pytest_runtest_protocol(
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs first, so that no worker is left alone with them at the end."""
+    """Whole runs first, so that no worker is left alone with them at the end. Files of quiet tests last: all
+    workers wait for such a test, and the later it comes, the less they have to do.
+    """
     if _on_a_worker():
-        items.sort(key=lambda item: ("e2e" not in item.keywords, "unit" in item.path.parts))
+        quiet = {item.path for item in items} - {item.path for item in items if not _is_quiet(item)}
+        items.sort(
+            key=lambda item: (item.path in quiet, "e2e" not in item.keywords, "unit" in item.path.parts)
+        )
 
 
 def _is_quiet(item: pytest.Item) -> bool:

@@ -20,16 +20,27 @@ SHORT = (
     *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s", "--probe-time", "1s"),
     *("--target-rate", "120", "--rows", "30000"),
 )
-"""Flags of the shortest run whose windows still hold enough samples to judge."""
+"""Flags of the shortest run whose windows still hold enough samples to judge latencies."""
 
-LIGHT = ("--target-rate", "80", "--rows", "5000")
-"""Flags of a load that a busy machine serves beside other tests."""
+LIGHT = ("--target-rate", "40", "--no-gate", "errors", "--rows", "5000")
+"""Flags of a load that a busy machine serves beside other tests; it is too light for a share of errors to be
+judged, so let `Run.error_ratios` show that there were none.
+"""
 
-BRIEF = (
-    *("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "6s", "--probe-time", "1s"),
-    *LIGHT,
+PHASES = ("--warmup-time", "1s", "--baseline-time", "5s", "--recover-time", "5s", "--probe-time", "1s")
+"""Flags of the shortest phases that the harness takes."""
+
+BRIEF = (*PHASES, *LIGHT)
+"""Flags of a run of which nothing is judged by time."""
+
+COUNTED = (
+    *("--warmup-time", "1s", "--baseline-time", "6s", "--recover-time", "6s", "--probe-time", "1s"),
+    *("--target-rate", "75", "--rows", "5000"),
 )
-"""Flags of a run of which nothing is judged by time: less work than a `SHORT` one."""
+"""Flags of a `BRIEF` run in which the share of errors is judged too."""
+
+UNPROBED = ("--probe-time", "0s")
+"""Flags of a run that says nothing of sessions and tokens: what tries them at its end takes a while."""
 
 UNTIMED = tuple(
     flag
@@ -66,6 +77,11 @@ class Run:
     def gate(self, name: str) -> dict[str, Any]:
         """The first gate of that name."""
         return next(gate for gate in self.verdict["gates"] if gate["name"] == name)
+
+    @property
+    def error_ratios(self) -> set[float]:
+        """Those of the verdict."""
+        return error_ratios(self.verdict)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The events of one kind so far; a line still being written is left out."""
@@ -117,6 +133,12 @@ class Runs:
             if run.process.poll() is None:
                 run.process.terminate()
                 run.wait()
+
+
+def error_ratios(verdict: dict[str, Any]) -> set[float]:
+    """The shares of errors that the phases had: nothing but 0 if all requests were answered well."""
+    ratios = (phase["error_ratio"] for phase in verdict["phases"])
+    return {ratio for ratio in ratios if ratio is not None}
 
 
 def without_test_settings() -> dict[str, str]:

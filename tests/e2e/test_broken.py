@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness.target.faults import FAULTS
-from tests.fix_run import BRIEF, UNTIMED, Run, Runs
+from tests.fix_run import COUNTED, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
@@ -62,7 +62,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]
                 runs = Runs(tmp_path_factory.mktemp(fault.replace(" ", "-")))
                 started.callback(runs.stop)
                 flags, environment = service_with(fault)
-                some[fault] = runs.start(*BRIEF, *UNTIMED, *flags, environment=environment)
+                some[fault] = runs.start(*COUNTED, *UNTIMED, *flags, environment=environment)
             for run in some.values():
                 run.wait()
             done |= some

@@ -29,7 +29,7 @@ from tests.fix_compose import (
     WITH_WEB_PAGE,
     Stack,
 )
-from tests.fix_run import BRIEF, ROOT, UNTIMED
+from tests.fix_run import BRIEF, ROOT, UNTIMED, error_ratios
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -142,6 +142,7 @@ def test_a_run_beside_the_stack_has_the_verdict_as_its_exit_code_and_its_directo
     assert safe.returncode == 0, safe.stdout[-3000:] + safe.stderr[-500:]
     found = verdict(stack)
     assert (found["status"], found["migration"]["to"]) == ("pass", "safe6")
+    assert error_ratios(found) == {0.0}
     assert not [limit for limit in found["limits"] if "log" in str(limit)]
     for path in (stack.runs / "latest").resolve().rglob("*"):
         assert (path.stat().st_uid, path.stat().st_gid) == CALLER
@@ -160,6 +161,7 @@ def test_two_services_are_migrated_in_one_run(stack_apart: Stack) -> None:
     found = verdict(stack_apart)
     assert [(one["name"], one["to"]) for one in found["migrations"]] == [("auth", "auth2"), ("api", "api2")]
     assert found["ledger"]["acknowledged"] > 0
+    assert error_ratios(found) == {0.0}
     assert answer(f"http://127.0.0.1:{stack_apart.port}/health")["role"] == "api"
 
 
@@ -180,6 +182,7 @@ def test_a_run_through_the_pooler_beside_a_replica(stack: Stack, engine: Any) ->
     assert pooled.returncode == 0, pooled.stdout[-3000:] + pooled.stderr[-500:]
 
     found = verdict(stack)
+    assert error_ratios(found) == {0.0}
     gates = [gate for gate in found["gates"] if gate["name"] == "replica_lag"]
     assert {gate["status"] for gate in gates} == {"pass"}
     assert {replica["source"] for replica in found["replicas"]} == {"primary", "replica"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fix_run import SHORT, UNTIMED, Run, Runs
+from tests.fix_run import COUNTED, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """There and back."""
     runs = Runs(tmp_path_factory.mktemp("locked_out"))
     there_and_back = ("--upgrade", "locked_out", "--downgrade", "v1")
-    yield runs(*SHORT, *UNTIMED, "--rows", "2000", "--alembic-config", str(INI), *there_and_back)
+    yield runs(*COUNTED, *UNTIMED, "--rows", "2000", "--alembic-config", str(INI), *there_and_back)
     runs.stop()
 
 

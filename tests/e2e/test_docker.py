@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fix_docker import Leftovers
-from tests.fix_run import BRIEF, SHORT, UNTIMED, Run, Runs
+from tests.fix_run import BRIEF, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.migration]
 
@@ -29,7 +29,7 @@ def judged(run: Run) -> dict[str, Any]:
 def test_a_container_and_the_embedded_server_give_the_same_verdict_and_the_same_locks(
     runs: Runs, postgres_image: str, leftovers: Leftovers
 ) -> None:
-    flags = [*SHORT, *UNTIMED, "--no-gate", "lock_wait", "--no-gate", "errors", "--upgrade", "unsafe@head"]
+    flags = [*BRIEF, "--rows", "30000", *UNTIMED, "--no-gate", "lock_wait", "--upgrade", "unsafe@head"]
     embedded = runs(*flags)
     expected = locks(embedded), judged(embedded), embedded.process.returncode
     inside = runs(*flags, "--services", "docker", "--postgres-version", "18")

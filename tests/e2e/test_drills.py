@@ -43,6 +43,7 @@ def test_a_migration_killed_half_way_is_completed_by_its_re_run(killed: Run) -> 
 def test_its_clients_writes_are_all_there(killed: Run) -> None:
     assert killed.verdict["ledger"]["acknowledged"] > 100
     assert killed.verdict["ledger"]["lost"] == 0
+    assert killed.error_ratios == {0.0}
 
 
 def test_the_verdict_is_made_of_the_record_alone(killed: Run) -> None:
@@ -66,5 +67,6 @@ def test_the_walk_kills_at_every_statement_and_prints_the_matrix(each: Run) -> N
 def test_the_load_before_the_walk_is_judged_as_ever(each: Run) -> None:
     assert each.phases()[-3:] == ["drain", "final_read", "drill_walk"]
     assert each.gate("migration")["status"] == "pass"
+    assert each.error_ratios == {0.0}
     assert each.verdict["complete"] is True
     assert (each.directory / "report.html").read_text().count("place by place") == 1

@@ -21,7 +21,7 @@ from tests.fix_scaffold import INI, Scaffold, running_scaffold
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
 SHORT = (
-    *("--warmup-time", "4s", "--baseline-time", "7s", "--recover-time", "5s"),
+    *("--warmup-time", "2s", "--baseline-time", "5s", "--recover-time", "5s", "--probe-time", "1s"),
     *("--users", "12", "--spawn-rate", "12", "--target-rate", "70"),
 )
 

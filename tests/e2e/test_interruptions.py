@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
-from tests.fix_run import BRIEF, LIGHT, Run, Runs
+from tests.fix_run import BRIEF, LIGHT, UNPROBED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-LONG_PHASES = ("--warmup-time", "2s", "--baseline-time", "60s", *LIGHT)
+LONG_PHASES = ("--warmup-time", "1s", "--baseline-time", "60s", *LIGHT)
 FAULTS = Path(__file__).parent.parent / "migrations"
 
 
@@ -84,7 +84,8 @@ def test_a_service_that_dies_ends_the_run_and_is_named(runs: Runs, what: str) ->
 
 def test_a_migration_that_raises_fails_the_run_and_names_the_statement(runs: Runs) -> None:
     run = runs(
-        *BRIEF, "--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "failing"
+        *(*BRIEF, *UNPROBED),
+        *("--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "failing"),
     )
     assert run.process.returncode == 1, run.output
     assert run.gate("migration")["status"] == "fail"
@@ -96,7 +97,7 @@ def test_a_migration_that_raises_fails_the_run_and_names_the_statement(runs: Run
 
 def test_a_migration_that_hangs_is_stopped_at_its_deadline(runs: Runs) -> None:
     run = runs(
-        *BRIEF,
+        *(*BRIEF, *UNPROBED),
         *("--alembic-config", str(FAULTS / "on_reference" / "failing.ini"), "--upgrade", "hanging"),
         *("--migration-deadline", "4s"),
     )
@@ -116,6 +117,6 @@ def test_no_answer_at_all_is_inconclusive(runs: Runs, tmp_path: Path) -> None:
         "    def nothing(self):\n"
         "        return None\n"
     )
-    run = runs("-f", str(silent), "--placebo", *BRIEF)
+    run = runs("-f", str(silent), "--placebo", *BRIEF, *UNPROBED)
     assert run.process.returncode == 4, run.output
     assert run.verdict["status"] == "inconclusive"

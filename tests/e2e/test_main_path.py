@@ -167,10 +167,3 @@ def test_an_invariant_of_the_upgrade_holds_until_the_rollback_takes_it_away(safe
         ("end", None),
     ]
     assert "undefined column" not in {error["name"] for error in safe.verdict["errors"]}
-
-
-def test_a_placebo_walks_the_phases_and_passes(shared_runs: SharedRuns) -> None:
-    placebo = shared_runs(*SHORT, "--placebo")
-    assert placebo.process.returncode == 0, placebo.output
-    assert placebo.gate("migration")["status"] == "not_applicable"
-    assert "migrate" in {phase["name"] for phase in placebo.verdict["phases"]}

@@ -58,6 +58,7 @@ def test_an_own_service_is_judged_and_left_running(runs: Runs, own: Services) ->
         environment={"MUL_DATABASE_URL": own.database_url, **own.environment},
     )
     assert run.process.returncode == 0, run.output
+    assert run.error_ratios == {0.0}
     migration = run.verdict["migration"]
     assert (migration["command"][:2], migration["traced"], migration["to"]) == (["sh", "-c"], True, "safe6")
     check_that_no_password_is_in(run, own.database_url)
@@ -107,6 +108,7 @@ def test_two_migrations_run_one_after_the_other_from_a_dump(runs: Runs, own: Ser
         environment={**own.environment, **urls, "TEST_DATABASE_URL": DatabaseUrl.parse(billing).sqlalchemy()},
     )
     assert run.process.returncode == 0, run.output
+    assert run.error_ratios == {0.0}
     assert "restoring shop.dump" in run.output
     told = [(m["name"], m["to"], m["traced"]) for m in run.verdict["migrations"]]
     assert told == [("shop", "safe6", True), ("billing", "d4", True)]

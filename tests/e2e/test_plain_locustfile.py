@@ -23,7 +23,7 @@ from tests.fix_run import UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration]
 
-TIMES = ("--warmup-time", "2s", "--baseline-time", "7s", "--recover-time", "5s")
+TIMES = ("--warmup-time", "2s", "--baseline-time", "5s", "--recover-time", "5s")
 
 PLAIN = """
     import random

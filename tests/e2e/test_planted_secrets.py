@@ -64,9 +64,10 @@ target-rate = 40
 accounts = "accounts.csv"
 
 [phases]
-warmup = "2s"
+warmup = "1s"
 baseline = "5s"
 recover = "5s"
+probe = "2s"
 
 [migration]
 alembic-config = "{REFERENCE_ALEMBIC}"

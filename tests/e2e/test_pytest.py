@@ -16,12 +16,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.migration]
 
 PLAN = """
 [phases]
-warmup = "2s"
+warmup = "1s"
 baseline = "5s"
 recover = "5s"
+probe = "0s"
 
 [load]
-target-rate = 120
+target-rate = 50
 
 [verdict]
 gates = ["impossible: p95{phase=baseline} < 0.001ms"]

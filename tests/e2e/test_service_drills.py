@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from harness.clock import wait_until
-from tests.fix_run import SHORT, UNTIMED, Run, Runs
+from tests.fix_run import COUNTED, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -24,7 +24,7 @@ FAULTS = (
 )
 
 
-UNHURRIED = ("--target-rate", "50", "--recover-time", "10s")
+UNHURRIED = ("--target-rate", "50", "--baseline-time", "7s", "--recover-time", "7s")
 """A load that a busy machine serves, and the time that it takes to be through with what piled up."""
 
 
@@ -32,7 +32,7 @@ UNHURRIED = ("--target-rate", "50", "--recover-time", "10s")
 def drilled(shared_runs: Callable[..., Run]) -> Run:
     """A run with every drill on service and database, one after the other."""
     flags = [flag for drill in FAULTS for flag in ("--drill", drill)]
-    return shared_runs(*SHORT, *UNTIMED, *UNHURRIED, *flags)
+    return shared_runs(*COUNTED, *UNTIMED, *UNHURRIED, *flags)
 
 
 def _result(run: Run, name: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_each_fault_leaves_its_marks_in_the_evidence(drilled: Run) -> None:
 def interrupted(runs: Runs) -> Run:
     """A run with the drills on the migration, interrupted while the database is paused."""
     run = runs.start(
-        *(*SHORT, *UNTIMED, *UNHURRIED, "--drill", "hold-reader=2s", "--drill", "old-code-new-schema"),
+        *(*COUNTED, *UNTIMED, *UNHURRIED, "--drill", "hold-reader=2s", "--drill", "old-code-new-schema"),
         *("--drill", "pause-database=2min"),
     )
     assert wait_until(lambda: len(run.events("drill_begin")) == 3, 100, every=0.1), run.phases()

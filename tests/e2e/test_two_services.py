@@ -64,6 +64,7 @@ def test_auth_and_api_are_migrated_in_order_under_one_load(
             locustfile=LOCUSTFILE,
         )
     assert run.process.returncode == 0, run.output
+    assert run.error_ratios == {0.0}
     told = [(m["name"], m["from"], m["to"], m["traced"]) for m in run.verdict["migrations"]]
     assert told == [("auth", "auth1", "auth2", True), ("api", "api1", "api2", True)]
     for gate in ("stale_cache", "lost_writes", "leaks", "forged_tokens", "continuity", "ws_missed"):

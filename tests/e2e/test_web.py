@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.clock import wait_until
-from tests.fix_run import BRIEF, Run, Runs
+from tests.fix_run import BRIEF, UNPROBED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -62,7 +62,7 @@ def page(runs: Runs) -> Iterator[Page]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    run = runs.start("--headful", "--web-port", str(port), *BRIEF)
+    run = runs.start("--headful", "--web-port", str(port), *BRIEF, *UNPROBED)
     page = Page(f"http://127.0.0.1:{port}", run)
     assert wait_until(page.answers, within=30), run.process.poll()
     yield page
