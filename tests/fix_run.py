@@ -34,8 +34,8 @@ BRIEF = (*PHASES, *LIGHT)
 """Flags of a run of which nothing is judged by time."""
 
 COUNTED = (
-    *("--warmup-time", "1s", "--baseline-time", "6s", "--recover-time", "6s", "--probe-time", "1s"),
-    *("--target-rate", "75", "--rows", "5000"),
+    *("--warmup-time", "1s", "--baseline-time", "7s", "--recover-time", "7s", "--probe-time", "1s"),
+    *("--target-rate", "60", "--rows", "5000"),
 )
 """Flags of a `BRIEF` run in which the share of errors is judged too."""
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness.target.faults import FAULTS
-from tests.fix_run import COUNTED, UNTIMED, Run, Runs
+from tests.fix_run import BRIEF, UNTIMED, Run, Runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.migration, pytest.mark.timeout(240)]
 
@@ -35,6 +35,9 @@ JUDGED = (*BROKEN.values(), "unexpected_writes", "continuity", "migration", "cat
 
 AT_ONCE = 3
 
+RATES = {"break-transfers": "100", CACHE: "100", SOUND: "100"}
+"""Target rates at which a fault that few requests can meet is met again and again; 60 for all others."""
+
 
 def service_with(fault: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The flags and the environment of a run whose service is so broken."""
@@ -50,6 +53,13 @@ def unquiet(run: Run) -> dict[str, str]:
     return {gate["name"]: gate["status"] for gate in gates if gate["status"] in ("fail", "inconclusive")}
 
 
+def error_share(run: Run) -> float:
+    """The share of errors among all requests."""
+    phases = [phase for phase in run.verdict["phases"] if phase["requests"]]
+    requests = sum(phase["requests"] for phase in phases)
+    return float(sum(phase["requests"] * phase["error_ratio"] for phase in phases) / requests)
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     """A run of each broken service, some at a time: nothing that is judged is a matter of time."""
@@ -62,7 +72,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]
                 runs = Runs(tmp_path_factory.mktemp(fault.replace(" ", "-")))
                 started.callback(runs.stop)
                 flags, environment = service_with(fault)
-                some[fault] = runs.start(*COUNTED, *UNTIMED, *flags, environment=environment)
+                load = ("--target-rate", RATES.get(fault, "60"))
+                some[fault] = runs.start(*BRIEF, *load, *UNTIMED, *flags, environment=environment)
             for run in some.values():
                 run.wait()
             done |= some
@@ -76,6 +87,7 @@ def test_a_broken_service_turns_its_own_gate_red_and_no_other(
     run = broken[fault]
     assert run.process.returncode == 1, run.output
     assert unquiet(run) == {gate: "fail"}, run.output
+    assert error_share(run) < 0.02, run.output  # whose dropped writes are missed
     assert run.gate(gate)["observed"] >= 3, "found again and again, not by luck"
 
 

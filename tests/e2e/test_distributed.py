@@ -94,7 +94,8 @@ def test_a_worker_that_dies_makes_the_verdict_say_so(
 
 def _heard_of(run: Run) -> set[str]:
     """The workers that have said how they are."""
-    lines = (run.directory / "health.ndjson").read_text().split("\n")[:-1]
+    file = run.directory / "health.ndjson"
+    lines = file.read_text().split("\n")[:-1] if file.is_file() else []
     return {point["worker"] for point in map(json.loads, lines) if point.get("users")}
 
 
