@@ -40,7 +40,7 @@ def test_a_container_and_the_embedded_server_give_the_same_verdict_and_the_same_
     assert leftovers.of(inside.verdict["run_id"]) == []
 
 
-DRILLS = ("disconnect-database=2s", "limit-cpu=2s", "fill-disk=3s")
+DRILLS = ("disconnect-database=2s", "limit-cpu=2s", "fill-disk=8s")
 
 UNHURRIED = ("--target-rate", "25", "--baseline-time", "5s", "--recover-time", "8s", "--no-gate", "errors")
 """A load that a busy machine serves, also with hardly any CPU left to its database."""
