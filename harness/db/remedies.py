@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Timer
+from threading import Event, Timer
 
 import psycopg
 
@@ -30,13 +30,20 @@ def mend(url: DatabaseUrl, statements: Sequence[str], within_s: float) -> None:
 @contextmanager
 def _cancelled_after(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
     """Raises SetupError. A statement_timeout would be the session's, and stay behind in a pooler."""
-    timer = Timer(seconds, connection.cancel_safe)
+    late = Event()  # not the timer's own, which is set when the cancelling is over, and so after its effect
+
+    def cancel() -> None:
+        late.set()
+        connection.cancel_safe()
+
+    timer = Timer(seconds, cancel)
     timer.start()
     try:
         yield
     except psycopg.errors.QueryCanceled:
-        if timer.finished.is_set():
+        if late.is_set():
             raise SetupError(f"The remedy did not end within {seconds:g} s.") from None
         raise
     finally:
         timer.cancel()
+        timer.join()  # or a cancelling that comes late would meet the next statement

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 
@@ -19,6 +21,19 @@ def test_a_statement_that_takes_too_long_is_cancelled_and_the_next_is_not_run(da
     with psycopg.connect(database) as connection:
         found = connection.execute("SELECT to_regclass('first') IS NULL, to_regclass('second') IS NULL")
         assert found.fetchone() == (False, True)
+
+
+def test_a_cancelling_that_takes_time_is_told_as_one(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement ends before the call that cancels it does."""
+    cancel = psycopg.Connection.cancel_safe
+
+    def slow(connection: psycopg.Connection) -> None:
+        cancel(connection)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", slow)
+    with pytest.raises(SetupError, match=r"^The remedy did not end within 0\.1 s\.$"):
+        mend(DatabaseUrl.parse(database), ["SELECT pg_sleep(20)"], within_s=0.1)
 
 
 def test_why_a_statement_failed_is_told(database: str) -> None:

@@ -45,6 +45,11 @@ def person(cached: Service) -> Client:
     return cached.sign_in(name)
 
 
+def listening(cache_url: str) -> int:
+    """How many connections wait for what is published."""
+    return str(command(cache_url, "CLIENT", "LIST", "TYPE", "pubsub")).count("id=")
+
+
 def retitle(service: Service, document: str, title: str) -> None:
     """Change a row behind the service's back."""
     with psycopg.connect(service.database_url) as connection:
@@ -146,12 +151,13 @@ def test_nothing_is_missed_when_the_listening_connections_are_lost(
         assert socket.receive()["type"] == "welcome"
         person.create_document()
         assert [c["seq"] for c in socket.receive_changes(1)] == [1]
+        assert wait_until(lambda: listening(cache_url) == 2, 30)
         assert command(cache_url, "CLIENT", "KILL", "TYPE", "pubsub") == 2
         for _ in range(3):
             person.create_document()
         assert [c["seq"] for c in socket.receive_changes(3)] == [2, 3, 4]
     # What is published to a process that does not listen yet is lost on it, and the next test publishes.
-    assert wait_until(lambda: command(cache_url, "CLIENT", "LIST", "TYPE", "pubsub").count("id=") == 2, 30)
+    assert wait_until(lambda: listening(cache_url) == 2, 30)
 
 
 def test_the_migrations_status_reaches_every_process(cached: Service, person: Client) -> None:
