@@ -1,8 +1,7 @@
 """Shares the machine between test workers: a test marked `quiet` has it to itself, and each worker its own
 port for Locust's masters. What takes longest begins first, and what needs the machine to itself comes last.
 
-The marked ones judge latencies of a real run, which another test's work would spoil. `TESTS_SHARE` names a
-folder by which several pytest processes share the machine.
+The marked ones judge latencies of a real run, which another test's work would spoil.
 """
 
 from __future__ import annotations
@@ -45,9 +44,7 @@ MACHINE = pytest.StashKey[Machine]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if share := os.environ.get("TESTS_SHARE"):
-        config.stash[MACHINE] = Machine(Path(share))
-    elif _on_a_worker():
+    if _on_a_worker():
         config.stash[MACHINE] = Machine(Path(config.getoption("basetemp")).parent)  # above the workers' own
 
 
