@@ -25,7 +25,7 @@ from harness.core.blocks import BlockStream
 from harness.core.samples import TICK_S, TICKS_A_SECOND, U32, Floats, Ints, packed_times
 
 __all__ = [
-    "OPERATION",
+    "OPERATION_BYTES",
     "Bools",
     "Column",
     "KeyNumbers",
@@ -37,7 +37,6 @@ __all__ = [
     "pack_operations",
 ]
 
-OPERATION = struct.Struct("<IBBBxIIII")
 _DRAFT_TYPE = np.dtype(
     [
         ("account", "<u4"),
@@ -63,6 +62,9 @@ _FIELDS = [
 _NUMBERED = np.dtype([*_FIELDS, ("key", "<u4")])
 _WITH_KEY = np.dtype([*_FIELDS, ("key", "S16")])
 _KEY_BYTES = 16
+OPERATION_BYTES = _NUMBERED.itemsize
+"""The size of a record."""
+
 _MOST_NUMBERED = 100_000
 
 Bools = npt.NDArray[np.bool_]

@@ -38,6 +38,7 @@ __all__ = [
     "read_relfilenodes",
     "terminate_backends",
     "tracer_environment",
+    "try_to_terminate",
 ]
 
 log = logging.getLogger("harness")
@@ -262,11 +263,7 @@ class MigrationChild:
         return how, found
 
     def _terminate(self, terminate: Callable[[Sequence[int]], object]) -> None:
-        try:
-            terminate(self.backend_pids)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the process must be killed
-            said = error if isinstance(error, SetupError) else type(error).__name__
-            log.warning("The migration's backends could not be ended: %s", said)
+        try_to_terminate(terminate, self.backend_pids)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -280,6 +277,15 @@ class MigrationChild:
 def expectation(*identities: Identity) -> str:
     """The order's `expect_database` for the databases that may be migrated."""
     return ",".join(f"{found.system_identifier}:{found.database_oid}" for found in identities)
+
+
+def try_to_terminate(terminate: Callable[[Sequence[int]], object], pids: Sequence[int]) -> None:
+    """Call `terminate(pids)` on the way to SIGKILL, which must follow: what it raises is logged."""
+    try:
+        terminate(pids)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the process must be killed
+        said = error if isinstance(error, SetupError) else type(error).__name__
+        log.warning("The migration's backends could not be ended: %s", said)
 
 
 def terminate_backends(url: DatabaseUrl, pids: Sequence[int], databases: Sequence[str] = ()) -> int:

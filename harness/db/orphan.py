@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from harness.clock import Sleep, wait_until
-from harness.db.migration import terminate_backends
+from harness.db.migration import terminate_backends, try_to_terminate
 from harness.db.url import DatabaseUrl
-from harness.errors import SetupError
 
 __all__ = ["end_orphan"]
 
@@ -31,10 +31,7 @@ def end_orphan(root: int | None, url: DatabaseUrl, pids: Sequence[int], sleep: S
     send = _sender(root)
     send(signal.SIGINT)
     wait_until(lambda: not send(0), GRACE_S, sleep)
-    try:
-        terminate_backends(url, pids)
-    except SetupError as error:
-        log.warning("%s", error)
+    try_to_terminate(partial(terminate_backends, url), pids)
     wait_until(lambda: not send(0), GRACE_S, sleep)
     send(signal.SIGKILL)
 

@@ -26,7 +26,7 @@ from harness.clock import monotonic
 from harness.core.blocks import Block
 from harness.core.client_limits import BY_HAND, Use
 from harness.core.operations import (
-    OPERATION,
+    OPERATION_BYTES,
     KeyNumbers,
     OperationKind,
     OperationOutcome,
@@ -368,7 +368,7 @@ class Recorder:
             blocks.append(("samples", self._samples.block(len(drafted), pack_samples(drafts, self._zero))))
         if booked:
             records = pack_operations(booked, self._zero)
-            operations = len(records) // OPERATION.size
+            operations = len(records) // OPERATION_BYTES
             block = self._operations.block(operations, records, self._keys.take())
             blocks.append(("operations", block))
         sent, self._taken_started = self.started - self._taken_started, self.started

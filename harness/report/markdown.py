@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.evidence import claims_sentence
-from harness.report.measures import Measure
+from harness.report.measures import PHASE_COLUMNS, Measure
 from harness.report.view import View
 from harness.report.words import plural
 
@@ -113,24 +113,8 @@ def _facts(view: View) -> Iterator[str]:
 
 
 def _phases(phases: Sequence[Measure]) -> list[str]:
-    titles = {
-        "Phase": "name",
-        "Duration": "duration",
-        "Requests": "requests",
-        "Target": "target",
-        "Rate": "rate",
-        "Throughput": "throughput",
-        "Errors": "errors",
-        "p50": "p50",
-        "p95": "p95",
-        "p99": "p99",
-        "Max": "max",
-        "Service p95": "service_p95",
-        "Lag p99": "lag",
-        "Stall": "stall",
-    }
-    rows = ([str(getattr(phase, name)) for name in titles.values()] for phase in phases)
-    return list(table(tuple(titles), "l" + "r" * (len(titles) - 1), rows)) if phases else []
+    rows = ([str(getattr(phase, name)) for name in PHASE_COLUMNS.values()] for phase in phases)
+    return list(table(tuple(PHASE_COLUMNS), "l" + "r" * (len(PHASE_COLUMNS) - 1), rows)) if phases else []
 
 
 def _statements(view: View) -> list[str]:

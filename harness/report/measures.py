@@ -8,9 +8,28 @@ from typing import Any
 
 from harness.report.words import clean, count, rate, seconds, share
 
-__all__ = ["Figure", "Measure", "endpoints_of", "figures_of", "phases_of"]
+__all__ = ["PHASE_COLUMNS", "Figure", "Measure", "endpoints_of", "figures_of", "phases_of"]
 
 Json = Mapping[str, Any]
+
+
+PHASE_COLUMNS = {
+    "Phase": "name",
+    "Duration": "duration",
+    "Requests": "requests",
+    "Target": "target",
+    "Rate": "rate",
+    "Throughput": "throughput",
+    "Errors": "errors",
+    "p50": "p50",
+    "p95": "p95",
+    "p99": "p99",
+    "Max": "max",
+    "Service p95": "service_p95",
+    "Lag p99": "lag",
+    "Stall": "stall",
+}
+"""What a table of phases tells of each, by the column's title."""
 
 
 @dataclass(frozen=True)

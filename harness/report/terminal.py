@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.report.drills import Drill
 from harness.report.evidence import claims_sentence
+from harness.report.measures import PHASE_COLUMNS
 from harness.report.view import View
 from harness.report.words import ABSENT, clean, count, plural, rate, seconds, shorten
 
@@ -23,24 +24,12 @@ _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not_a
 _FINDINGS = 5
 """Findings of a kind that are printed; the whole report has all."""
 
-_PHASES = {
-    "Phase": "name",
-    "Duration": "duration",
-    "Rate": "rate",
-    "Throughput": "throughput",
-    "Errors": "errors",
-    "p50": "p50",
-    "p95": "p95",
-    "p99": "p99",
-    "Max": "max",
-    "Lag p99": "lag",
-    "Stall": "stall",
-}
-"""What is printed of a phase, by the column's title."""
+_LEFT_OUT = {"Requests", "Target", "Service p95"}
+"""Columns of the phases that no terminal has room for: requests are rate times duration, and what the service
+took is the latency without the lag."""
 
 _ROOM = {"Rate": 110, "Lag p99": 110, "p50": 100, "p99": 100}
-"""Columns of the phases that a narrower terminal has no room for. Requests are rate times duration, and what
-the service took is the latency without the lag."""
+"""Columns of the phases that a narrower terminal has no room for."""
 
 _BLAMED = 3
 _MATRIX_SQL = 24
@@ -221,10 +210,11 @@ def _gates(view: View) -> Table:
 
 
 def _phases(view: View, width: int) -> Table:
-    shown = [title for title in _PHASES if width >= _ROOM.get(title, 0)]
+    titles = (title for title in PHASE_COLUMNS if title not in _LEFT_OUT)
+    shown = [title for title in titles if width >= _ROOM.get(title, 0)]
     table = _table(shown, numbers=range(1, len(shown)))
     for phase in view.phases:
-        table.add_row(*(Text(getattr(phase, _PHASES[title])) for title in shown))
+        table.add_row(*(Text(getattr(phase, PHASE_COLUMNS[title])) for title in shown))
     return table
 
 

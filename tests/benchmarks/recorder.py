@@ -40,8 +40,7 @@ def plain_environment() -> Environment:
 
 
 def of_our_client(environment: Environment, recorder: Recorder | None) -> None:
-    listener = recorder.on_request if recorder else print
-    bystanders = Bystanders(environment.events.request, listener)
+    bystanders = Bystanders(environment.events.request, recorder.on_request if recorder else nobody)
     for number in range(REQUESTS):
         name, sent, took = f"/documents/{number % 8}", monotonic(), 3e-3 + number % 50 * 1e-3
         if recorder is not None:
@@ -54,6 +53,10 @@ def of_other_clients(environment: Environment, recorder: Recorder | None) -> Non
     fire: Any = environment.events.request.fire
     for number in range(REQUESTS):
         fire(**fields_of(f"/documents/{number % 8}", 3e-3 + number % 50 * 1e-3))
+
+
+def nobody(**_: object) -> None:
+    """Who has been told where there is no recorder."""
 
 
 def fields_of(name: str, took_s: float) -> dict[str, Any]:

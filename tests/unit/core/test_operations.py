@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.blocks import Block, BlockStream
 from harness.core.operations import (
-    OPERATION,
+    OPERATION_BYTES,
     KeyNumbers,
     OperationKind,
     OperationOutcome,
@@ -34,7 +34,7 @@ def an_operation(key: int) -> bytes:
 
 
 def test_an_operation_takes_24_bytes() -> None:
-    assert OPERATION.size == 24
+    assert OPERATION_BYTES == 24
 
 
 def test_an_operation_comes_back_in_run_time() -> None:
